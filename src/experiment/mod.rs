@@ -1,0 +1,2 @@
+//! Replications, estimates and comparisons. The only floor with threads.
+pub mod result;

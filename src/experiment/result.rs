@@ -1,0 +1,364 @@
+//! What a run says: the machine-readable contract of `result.json`, and all that any report may read.
+//!
+//! Fields may be added, never renamed. Times are in seconds, money in the price table's currency, shares
+//! from 0 to 1. Every estimate carries its 95 % confidence interval over replications.
+
+use serde::{Deserialize, Serialize};
+
+/// Version of the layout below; raised when a field changes its meaning.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// A figure with its 95 % confidence interval.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Estimate {
+    /// Point estimate.
+    pub value: f64,
+    /// Lower end of the 95 % interval.
+    pub low: f64,
+    /// Upper end of the 95 % interval.
+    pub high: f64,
+}
+
+/// The whole answer of `headroom run`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunResult {
+    /// See [`SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// Version of the program that made it.
+    pub headroom: String,
+    /// Which scenario was run.
+    pub scenario: ScenarioRef,
+    /// Seed of the run.
+    pub seed: u64,
+    /// Number of replications of every design.
+    pub replications: u32,
+    /// Which price table priced it.
+    pub prices: PriceRef,
+    /// One entry a design, in the order of the scenario.
+    pub designs: Vec<DesignResult>,
+    /// Paired differences, every design against the first.
+    pub differences: Vec<Difference>,
+    /// Verdict of every threshold on every design.
+    pub thresholds: Vec<ThresholdResult>,
+    /// Every assumed (unsourced or defaulted) value that the run used.
+    pub assumptions: Vec<Assumption>,
+    /// The scenario after defaults were filled in: with `seed` and `headroom`, enough to redo the run.
+    pub resolved: serde_json::Value,
+}
+
+/// Names the scenario and fixes its content.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ScenarioRef {
+    /// Name as written in the scenario.
+    pub name: String,
+    /// What it is about, as written in the scenario.
+    pub about: String,
+    /// 64-bit hash of the resolved scenario, in hexadecimal.
+    pub digest: String,
+    /// Platform era.
+    pub era: String,
+    /// Region whose prices apply.
+    pub region: String,
+}
+
+/// Names the price table.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct PriceRef {
+    /// Name of the table, e.g. `aws-us-east-1`.
+    pub name: String,
+    /// Date of the table, `YYYY-MM-DD`.
+    pub date: String,
+    /// ISO 4217 code.
+    pub currency: String,
+}
+
+/// All figures of one design.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DesignResult {
+    /// Name as written in the scenario.
+    pub name: String,
+    /// Users that sent at least one request, per replication.
+    pub users: Estimate,
+    /// Users with at least one successful request, per replication.
+    pub users_served: Estimate,
+    /// Logical requests issued, per replication (retries are not counted again).
+    pub requests: Estimate,
+    /// Attempts per logical request (1 without retries).
+    pub attempts_per_request: Estimate,
+    /// Requests still unanswered when the run was stopped, per replication.
+    pub unfinished: Estimate,
+    /// Seconds from the start to the last answer.
+    pub duration: Estimate,
+    /// Successes per second of run.
+    pub throughput: Estimate,
+    /// Successes / (successes + failures), count based.
+    pub success_rate: Estimate,
+    /// Latency of successful requests: first attempt's start to last attempt's end.
+    pub latency: Latency,
+    /// Latency of all requests, failures included.
+    pub latency_all: Latency,
+    /// Latency of successful requests from the scheduled start; open load only.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub latency_from_schedule: Option<Latency>,
+    /// How requests failed, largest first; the counts sum to all failures.
+    pub failures: Vec<FailureRow>,
+    /// The first limit that bound and mattered.
+    pub bottleneck: Option<Bottleneck>,
+    /// Every limit that bound at all, by first time.
+    pub limits: Vec<Bottleneck>,
+    /// What it cost.
+    pub cost: Cost,
+    /// One row a node.
+    pub nodes: Vec<NodeRow>,
+    /// One row a class of users.
+    pub classes: Vec<ClassRow>,
+    /// Figures over time.
+    pub series: Series,
+}
+
+/// Mean and quantiles of a latency, seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Latency {
+    /// Arithmetic mean.
+    pub mean: Estimate,
+    /// Median.
+    pub p50: Estimate,
+    /// 90th percentile.
+    pub p90: Estimate,
+    /// 95th percentile.
+    pub p95: Estimate,
+    /// 99th percentile.
+    pub p99: Estimate,
+    /// 99.9th percentile.
+    #[serde(rename = "p99.9")]
+    pub p99_9: Estimate,
+    /// Largest seen in any replication.
+    pub max: f64,
+    /// How many values it rests on, all replications together.
+    pub count: u64,
+}
+
+/// One way of failing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FailureRow {
+    /// Cause, e.g. `throttled_account`.
+    pub cause: String,
+    /// Node at which it happened.
+    pub node: String,
+    /// What the client saw: an HTTP status, or 0 where the connection itself failed.
+    pub status: u16,
+    /// Requests per replication.
+    pub count: Estimate,
+    /// Share of all finished requests.
+    pub share: Estimate,
+    /// Earliest time in any replication, seconds.
+    pub first_at: f64,
+}
+
+/// A limit that bound.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Bottleneck {
+    /// Node that has the limit.
+    pub node: String,
+    /// Which limit, e.g. `account_concurrency`.
+    pub limit: String,
+    /// The limit in words with its value, e.g. `account concurrency 1000`.
+    pub about: String,
+    /// Seconds at which it first bound (median over the replications in which it did).
+    pub at: f64,
+    /// Share of the replications in which it bound.
+    pub bound_in: f64,
+    /// Failed requests it caused, per replication.
+    pub failures: Estimate,
+    /// Seconds of waiting it caused, summed over requests, per replication.
+    pub waiting: Estimate,
+}
+
+/// The bill of a design.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Cost {
+    /// Cost of the simulated window.
+    pub total: Estimate,
+    /// Total / successful requests.
+    pub per_request: Estimate,
+    /// Total / users with at least one success.
+    pub per_user: Estimate,
+    /// Cost of a month with the workload's own profile.
+    pub monthly: Estimate,
+    /// The part paid for reserved things while idle.
+    pub idle: Estimate,
+    /// The part paid for work that ended in a failure or had to be repeated.
+    pub wasted: Estimate,
+    /// The itemised bill of an average replication; amounts sum to `total.value`.
+    pub lines: Vec<CostLine>,
+}
+
+/// One line of a bill.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CostLine {
+    /// Node that used it.
+    pub node: String,
+    /// Item of the price table, e.g. `lambda.requests`.
+    pub item: String,
+    /// Quantity used, mean over replications.
+    pub quantity: f64,
+    /// Unit of the quantity.
+    pub unit: String,
+    /// Amount in the currency, mean over replications.
+    pub amount: f64,
+    /// Whether it is paid by the hour however little is used.
+    pub reserved: bool,
+    /// The idle part of a reserved amount.
+    pub idle: f64,
+    /// Amount of a month.
+    pub monthly: f64,
+}
+
+/// One node's figures.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NodeRow {
+    /// Name as written in the design.
+    pub name: String,
+    /// Kind, e.g. `nginx`.
+    pub kind: String,
+    /// Calls that arrived, per replication.
+    pub arrived: Estimate,
+    /// Calls answered with success.
+    pub ok: Estimate,
+    /// Calls answered with a failure.
+    pub failed: Estimate,
+    /// Time-weighted mean of what is in progress.
+    pub busy_mean: Estimate,
+    /// Largest number in progress in any replication.
+    pub busy_max: f64,
+    /// Seconds from a call's arrival to its answer, mean.
+    pub time_mean: Estimate,
+    /// Kind-specific counters, e.g. `cold_starts`, per replication.
+    pub counters: Vec<Counter>,
+}
+
+/// A kind-specific counter.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Counter {
+    /// Name, e.g. `cold_starts`.
+    pub name: String,
+    /// Per replication.
+    pub value: Estimate,
+}
+
+/// One class of users.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClassRow {
+    /// Name as written in the workload.
+    pub name: String,
+    /// Logical requests issued, per replication.
+    pub requests: Estimate,
+    /// Successes / finished.
+    pub success_rate: Estimate,
+    /// Latency of its successful requests.
+    pub latency: Latency,
+}
+
+/// Figures over time, means over replications, one value a bucket.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Series {
+    /// Width of a bucket, seconds.
+    pub bucket: f64,
+    /// Start of each bucket, seconds.
+    pub t: Vec<f64>,
+    /// Logical requests started.
+    pub started: Vec<f64>,
+    /// Requests that ended in success, by the time of their end.
+    pub ok: Vec<f64>,
+    /// Requests that ended in failure.
+    pub failed: Vec<f64>,
+    /// `failed` split by cause and node; the columns sum to `failed`.
+    pub failed_by: Vec<FailedBy>,
+    /// Mean latency of the successes that ended in the bucket; null where none did.
+    pub latency_mean: Vec<Option<f64>>,
+    /// Median latency, from a histogram with 9 % wide cells.
+    pub latency_p50: Vec<Option<f64>>,
+    /// 95th percentile, from a histogram with 9 % wide cells.
+    pub latency_p95: Vec<Option<f64>>,
+    /// One entry a gauge of a node.
+    pub gauges: Vec<GaugeSeries>,
+}
+
+/// Failures of one cause at one node over time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FailedBy {
+    /// Cause.
+    pub cause: String,
+    /// Node.
+    pub node: String,
+    /// Count a bucket.
+    pub count: Vec<f64>,
+}
+
+/// A gauge (concurrency, queue, connections) over time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GaugeSeries {
+    /// Node.
+    pub node: String,
+    /// Which gauge, e.g. `environments`.
+    pub gauge: String,
+    /// The limit it runs against, if any.
+    pub limit: Option<f64>,
+    /// Time-weighted mean in the bucket.
+    pub mean: Vec<f64>,
+    /// Largest value in the bucket in any replication.
+    pub max: Vec<f64>,
+}
+
+/// One figure of one design minus the same figure of another, paired by replication.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Difference {
+    /// Design that is compared.
+    pub design: String,
+    /// Design it is compared with.
+    pub baseline: String,
+    /// `success_rate`, `latency_mean`, `latency_p95`, `cost_per_user` or `cost_total`.
+    pub metric: String,
+    /// design − baseline, with the interval of the paired difference.
+    pub difference: Estimate,
+    /// Whether the interval excludes zero.
+    pub significant: bool,
+}
+
+/// Answer to a threshold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// The whole interval meets the threshold.
+    Pass,
+    /// The whole interval misses it.
+    Fail,
+    /// The interval holds the threshold: more replications are needed to tell.
+    Undecided,
+}
+
+/// One threshold on one design.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ThresholdResult {
+    /// Design judged.
+    pub design: String,
+    /// Metric, e.g. `latency`.
+    pub metric: String,
+    /// Expression in k6's syntax, e.g. `p(95)<1s`.
+    pub expression: String,
+    /// The figure it was judged by; null where the design has none (no success at all).
+    pub observed: Option<Estimate>,
+    /// Verdict.
+    pub verdict: Verdict,
+}
+
+/// A value the run used that nobody measured or said.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Assumption {
+    /// Path in the scenario, e.g. `designs.lambda.nodes.fn.place`.
+    pub path: String,
+    /// The value used.
+    pub value: String,
+    /// Why it is assumed, or where the default comes from.
+    pub why: String,
+}

@@ -1,0 +1,1 @@
+//! Dated price tables, and usage to an itemised bill. Money first appears here.

@@ -1,0 +1,1 @@
+//! Text to scenario: parse, findings with a place, resolve, explain.
