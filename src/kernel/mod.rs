@@ -1,3 +1,15 @@
 //! The engine: time, event queue, random streams, statistics. It knows nothing of clouds.
-pub mod time;
+mod gauge;
+mod heap;
+mod histogram;
+mod queue;
+mod series;
+mod stream;
+mod time;
+pub use gauge::Gauge;
+pub use heap::Heap;
+pub use histogram::Histogram;
+pub use queue::{LaneId, Queue, Rank, TimerId};
+pub use series::{Clock, Counts, Levels};
+pub use stream::{Key, Stream};
 pub use time::{Span, Time};
