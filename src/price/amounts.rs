@@ -20,15 +20,17 @@ pub(super) fn fixed(quantity: f64) -> Result<i128, String> {
         return Err(format!("the quantity {quantity} is negative or not a number"));
     }
     if quantity > QUANTITY_MAX {
-        return Err(format!("the quantity {quantity:e} is above {QUANTITY_MAX:e}, which none can be"));
+        return Err(format!(
+            "the quantity {quantity:e} is above {QUANTITY_MAX:e}, which none can be"
+        ));
     }
     Ok(rounded(quantity))
 }
 
-/// A quantity that was checked before, as an integer.
-#[expect(clippy::cast_possible_truncation, reason = "at most 1e22, far inside 128 bits")]
+/// A quantity that was checked before, as an integer. Whole units are exact: they are scaled as integers.
+#[expect(clippy::cast_possible_truncation, reason = "at most 1e13, far inside 128 bits")]
 pub(super) fn rounded(quantity: f64) -> i128 {
-    (quantity * SCALE).round() as i128
+    quantity.trunc() as i128 * SCALE_INT + (quantity.fract() * SCALE).round() as i128
 }
 
 /// Price of a quantity that starts at the bottom of the tiers; each part is paid at its own tier's price.
@@ -106,7 +108,11 @@ mod tests {
         for (quantity, price) in
             [(0.0, "0"), (10.0, "30"), (10.5, "31"), (30.0, "70"), (31.0, "71"), (100.0, "140")]
         {
-            assert_eq!(tiered(&tiers, rounded(quantity)), Money::parse(price).unwrap(), "{quantity}");
+            assert_eq!(
+                tiered(&tiers, rounded(quantity)),
+                Money::parse(price).unwrap(),
+                "{quantity}"
+            );
         }
     }
 
@@ -114,8 +120,9 @@ mod tests {
     fn the_largest_amount_fits() {
         let tiers = [Tier { up_to: None, price: PRICE_MAX }];
         let amount = tiered(&tiers, rounded(QUANTITY_MAX));
-        assert_eq!(amount.as_f64().to_bits(), 1e17_f64.to_bits());
-        let parts = split(amount.pico(), &[rounded(QUANTITY_MAX / 3.0), rounded(QUANTITY_MAX / 1.5)]);
+        assert_eq!(amount, Money::from_pico(10_i128.pow(29)));
+        let parts =
+            split(amount.pico(), &[rounded(QUANTITY_MAX / 3.0), rounded(QUANTITY_MAX / 1.5)]);
         assert_eq!(parts.iter().sum::<i128>(), amount.pico());
         assert_eq!(share(amount, rounded(QUANTITY_MAX), rounded(QUANTITY_MAX)), amount);
     }
@@ -135,5 +142,6 @@ mod tests {
             assert!(fixed(bad).is_err(), "{bad}");
         }
         assert_eq!(fixed(0.1), Ok(100_000_000));
+        assert_eq!(fixed(6e9 + 1.0), Ok(6_000_000_001_000_000_000));
     }
 }
