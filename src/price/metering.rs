@@ -46,7 +46,7 @@ pub fn http_api_requests(payload_bytes: u64) -> u64 {
 }
 
 /// Seconds that are billed for a thing held so long: whole steps (five minutes for provisioned concurrency,
-/// one second for instances), and no less than the minimum (60 s for EC2, 3 h for a SnapStart cache).
+/// one second for instances), and no less than the minimum (60 s for EC2, 3 h for a `SnapStart` cache).
 pub fn billed_seconds(held_ns: u64, rule: HeldRule) -> u64 {
     let step = rule.step_seconds.max(1);
     let steps = held_ns.div_ceil(1_000_000_000).div_ceil(step);
@@ -67,7 +67,7 @@ impl HeldRule {
     pub const EC2: HeldRule = HeldRule { minimum_seconds: 60, step_seconds: 1 };
     /// Provisioned concurrency: from enabling to disabling, up to the next five minutes.
     pub const PROVISIONED: HeldRule = HeldRule { minimum_seconds: 0, step_seconds: 300 };
-    /// Cache of a SnapStart version: at least three hours.
+    /// Cache of a `SnapStart` version: at least three hours.
     pub const SNAPSTART_CACHE: HeldRule = HeldRule { minimum_seconds: 10_800, step_seconds: 1 };
 }
 

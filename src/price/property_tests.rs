@@ -136,9 +136,9 @@ fn integers_agree_with_the_slow_twin() {
         let mut items: Vec<&str> = lines.iter().map(|line| line.item.as_str()).collect();
         items.sort_unstable();
         items.dedup();
-        let month = |line: &UsageLine| match line.reserved {
-            true => 730.0 / options.month.window_hours,
-            false => options.month.windows_per_month,
+        let month = |line: &UsageLine| {
+            let MonthProfile { windows_per_month, window_hours } = options.month;
+            if line.reserved { 730.0 / window_hours } else { windows_per_month }
         };
         let window: f64 = items.iter().map(|item| slow(&table, &lines, item, |_| 1.0)).sum();
         let monthly: f64 = items.iter().map(|item| slow(&table, &lines, item, month)).sum();

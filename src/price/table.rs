@@ -154,18 +154,13 @@ impl Table {
         })?;
         let mut table = self.clone();
         table.name = format!("{}@{month}", self.name);
-        for (name, item) in &self.items {
-            if item.from.as_deref().is_some_and(|from| month < from) {
-                let from = item.from.as_deref().unwrap_or_default();
+        for (name, item) in &mut table.items {
+            if let Some(from) = item.from.as_deref().filter(|&from| month < from) {
                 table.withheld.insert(name.clone(), format!("it was first offered in {from}"));
-            } else if item.until.as_deref().is_some_and(|until| month > until) {
-                let until = item.until.as_deref().unwrap_or_default();
+            } else if let Some(until) = item.until.as_deref().filter(|&until| month > until) {
                 table.withheld.insert(name.clone(), format!("it was last offered in {until}"));
-            } else if let Some(past) = item.history.iter().find(|past| month <= past.until.as_str())
-            {
-                if let Some(now) = table.items.get_mut(name) {
-                    now.tiers.clone_from(&past.tiers);
-                }
+            } else if let Some(past) = item.history.iter().find(|past| *month <= *past.until) {
+                item.tiers.clone_from(&past.tiers);
             }
         }
         table.items.retain(|name, _| !table.withheld.contains_key(name));
