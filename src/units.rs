@@ -297,7 +297,8 @@ mod tests {
 
     #[test]
     fn printed_times_read_back() {
-        for ns in [0, 1, 999, 1_000, 1_500, 22_870_000, 150_000_000, 1_500_000_000, 90_000_000_000] {
+        for ns in [0, 1, 999, 1_000, 1_500, 22_870_000, 150_000_000, 1_500_000_000, 90_000_000_000]
+        {
             let span = Span::from_nanos(ns);
             assert_eq!(parse_span(&show_span(span)), Ok(span), "{}", show_span(span));
         }
