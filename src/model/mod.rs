@@ -1,2 +1,23 @@
 //! The world: users, nodes, requests walking over nodes, and the ledger of what happened.
+pub mod account;
+pub mod bucket;
+pub mod calls;
+pub mod client;
+pub mod component;
+pub mod compute;
+pub mod context;
+pub mod cpu;
+pub mod data;
+pub mod dist;
+pub mod entry;
+pub mod era;
+pub mod ledger;
+pub mod listener;
+pub mod message;
+pub mod pool;
+pub mod registry;
+pub mod store;
 pub mod usage;
+pub mod wiring;
+pub mod work;
+pub mod world;

@@ -1,0 +1,197 @@
+//! The slab of calls in flight. One row is one edge of the call tree: who called whom, for which request.
+//!
+//! A caller that gives up *abandons* its call: the callee may go on working, and the row lives until it answers.
+//! That is how work outlives its client.
+
+use super::listener::SynRetry;
+use super::message::{CallId, NodeId, Outcome};
+use crate::kernel::{Key, Span, Time, TimerId};
+
+/// What is asked of the callee.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Op {
+    /// Serve a request of kind `work`.
+    Request,
+    /// Open a connection (stores).
+    Connect,
+    /// Run a statement that holds the connection for `amount` when nothing competes (stores).
+    Query,
+}
+
+/// The connection a call travels on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Via {
+    /// A connection that is to be opened for it.
+    New,
+    /// A connection that is open already; the callee knows it by this number.
+    Open(u32),
+}
+
+/// One call in flight.
+#[derive(Clone, Copy, Debug)]
+pub struct Call {
+    pub(in crate::model) turn: u32,
+    /// Who calls.
+    pub from: NodeId,
+    /// Who is called.
+    pub to: NodeId,
+    /// Address within the callee (a pod, a node of the cluster), where it has several.
+    pub address: u16,
+    /// Kind of request: index into the world's works.
+    pub work: u16,
+    /// The caller's own call, or the slot of its user.
+    pub parent: CallId,
+    /// Random key of the user's request; the same in every design.
+    pub key: Key,
+    /// How many times this request was tried before: draws differ from try to try.
+    pub visit: u16,
+    /// Next step of the work.
+    pub step: u16,
+    /// What is asked.
+    pub op: Op,
+    /// Size of the statement ([`Op::Query`]).
+    pub amount: Span,
+    /// Connection slots that a login takes ([`Op::Connect`]).
+    pub weight: u16,
+    /// Connection it travels on.
+    pub via: Via,
+    /// Whether the caller wants to keep the connection.
+    pub keep_alive: bool,
+    /// Whether it may be sent twice (GET, HEAD, PUT, DELETE).
+    pub idempotent: bool,
+    /// When the connection was established; [`Time::MAX`] before that.
+    pub established: Time,
+    /// From the SYN's arrival to the request's first byte: round trips of TCP and TLS.
+    pub handshake: Span,
+    /// Whether the handshake of this connection costs the server a TLS signature.
+    pub tls: bool,
+    /// When the caller's kernel sends a lost SYN again.
+    pub syn_retry: SynRetry,
+    /// One-way delay of the path.
+    pub hop: Span,
+    /// When the caller sent it.
+    pub sent: Time,
+    /// Whether the caller has gone away.
+    pub abandoned: bool,
+    /// Whether the callee has answered; the answer is on its way.
+    pub answered: bool,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Two words of the callee.
+    pub a: u32,
+    /// Second word of the callee.
+    pub b: u32,
+    /// A call that the callee made on behalf of this one.
+    pub child: CallId,
+    /// A timer of the callee.
+    pub timer: TimerId,
+    /// A point in time of the callee.
+    pub mark: Time,
+}
+
+impl Call {
+    /// A new request to `to`.
+    pub fn request(from: NodeId, to: NodeId, parent: CallId) -> Call {
+        Call {
+            turn: 0,
+            from,
+            to,
+            address: 0,
+            work: 0,
+            parent,
+            key: Key::default(),
+            visit: 0,
+            step: 0,
+            op: Op::Request,
+            amount: Span::ZERO,
+            weight: 1,
+            via: Via::New,
+            keep_alive: false,
+            idempotent: true,
+            established: Time::MAX,
+            handshake: Span::ZERO,
+            tls: false,
+            syn_retry: SynRetry::Exponential,
+            hop: Span::ZERO,
+            sent: Time::ZERO,
+            abandoned: false,
+            answered: false,
+            outcome: Outcome::OK,
+            a: 0,
+            b: 0,
+            child: CallId::NONE,
+            timer: TimerId::NONE,
+            mark: Time::ZERO,
+        }
+    }
+
+    /// A call on behalf of `self`: same request, same try, same kind of work.
+    pub fn child(&self, from: NodeId, to: NodeId, id: CallId) -> Call {
+        Call {
+            key: self.key,
+            visit: self.visit,
+            work: self.work,
+            idempotent: self.idempotent,
+            ..Call::request(from, to, id)
+        }
+    }
+}
+
+/// All calls in flight.
+#[derive(Debug, Default)]
+pub struct Calls {
+    rows: Vec<Call>,
+    free: Vec<u32>,
+}
+
+impl Calls {
+    /// Adds a row.
+    pub fn open(&mut self, call: Call) -> CallId {
+        if let Some(slot) = self.free.pop() {
+            let row = &mut self.rows[slot as usize];
+            *row = Call { turn: row.turn, ..call };
+            return CallId { slot, turn: row.turn };
+        }
+        self.rows.push(Call { turn: 0, ..call });
+        CallId { slot: u32::try_from(self.rows.len() - 1).unwrap_or(u32::MAX), turn: 0 }
+    }
+
+    /// The row of a call that must be alive.
+    pub fn get(&mut self, id: CallId) -> &mut Call {
+        let row = &mut self.rows[id.slot as usize];
+        debug_assert_eq!(row.turn, id.turn, "a call that has ended");
+        row
+    }
+
+    /// Whether the call has not ended.
+    pub fn alive(&self, id: CallId) -> bool {
+        self.rows.get(id.slot as usize).is_some_and(|row| row.turn == id.turn)
+    }
+
+    /// Removes a row.
+    pub fn close(&mut self, id: CallId) {
+        let row = self.get(id);
+        // Even turns are alive, and a freed row must not look alive under its next turn.
+        row.turn = row.turn.wrapping_add(1);
+        self.free.push(id.slot);
+    }
+
+    /// How many calls are in flight.
+    pub fn len(&self) -> usize {
+        self.rows.len() - self.free.len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The calls in flight, for the closing audit.
+    pub fn iter_alive(&self) -> impl Iterator<Item = &Call> {
+        let mut dead = vec![false; self.rows.len()];
+        for &slot in &self.free {
+            dead[slot as usize] = true;
+        }
+        self.rows.iter().zip(dead).filter(|(_, dead)| !dead).map(|(row, _)| row)
+    }
+}

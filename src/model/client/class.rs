@@ -1,0 +1,469 @@
+//! A class of users as it runs: a pseudo node that sends requests and takes their answers.
+//!
+//! Everything random about user u's request k is keyed by (class, u, k): the same in every design, whatever retries,
+//! other users or other nodes do.
+
+use super::arrivals::Arrivals;
+use super::load::{Load, WhenBusy};
+use super::retry::{Adaptive, Retry, RetryState, SdkMode, throttled};
+use super::spec::{ClassSpec, Connection};
+use crate::kernel::{Key, LaneId, Rank, Span, Time, TimerId};
+use crate::model::calls::{Call, Via};
+use crate::model::context::Ctx;
+use crate::model::dist::{Dist, Sampler};
+use crate::model::message::{CallId, Cause, Message, NodeId, Outcome};
+use crate::model::wiring::Wiring;
+use std::collections::VecDeque;
+
+const START: u8 = 0;
+const ARRIVAL: u8 = 1;
+const NEXT: u8 = 2;
+const RETRY: u8 = 3;
+const TIMEOUT: u8 = 4;
+const SEND: u8 = 5;
+
+/// One user.
+#[derive(Debug, Clone)]
+struct User {
+    turn: u32,
+    index: u64,
+    /// Requests (or sessions) done.
+    rounds: u32,
+    /// Requests sent.
+    request: u32,
+    /// Place in the session.
+    step: u16,
+    attempt: u16,
+    served: bool,
+    /// Node and number of the connection that is kept.
+    connection: Option<(NodeId, u32)>,
+    call: CallId,
+    timer: TimerId,
+    sent: Time,
+    scheduled: Time,
+    backoff: Span,
+    last_cause: Option<Cause>,
+    own: Option<Box<RetryState>>,
+}
+
+/// One kind of request of a session: its work and the pause after it.
+#[derive(Debug, Clone)]
+struct Round {
+    work: u16,
+    think: Sampler,
+}
+
+/// A class of users as it runs.
+pub struct Class {
+    index: usize,
+    entry: NodeId,
+    key: Key,
+    rounds: Vec<Round>,
+    closed: Option<ClosedLoad>,
+    arrivals: Option<Arrivals>,
+    vus: Option<(u32, WhenBusy)>,
+    timeout: Option<LaneId>,
+    patience: Option<Span>,
+    retry: Retry,
+    shared: RetryState,
+    adaptive: Option<Adaptive>,
+    connection: Connection,
+    idempotent: bool,
+    /// Whether the entry accepts connections itself (nginx, pods) or takes requests as they come (AWS front doors).
+    entry_listens: bool,
+    users: Vec<User>,
+    free: Vec<u32>,
+    next_user: u64,
+    /// Connections kept by users that are gone (open load): reused most recent first.
+    spare: Vec<(NodeId, u32)>,
+    /// Scheduled arrivals that wait for a user of the load generator.
+    waiting: VecDeque<Time>,
+    /// Arrivals that were never sent because the load generator had no user free.
+    dropped: u64,
+    /// Whether every user that will ever come has come.
+    exhausted: bool,
+    in_progress: u64,
+}
+
+#[derive(Debug, Clone)]
+struct ClosedLoad {
+    users: u32,
+    ramp: Span,
+    deadline: Time,
+    rounds: u32,
+    think: Sampler,
+}
+
+impl Class {
+    /// Makes a class ready. `entry` is the node where this design lets the class in.
+    ///
+    /// # Errors
+    /// Says which law, kind of request or trace is wrong.
+    pub fn new(
+        spec: &ClassSpec,
+        index: usize,
+        entry: NodeId,
+        wiring: &mut Wiring,
+    ) -> Result<Class, String> {
+        let key = wiring.key();
+        let mut rounds = Vec::new();
+        let zero = Dist::Constant(Span::ZERO);
+        let steps = match (&spec.request, &spec.session) {
+            (Some(request), None) => vec![(request, &zero)],
+            (None, Some(session)) => session.iter().map(|s| (&s.request, &s.think)).collect(),
+            _ => return Err("give either `request` or `session`".into()),
+        };
+        for (request, think) in steps {
+            rounds.push(Round { work: wiring.work(request)?, think: think.sampler(wiring.data)? });
+        }
+        let closed = match &spec.load {
+            Load::Closed(load) => Some(ClosedLoad {
+                users: load.users,
+                ramp: load.ramp,
+                deadline: load.duration.map_or(Time::MAX, |d| Time::ZERO + d),
+                rounds: load.requests_per_user.unwrap_or(u32::MAX),
+                think: load.think.sampler(wiring.data)?,
+            }),
+            _ => None,
+        };
+        let vus = match &spec.load {
+            Load::Open(open) => open.vus.as_ref().map(|vus| (vus.max, vus.when_busy)),
+            _ => None,
+        };
+        let timeout = spec.patience.timeout.map(|t| wiring.queue.lane(t, Rank::Timeout));
+        let adaptive = matches!(&spec.retry, Retry::Sdk(sdk) if sdk.mode == SdkMode::Adaptive);
+        Ok(Class {
+            index,
+            entry,
+            key,
+            rounds,
+            closed,
+            arrivals: Arrivals::new(&spec.load, key, wiring.data)?,
+            vus,
+            timeout,
+            patience: spec.patience.timeout,
+            shared: spec.retry.state(),
+            retry: spec.retry.clone(),
+            adaptive: adaptive.then(Adaptive::default),
+            connection: spec.connection.clone(),
+            idempotent: spec.idempotent,
+            entry_listens: wiring.listens(entry),
+            users: Vec::new(),
+            free: Vec::new(),
+            next_user: 0,
+            spare: Vec::new(),
+            waiting: VecDeque::new(),
+            dropped: 0,
+            exhausted: false,
+            in_progress: 0,
+        })
+    }
+
+    /// Begins the load.
+    pub fn start(&mut self, ctx: &mut Ctx) {
+        if self.closed.is_some() {
+            ctx.wake_at(Time::ZERO, Rank::Arrival, START, 0, 0);
+        }
+        self.schedule_arrival(ctx);
+    }
+
+    /// Whether no request will ever come again.
+    pub fn done(&self) -> bool {
+        self.exhausted && self.users.len() == self.free.len()
+    }
+
+    /// Requests that have begun and not ended.
+    pub fn in_progress(&self) -> u64 {
+        self.in_progress
+    }
+
+    /// Arrivals that the load generator never sent.
+    pub fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// Handles a message.
+    pub fn handle(&mut self, message: Message, ctx: &mut Ctx) {
+        match message {
+            Message::Reply(call) => self.answered(call, ctx),
+            Message::Wake(START, number, _) => self.start_closed(number, ctx),
+            Message::Wake(ARRIVAL, ..) => {
+                let now = ctx.now();
+                self.arrive(now, ctx);
+                self.schedule_arrival(ctx);
+            }
+            Message::Wake(timer, slot, turn) => {
+                if self.users[slot as usize].turn != turn {
+                    return;
+                }
+                match timer {
+                    NEXT => self.begin(slot, ctx),
+                    RETRY => self.attempt(slot, ctx),
+                    SEND => self.send(slot, ctx),
+                    _ => self.timed_out(slot, ctx),
+                }
+            }
+            Message::Arrive(_) | Message::Cancel(_) | Message::HangUp(_) => {
+                debug_assert!(false, "users serve nobody");
+            }
+        }
+    }
+
+    /// Starts the `number`-th closed user and wakes for the next one.
+    fn start_closed(&mut self, number: u32, ctx: &mut Ctx) {
+        let Some(closed) = &self.closed else { return };
+        let (users, ramp) = (closed.users, closed.ramp);
+        let scheduled = Time::MAX;
+        let slot = self.new_user(scheduled);
+        self.exhausted = number + 1 >= users;
+        if !self.exhausted {
+            let at = Time::ZERO + ramp.scaled(f64::from(number + 1) / f64::from(users));
+            if at > ctx.now() {
+                ctx.wake_at(at, Rank::Arrival, START, number + 1, 0);
+            } else {
+                ctx.wake(Span::ZERO, START, number + 1, 0);
+            }
+        }
+        self.begin(slot, ctx);
+    }
+
+    fn schedule_arrival(&mut self, ctx: &mut Ctx) {
+        if let Some(at) = self.arrivals.as_mut().and_then(Arrivals::next) {
+            ctx.wake_at(at.max(ctx.now()), Rank::Arrival, ARRIVAL, 0, 0);
+        } else if self.closed.is_none() {
+            self.exhausted = true;
+        }
+    }
+
+    /// An open arrival, scheduled for `scheduled`.
+    fn arrive(&mut self, scheduled: Time, ctx: &mut Ctx) {
+        if let Some((max, when_busy)) = self.vus
+            && self.users.len() - self.free.len() >= max as usize
+        {
+            match when_busy {
+                WhenBusy::Drop => self.dropped += 1,
+                WhenBusy::Wait => self.waiting.push_back(scheduled),
+            }
+            return;
+        }
+        let slot = self.new_user(scheduled);
+        self.begin(slot, ctx);
+    }
+
+    fn new_user(&mut self, scheduled: Time) -> u32 {
+        let user = User {
+            turn: 0,
+            index: self.next_user,
+            rounds: 0,
+            request: 0,
+            step: 0,
+            attempt: 0,
+            served: false,
+            connection: None,
+            call: CallId::NONE,
+            timer: TimerId::NONE,
+            sent: Time::ZERO,
+            scheduled,
+            backoff: Span::ZERO,
+            last_cause: None,
+            own: (!self.retry.shared()).then(|| Box::new(self.retry.state())),
+        };
+        self.next_user += 1;
+        if let Some(slot) = self.free.pop() {
+            let row = &mut self.users[slot as usize];
+            *row = User { turn: row.turn, ..user };
+            return slot;
+        }
+        self.users.push(user);
+        u32::try_from(self.users.len() - 1).unwrap_or(u32::MAX)
+    }
+
+    /// The user begins the request that is next.
+    fn begin(&mut self, slot: u32, ctx: &mut Ctx) {
+        let now = ctx.now();
+        let user = &mut self.users[slot as usize];
+        if let Some(closed) = &self.closed
+            && now >= closed.deadline
+        {
+            self.retire(slot, ctx);
+            return;
+        }
+        if user.request == 0 {
+            ctx.ledger.classes[self.index].users += 1;
+        }
+        user.sent = now;
+        user.attempt = 0;
+        user.backoff = Span::ZERO;
+        user.last_cause = None;
+        ctx.ledger.start(self.index, now);
+        self.in_progress += 1;
+        let state = user.own.as_deref_mut().unwrap_or(&mut self.shared);
+        self.retry.first_attempt(state);
+        self.attempt(slot, ctx);
+    }
+
+    /// The user sends an attempt, unless the adaptive limiter holds it back.
+    fn attempt(&mut self, slot: u32, ctx: &mut Ctx) {
+        let delay = self.adaptive.as_mut().map_or(Span::ZERO, |limit| limit.delay(ctx.now()));
+        if delay.is_zero() {
+            self.send(slot, ctx);
+        } else {
+            let turn = self.users[slot as usize].turn;
+            ctx.wake(delay, SEND, slot, turn);
+        }
+    }
+
+    fn send(&mut self, slot: u32, ctx: &mut Ctx) {
+        let hop = self.connection.rtt.scaled(0.5);
+        let key = self.request_key(slot);
+        let user = &mut self.users[slot as usize];
+        if user.connection.is_none() && self.connection.keepalive {
+            user.connection = self.spare.pop();
+        }
+        let handshake = self.connection.rtt * u64::from(1 + self.tls_trips())
+            + self.connection.send_delay;
+        let user = &mut self.users[slot as usize];
+        let opening = user.connection.is_none();
+        // An open connection leads straight to whoever accepted it; names and routers are asked for new ones only.
+        let to = user.connection.map_or(self.entry, |(node, _)| node);
+        let call = Call {
+            work: self.rounds[user.step as usize].work,
+            key,
+            visit: user.attempt,
+            via: user.connection.map_or(Via::New, |(_, number)| Via::Open(number)),
+            keep_alive: self.connection.keepalive,
+            idempotent: self.idempotent,
+            established: if opening { Time::MAX } else { ctx.now() },
+            handshake,
+            tls: self.connection.tls,
+            syn_retry: self.connection.syn_retry,
+            hop,
+            ..Call::request(ctx.me, to, CallId { slot, turn: user.turn })
+        };
+        // A front door that does not listen itself meets the request after the handshake.
+        let delay = if opening && !self.entry_listens { hop + handshake } else { hop };
+        ctx.ledger.classes[self.index].attempts += 1;
+        let id = ctx.call(call, delay);
+        let user = &mut self.users[slot as usize];
+        user.call = id;
+        if let Some(lane) = self.timeout {
+            user.timer = ctx.arm(lane, TIMEOUT, slot, user.turn);
+        }
+    }
+
+    fn tls_trips(&self) -> u32 {
+        if self.connection.tls { self.connection.tls_round_trips } else { 0 }
+    }
+
+    /// Key of the user's present request.
+    fn request_key(&self, slot: u32) -> Key {
+        let user = &self.users[slot as usize];
+        self.key.with(user.index).with(u64::from(user.request))
+    }
+
+    fn answered(&mut self, id: CallId, ctx: &mut Ctx) {
+        let call = ctx.take_reply(id);
+        let slot = call.parent.slot;
+        let user = &mut self.users[slot as usize];
+        debug_assert_eq!(user.turn, call.parent.turn);
+        ctx.queue.cancel(user.timer);
+        user.call = CallId::NONE;
+        user.connection = match call.via {
+            Via::Open(number) if call.keep_alive => Some((call.to, number)),
+            _ => None,
+        };
+        self.ended(slot, call.outcome, ctx);
+    }
+
+    fn timed_out(&mut self, slot: u32, ctx: &mut Ctx) {
+        let user = &mut self.users[slot as usize];
+        let established =
+            ctx.calls.get(user.call).established < Time::MAX || !self.entry_listens;
+        ctx.abandon(user.call);
+        user.call = CallId::NONE;
+        user.connection = None;
+        let cause = if established { Cause::ClientTimeout } else { Cause::ConnectTimeout };
+        let outcome = Outcome::failed(cause, self.entry, 0);
+        self.ended(slot, outcome, ctx);
+    }
+
+    /// An attempt ended: try again or be done.
+    fn ended(&mut self, slot: u32, outcome: Outcome, ctx: &mut Ctx) {
+        let now = ctx.now();
+        if let Some(limiter) = &mut self.adaptive {
+            limiter.learn(now, outcome.cause.is_some_and(throttled));
+        }
+        let mut stream =
+            self.request_key(slot).named("retry").with(u64::from(self.users[slot as usize].attempt)).stream();
+        let user = &mut self.users[slot as usize];
+        let state = user.own.as_deref_mut().unwrap_or(&mut self.shared);
+        if outcome.is_ok() {
+            self.retry.succeeded(state, user.attempt, user.last_cause);
+        } else if let Some(pause) =
+            self.retry.decide(state, &outcome, user.attempt, user.backoff, now, &mut stream)
+        {
+            user.attempt += 1;
+            user.backoff = pause;
+            user.last_cause = outcome.cause;
+            let turn = user.turn;
+            ctx.wake(pause, RETRY, slot, turn);
+            return;
+        }
+        ctx.ledger.end(self.index, now, user.sent, user.scheduled, outcome);
+        self.in_progress -= 1;
+        if outcome.is_ok() && !user.served {
+            user.served = true;
+            ctx.ledger.classes[self.index].users_served += 1;
+        }
+        self.next_request(slot, ctx);
+    }
+
+    /// Decides what the user does after a finished request.
+    fn next_request(&mut self, slot: u32, ctx: &mut Ctx) {
+        let key = self.request_key(slot);
+        let user = &mut self.users[slot as usize];
+        let round = &self.rounds[user.step as usize];
+        let mut stream = key.named("think").stream();
+        user.request += 1;
+        let (turn, step) = (user.turn, user.step as usize + 1);
+        if step < self.rounds.len() {
+            user.step += 1;
+            let pause = round.think.sample(&mut stream);
+            ctx.wake(pause, NEXT, slot, turn);
+            return;
+        }
+        user.step = 0;
+        user.rounds += 1;
+        match &self.closed {
+            Some(closed) if user.rounds < closed.rounds => {
+                let pause = round.think.sample(&mut stream) + closed.think.sample(&mut stream);
+                ctx.wake(pause, NEXT, slot, turn);
+            }
+            _ => self.retire(slot, ctx),
+        }
+    }
+
+    /// The user is done for good.
+    fn retire(&mut self, slot: u32, ctx: &mut Ctx) {
+        let user = &mut self.users[slot as usize];
+        user.turn = user.turn.wrapping_add(1);
+        if let Some(connection) = user.connection.take() {
+            if self.closed.is_none() && self.connection.keepalive {
+                self.spare.push(connection);
+            } else if self.entry_listens {
+                ctx.hang_up(connection.0, connection.1);
+            }
+        }
+        self.free.push(slot);
+        if let Some(scheduled) = self.waiting.pop_front() {
+            let now = ctx.now();
+            self.arrive(scheduled, ctx);
+            debug_assert!(scheduled <= now);
+        }
+    }
+
+    /// Longest wait of an attempt.
+    pub fn patience(&self) -> Option<Span> {
+        self.patience
+    }
+}

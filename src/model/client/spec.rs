@@ -1,0 +1,116 @@
+//! A class of users as the scenario writes it.
+
+use super::load::Load;
+use super::retry::Retry;
+use crate::kernel::Span;
+use crate::model::dist::Dist;
+use crate::model::listener::SynRetry;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A class of users.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ClassSpec {
+    /// When they come.
+    pub load: Load,
+    /// Kind of request they send: a name under `work`. Either this or `session`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
+    /// Requests of one session in order. Either this or `request`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<Vec<SessionStep>>,
+    /// How long they wait.
+    #[serde(default)]
+    pub patience: Patience,
+    /// How they try again after a failure.
+    #[serde(default)]
+    pub retry: Retry,
+    /// How they connect.
+    #[serde(default)]
+    pub connection: Connection,
+    /// Whether a request may be sent twice (GET, PUT, DELETE) or not (POST, PATCH).
+    #[serde(default = "yes")]
+    #[schemars(extend("x-source" = "assumed: reads", "x-assumed" = true))]
+    pub idempotent: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// One request of a session.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SessionStep {
+    /// Kind of request: a name under `work`.
+    pub request: String,
+    /// Pause after its answer, before the next request of the session.
+    #[serde(default = "no_time")]
+    #[schemars(extend("x-source" = "no pause unless said"))]
+    pub think: Dist,
+}
+
+fn no_time() -> Dist {
+    Dist::Constant(Span::ZERO)
+}
+
+/// How long a user waits.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Patience {
+    /// Time from sending an attempt, connection included, after which it is given up; none: for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-source" = "load_test_util and Node's http client: none; k6: 60 s"))]
+    pub timeout: Option<Span>,
+}
+
+/// How users connect.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Connection {
+    /// Whether a connection is kept for the user's next request.
+    #[serde(default = "yes")]
+    #[schemars(extend("x-source" = "HTTP/1.1 default; Node 20 and later"))]
+    pub keepalive: bool,
+    /// Whether connections are encrypted.
+    #[serde(default = "yes")]
+    #[schemars(extend("x-source" = "assumed: HTTPS", "x-assumed" = true))]
+    pub tls: bool,
+    /// Round trips of a TLS handshake before the request: 1 with TLS 1.3, 2 with TLS 1.2.
+    #[serde(default = "one")]
+    #[schemars(range(min = 0, max = 4), extend("x-source" = "RFC 8446: one round trip"))]
+    pub tls_round_trips: u32,
+    /// Round-trip time between users and the entry.
+    #[serde(default = "rtt_default")]
+    #[schemars(extend("x-source" = "assumed: users in the same country", "x-assumed" = true))]
+    pub rtt: Span,
+    /// Pause between the end of the handshake and the request's first byte.
+    #[serde(default)]
+    #[schemars(extend("x-source" = "zero unless said"))]
+    pub send_delay: Span,
+    /// When the users' kernel sends a lost SYN again.
+    #[serde(default)]
+    #[schemars(extend("x-source" = "Linux ip-sysctl: tcp_syn_retries 6"))]
+    pub syn_retry: SynRetry,
+}
+
+fn one() -> u32 {
+    1
+}
+fn rtt_default() -> Span {
+    Span::from_millis(30)
+}
+
+impl Default for Connection {
+    fn default() -> Self {
+        Connection {
+            keepalive: true,
+            tls: true,
+            tls_round_trips: one(),
+            rtt: rtt_default(),
+            send_delay: Span::ZERO,
+            syn_retry: SynRetry::default(),
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! What every kind of node provides: a specification that can be checked, and a state machine.
+
+use super::account::AccountSpec;
+use super::context::Ctx;
+use super::era::Era;
+use super::message::Message;
+use super::usage::UsageLine;
+use super::wiring::Wiring;
+use std::collections::BTreeMap;
+
+/// What a kind of node is, for `docs/models.md` and `headroom explain`.
+#[derive(Debug, Clone, Copy)]
+pub struct About {
+    /// One sentence.
+    pub what: &'static str,
+    /// What is modelled.
+    pub models: &'static [&'static str],
+    /// What is left out.
+    pub leaves_out: &'static [&'static str],
+    /// A specification that a test parses.
+    pub example: &'static str,
+}
+
+/// Something wrong with the meaning of a specification.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Stable code, `E03xx` for errors and `W04xx` for warnings.
+    pub code: &'static str,
+    /// Path relative to what was checked, e.g. `upstream[0]`; empty for the whole.
+    pub path: String,
+    /// What is wrong.
+    pub message: String,
+    /// What to do.
+    pub remedy: String,
+}
+
+/// Finds problems and what a specification needs of others.
+pub struct Check<'a> {
+    /// Platform era.
+    pub era: Era,
+    /// Names of the nodes of the design, with their kinds.
+    pub nodes: &'a BTreeMap<String, &'static str>,
+    /// Accounts of the design.
+    pub accounts: &'a BTreeMap<String, AccountSpec>,
+    /// What was found.
+    pub problems: Vec<Problem>,
+}
+
+impl Check<'_> {
+    /// Reports a problem.
+    pub fn problem(&mut self, code: &'static str, path: &str, message: String, remedy: &str) {
+        self.problems.push(Problem { code, path: path.into(), message, remedy: remedy.into() });
+    }
+
+    /// Reports a name that is no node of the design.
+    pub fn target(&mut self, path: &str, name: &str) {
+        if !self.nodes.contains_key(name) {
+            let close = self
+                .nodes
+                .keys()
+                .map(|known| (strsim::jaro_winkler(known, name), known))
+                .max_by(|a, b| a.0.total_cmp(&b.0))
+                .filter(|(score, _)| *score > 0.7);
+            let remedy = match close {
+                Some((_, known)) => format!("did you mean \"{known}\"?"),
+                None => {
+                    let names: Vec<_> = self.nodes.keys().map(String::as_str).collect();
+                    format!("the design's nodes are {}", names.join(", "))
+                }
+            };
+            self.problem("E0301", path, format!("there is no node \"{name}\" in this design"), &remedy);
+        }
+    }
+}
+
+/// A kind of node as a scenario writes it.
+pub trait Spec {
+    /// Names of nodes that this one sends to, with the path of each in the specification.
+    fn targets(&self) -> Vec<(String, &str)> {
+        Vec::new()
+    }
+    /// Addresses a client may choose from; `of` gives those of other nodes.
+    fn addresses(&self, _of: &dyn Fn(&str) -> u16) -> u16 {
+        1
+    }
+    /// Whether it accepts connections itself; `of` says so of other nodes.
+    fn listens(&self, _of: &dyn Fn(&str) -> bool) -> bool {
+        false
+    }
+    /// Finds problems of meaning.
+    fn check(&self, _check: &mut Check) {}
+    /// Items of the price table that a run may need.
+    fn items(&self, _era: Era) -> Vec<String> {
+        Vec::new()
+    }
+    /// Concurrency that it takes out of an account's pool for itself.
+    fn reservation(&self) -> Option<(&str, u32)> {
+        None
+    }
+}
+
+/// What a node says at the end of a replication.
+#[derive(Debug, Clone, Default)]
+pub struct NodeReport {
+    /// Kind-specific counters.
+    pub counters: Vec<(&'static str, u64)>,
+    /// Physical usage.
+    pub usage: Vec<UsageLine>,
+}
+
+/// A node as it runs.
+pub trait Component: Sized {
+    /// Its specification.
+    type Spec: Spec;
+    /// Builds it.
+    ///
+    /// # Errors
+    /// Says what is wrong with the specification; a checked scenario has no such errors.
+    fn build(spec: &Self::Spec, wiring: &mut Wiring) -> Result<Self, String>;
+    /// Begins what it does by itself.
+    fn start(&mut self, _ctx: &mut Ctx) {}
+    /// Handles a message.
+    fn handle(&mut self, message: Message, ctx: &mut Ctx);
+    /// Whether it still does something by itself at the end of the load (background work that must be waited for).
+    fn close(&mut self, ctx: &mut Ctx) -> NodeReport;
+}

@@ -1,0 +1,6 @@
+//! Pods: replicas of one service on shared hosts.
+mod pod;
+mod service;
+mod spec;
+pub use service::Pods;
+pub use spec::{ABOUT, EventLoop, Hosts, PodsSpec, Runtime, SyncWorkers, Threads};

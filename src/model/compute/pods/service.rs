@@ -1,0 +1,569 @@
+//! The service as it runs: connects, admission, processor sharing on hosts, pools to stores.
+
+use super::pod::Pod;
+use super::spec::{PodsSpec, Runtime};
+use crate::kernel::{LaneId, Rank, Span, Time};
+use crate::model::calls::{Call, Op, Via};
+use crate::model::component::{Component, NodeReport};
+use crate::model::context::Ctx;
+use crate::model::cpu::{Processor, Sharing};
+use crate::model::dist::Sampler;
+use crate::model::ledger::{GaugeId, LimitId};
+use crate::model::listener::accept_queue;
+use crate::model::message::{CallId, Cause, Message, NodeId, Outcome};
+use crate::model::pool::{Checkout, Pool, PoolSpec};
+use crate::model::usage::UsageLine;
+use crate::model::wiring::Wiring;
+use crate::model::work::Step;
+
+const READ: u8 = 0;
+const STEP: u8 = 1;
+const ACQUIRE: u8 = 2;
+/// Processor of a host: word is the turn, turn is the host.
+const CPU: u8 = 3;
+/// The client's kernel gave up connecting.
+const SYN_END: u8 = 4;
+
+// Where a call stands, in its second word.
+const QUEUED: u32 = 0;
+const RUNNING: u32 = 1;
+const POOL: u32 = 2;
+const ENDED: u32 = 3;
+
+/// A service of pods as it runs.
+pub struct Pods {
+    name: String,
+    pods: Vec<Pod>,
+    hosts: Vec<Processor>,
+    host_cores: f64,
+    speed: f64,
+    instance: Option<String>,
+    kind: KindOf,
+    places: u32,
+    queue_max: usize,
+    accept_max: usize,
+    cancel: bool,
+    pools: Vec<(NodeId, PoolSpec, Option<LaneId>)>,
+    limits: Limits,
+    gauges: Gauges,
+    in_progress: u64,
+    in_accept_queue: u64,
+    counts: Counts,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum KindOf {
+    EventLoop,
+    SyncWorkers,
+    Threads,
+}
+
+struct Limits {
+    accept: LimitId,
+    places: LimitId,
+    queue: LimitId,
+    cpu: LimitId,
+    pool: LimitId,
+}
+
+struct Gauges {
+    in_progress: GaugeId,
+    accept_queue: GaugeId,
+}
+
+#[derive(Default)]
+struct Counts {
+    syn_dropped: u64,
+    rejected: u64,
+    cancelled: u64,
+    connections_max: u64,
+}
+
+impl Component for Pods {
+    type Spec = PodsSpec;
+
+    fn build(spec: &PodsSpec, wiring: &mut Wiring) -> Result<Pods, String> {
+        let me = wiring.me;
+        let mut pools = Vec::new();
+        for (store, pool) in &spec.pool {
+            let lane = pool.acquire_timeout.map(|t| wiring.queue.lane(t, Rank::Timeout));
+            pools.push((wiring.node(store)?, pool.clone(), lane));
+        }
+        let sharing = Sharing::Cores {
+            cores: spec.hosts.vcpu,
+            speed: spec.hosts.speed,
+            per_job: spec.cpu.unwrap_or(1.0).min(1.0),
+        };
+        let own_pools = || pools.iter().map(|(node, pool, _)| (*node, Pool::new(pool))).collect();
+        let accept_max = accept_queue(spec.backlog(), spec.somaxconn);
+        let places = spec.places();
+        let ledger = &mut *wiring.ledger;
+        let per_pod = |n: u32| if n == u32::MAX { "no limit".into() } else { format!("{n} per pod") };
+        let all = u64::from(places).checked_mul(u64::from(spec.replicas));
+        let limits = Limits {
+            accept: ledger.limit(me, "accept_queue", format!("accept queue of {accept_max} per pod")),
+            places: ledger.limit(me, "concurrency", format!("concurrency {}", per_pod(places))),
+            queue: ledger.limit(
+                me,
+                "queue",
+                format!("waiting line {}", per_pod(spec.queue.unwrap_or(u32::MAX))),
+            ),
+            cpu: ledger.limit(
+                me,
+                "cpu",
+                format!("{} hosts of {} vCPU, speed {}", spec.hosts.count, spec.hosts.vcpu, spec.hosts.speed),
+            ),
+            pool: ledger.limit(me, "connection_pool", "connection pools of the pods".into()),
+        };
+        let limited = all.filter(|_| places < u32::MAX);
+        let gauges = Gauges {
+            in_progress: ledger.gauge(me, "requests in progress", limited),
+            accept_queue: ledger.gauge(
+                me,
+                "accept queue",
+                Some(accept_max as u64 * u64::from(spec.replicas)),
+            ),
+        };
+        Ok(Pods {
+            name: wiring.name.to_owned(),
+            pods: (0..spec.replicas).map(|i| Pod::new(i % spec.hosts.count, own_pools())).collect(),
+            hosts: (0..spec.hosts.count).map(|_| Processor::new(sharing)).collect(),
+            host_cores: spec.hosts.vcpu,
+            speed: spec.hosts.speed,
+            instance: spec.hosts.instance.clone(),
+            kind: match spec.runtime {
+                Runtime::EventLoop(_) => KindOf::EventLoop,
+                Runtime::SyncWorkers(_) => KindOf::SyncWorkers,
+                Runtime::Threads(_) => KindOf::Threads,
+            },
+            places,
+            queue_max: spec.queue.map_or(usize::MAX, |n| n as usize),
+            accept_max,
+            cancel: spec.cancel,
+            pools,
+            limits,
+            gauges,
+            in_progress: 0,
+            in_accept_queue: 0,
+            counts: Counts::default(),
+        })
+    }
+
+    fn handle(&mut self, message: Message, ctx: &mut Ctx) {
+        match message {
+            Message::Arrive(call) => self.arrive(call, ctx),
+            Message::Reply(child) => self.answered(child, ctx),
+            Message::Cancel(call) => self.cancelled(call, ctx),
+            Message::Wake(CPU, turn, host) => self.cpu_done(host as usize, turn, ctx),
+            Message::Wake(timer, slot, turn) => {
+                let call = CallId { slot, turn };
+                if !ctx.calls.alive(call) || ctx.calls.get(call).b == ENDED {
+                    return;
+                }
+                match timer {
+                    READ => self.admit(call, ctx),
+                    STEP => self.run(call, ctx),
+                    SYN_END => {
+                        ctx.ledger.refused_by(self.limits.accept, ctx.queue.now());
+                        ctx.fail(call, Cause::ConnectTimeout, 0);
+                    }
+                    _ => self.acquire_timed_out(call, ctx),
+                }
+            }
+            Message::HangUp(_) => {}
+        }
+    }
+
+    fn close(&mut self, ctx: &mut Ctx) -> NodeReport {
+        let seconds = ctx.now().as_secs_f64();
+        let hours = seconds / 3600.0 * self.hosts.len() as f64;
+        let work: f64 = self.hosts.iter().map(Processor::work_done).sum::<f64>() * 1e-9;
+        let capacity = self.host_cores * self.speed * seconds * self.hosts.len() as f64;
+        let busy = if capacity > 0.0 { (work / capacity).min(1.0) } else { 0.0 };
+        let usage = self.instance.iter().map(|instance| UsageLine {
+            node: self.name.clone(),
+            item: format!("ec2.{instance}"),
+            quantity: hours,
+            unit: "hour",
+            reserved: true,
+            idle: hours * (1.0 - busy),
+            wasted: 0.0,
+        });
+        NodeReport {
+            counters: vec![
+                ("syn_dropped", self.counts.syn_dropped),
+                ("rejected", self.counts.rejected),
+                ("cancelled", self.counts.cancelled),
+                ("cpu_permille", (busy * 1000.0) as u64),
+                ("connections_max", self.counts.connections_max),
+            ],
+            usage: usage.collect(),
+        }
+    }
+}
+
+impl Pods {
+    /// A request on an open connection, or the SYN of a new one.
+    fn arrive(&mut self, call: CallId, ctx: &mut Ctx) {
+        let row = ctx.calls.get(call);
+        if let Via::Open(pod) = row.via {
+            row.address = pod as u16;
+            row.mark = ctx.queue.now();
+            return self.admit(call, ctx);
+        }
+        let pod = row.address;
+        if row.abandoned {
+            // The client gave up while its SYN was lost: there is nothing to accept.
+            return ctx.fail(call, Cause::ConnectTimeout, 0);
+        }
+        if self.accepts_now(pod) {
+            self.established(call, ctx);
+            self.accept(call, ctx);
+        } else if self.pods[pod as usize].accept_queue.len() < self.accept_max {
+            self.established(call, ctx);
+            self.pods[pod as usize].accept_queue.push_back(call);
+            self.in_accept_queue += 1;
+            ctx.ledger.set(self.gauges.accept_queue, ctx.queue.now(), self.in_accept_queue);
+        } else {
+            self.drop_syn(call, ctx);
+        }
+    }
+
+    /// Whether the process would take a new connection at once.
+    fn accepts_now(&self, pod: u16) -> bool {
+        let pod = &self.pods[pod as usize];
+        match self.kind {
+            KindOf::EventLoop => !pod.loop_busy,
+            KindOf::SyncWorkers => pod.running < self.places,
+            KindOf::Threads => true,
+        }
+    }
+
+    /// The kernel completed the handshake; the request's bytes come after the remaining round trips.
+    fn established(&mut self, call: CallId, ctx: &mut Ctx) {
+        let now = ctx.now();
+        let row = ctx.calls.get(call);
+        row.established = now;
+        row.mark = now + row.handshake;
+    }
+
+    fn drop_syn(&mut self, call: CallId, ctx: &mut Ctx) {
+        self.counts.syn_dropped += 1;
+        ctx.syn_lost(call, self.limits.accept, SYN_END);
+    }
+
+    /// The process accepts a connection. A sync worker is occupied from here on.
+    fn accept(&mut self, call: CallId, ctx: &mut Ctx) {
+        let now = ctx.now();
+        let row = *ctx.calls.get(call);
+        if self.kind == KindOf::SyncWorkers {
+            self.pods[row.address as usize].running += 1;
+        }
+        if row.mark > now {
+            ctx.wake(row.mark - now, READ, call.slot, call.turn);
+        } else {
+            self.admit(call, ctx);
+        }
+    }
+
+    /// The request is read: a place, the waiting line, or a rejection.
+    fn admit(&mut self, call: CallId, ctx: &mut Ctx) {
+        let now = ctx.now();
+        let pod = ctx.calls.get(call).address as usize;
+        if self.kind == KindOf::SyncWorkers {
+            return self.begin(call, ctx);
+        }
+        if self.pods[pod].running < self.places {
+            self.pods[pod].running += 1;
+            self.begin(call, ctx);
+        } else if self.pods[pod].waiting.len() < self.queue_max {
+            ctx.calls.get(call).mark = now;
+            self.pods[pod].waiting.push_back(call);
+        } else {
+            self.counts.rejected += 1;
+            ctx.ledger.refused_by(self.limits.queue, now);
+            self.reply(call, Outcome::failed(Cause::QueueFull, ctx.me, 503), ctx);
+        }
+    }
+
+    fn begin(&mut self, call: CallId, ctx: &mut Ctx) {
+        ctx.calls.get(call).b = RUNNING;
+        self.in_progress += 1;
+        ctx.ledger.set(self.gauges.in_progress, ctx.queue.now(), self.in_progress);
+        self.run(call, ctx);
+    }
+
+    /// Runs the work from its present step on.
+    fn run(&mut self, call: CallId, ctx: &mut Ctx) {
+        let works = ctx.works;
+        let row = *ctx.calls.get(call);
+        let steps = &works[usize::from(row.work)].steps;
+        match steps.get(usize::from(row.step)) {
+            None => self.finish(call, Outcome::OK, ctx),
+            Some(Step::Cpu(law)) => {
+                let work = law.sample(&mut ctx.step_stream(call));
+                ctx.calls.get(call).amount = work;
+                self.compute(call, ctx);
+            }
+            Some(Step::Wait(law)) => {
+                let delay = law.sample(&mut ctx.step_stream(call));
+                ctx.calls.get(call).step += 1;
+                ctx.wake(delay, STEP, call.slot, call.turn);
+            }
+            Some(Step::Query(store, _)) => self.checkout(call, *store, ctx),
+            Some(Step::Call(to, work) | Step::Publish(to, work, _)) => {
+                let child = Call { work: *work, ..row.child(ctx.me, *to, call) };
+                let child = ctx.call(child, Span::ZERO);
+                ctx.calls.get(call).child = child;
+            }
+        }
+    }
+
+    /// A processor step: on an event loop it waits for the one thread.
+    fn compute(&mut self, call: CallId, ctx: &mut Ctx) {
+        let now = ctx.now();
+        let row = ctx.calls.get(call);
+        row.mark = now;
+        let pod = &mut self.pods[row.address as usize];
+        if self.kind == KindOf::EventLoop {
+            if pod.loop_busy {
+                pod.ready.push_back(call);
+                return;
+            }
+            pod.loop_busy = true;
+        }
+        self.on_processor(call, ctx);
+    }
+
+    fn on_processor(&mut self, call: CallId, ctx: &mut Ctx) {
+        let now = ctx.now();
+        let row = ctx.calls.get(call);
+        let host = self.pods[row.address as usize].host;
+        let amount = row.amount;
+        let due = self.hosts[host as usize].start(now, call.slot, call.turn, amount);
+        wake_host(host as usize, Some(due), ctx);
+    }
+
+    fn cpu_done(&mut self, host: usize, turn: u32, ctx: &mut Ctx) {
+        let now = ctx.now();
+        let Some(((slot, call_turn), next)) = self.hosts[host].complete(now, turn) else { return };
+        wake_host(host, next, ctx);
+        let call = CallId { slot, turn: call_turn };
+        let row = ctx.calls.get(call);
+        row.step += 1;
+        let (pod, mark, amount) = (row.address, row.mark, row.amount);
+        // What the step took beyond its time on an idle reference core is waiting for the processor.
+        ctx.ledger.waited_for(self.limits.cpu, mark + amount, now);
+        if self.kind == KindOf::EventLoop {
+            self.pods[pod as usize].loop_busy = false;
+        }
+        self.run(call, ctx);
+        if self.kind == KindOf::EventLoop {
+            self.turn_loop(pod, ctx);
+        }
+    }
+
+    /// Between two tasks the event loop accepts all that waits, then takes the next task.
+    fn turn_loop(&mut self, pod: u16, ctx: &mut Ctx) {
+        if self.pods[pod as usize].loop_busy {
+            return;
+        }
+        while let Some(call) = self.next_connection(pod, ctx) {
+            self.accept(call, ctx);
+        }
+        let row = &mut self.pods[pod as usize];
+        if !row.loop_busy
+            && let Some(call) = row.ready.pop_front()
+        {
+            row.loop_busy = true;
+            self.on_processor(call, ctx);
+        }
+    }
+
+    fn next_connection(&mut self, pod: u16, ctx: &mut Ctx) -> Option<CallId> {
+        let call = self.pods[pod as usize].accept_queue.pop_front()?;
+        let now = ctx.now();
+        self.in_accept_queue -= 1;
+        ctx.ledger.set(self.gauges.accept_queue, now, self.in_accept_queue);
+        let row = ctx.calls.get(call);
+        let since = Time::from_nanos(row.mark.nanos() - row.handshake.nanos());
+        let waited_for = match self.kind {
+            KindOf::SyncWorkers => self.limits.places,
+            KindOf::EventLoop | KindOf::Threads => self.limits.cpu,
+        };
+        ctx.ledger.waited_for(waited_for, since, now);
+        Some(call)
+    }
+
+    fn pool_at(&mut self, pod: u16, store: NodeId) -> &mut Pool {
+        let spec = self.pools.iter().find(|(node, ..)| *node == store);
+        let fresh = || spec.map_or_else(|| Pool::new(&PoolSpec::default()), |s| Pool::new(&s.1));
+        self.pods[pod as usize].pool(store, fresh)
+    }
+
+    fn checkout(&mut self, call: CallId, store: NodeId, ctx: &mut Ctx) {
+        let now = ctx.now();
+        let pod = ctx.calls.get(call).address;
+        match self.pool_at(pod, store).checkout(call) {
+            Checkout::Ready => self.query(call, store, ctx),
+            Checkout::Open => self.open(call, store, ctx),
+            Checkout::Wait => {
+                let lane = self.pools.iter().find(|(node, ..)| *node == store).and_then(|p| p.2);
+                let timer = lane.map(|lane| ctx.arm(lane, ACQUIRE, call.slot, call.turn));
+                let row = ctx.calls.get(call);
+                row.mark = now;
+                row.b = POOL;
+                if let Some(timer) = timer {
+                    row.timer = timer;
+                }
+            }
+        }
+    }
+
+    fn open(&mut self, call: CallId, store: NodeId, ctx: &mut Ctx) {
+        let child = ctx.call_store(store, call, Op::Connect, Span::ZERO);
+        ctx.calls.get(call).child = child;
+    }
+
+    fn query(&mut self, call: CallId, store: NodeId, ctx: &mut Ctx) {
+        let works = ctx.works;
+        let row = *ctx.calls.get(call);
+        let step = works[usize::from(row.work)].steps.get(usize::from(row.step));
+        let zero = Sampler::Constant(0.0);
+        let law = if let Some(Step::Query(_, law)) = step { law } else { &zero };
+        let amount = law.sample(&mut ctx.step_stream(call));
+        let child = ctx.call_store(store, call, Op::Query, amount);
+        ctx.calls.get(call).child = child;
+    }
+
+    /// A request that waited for a pool may go on.
+    fn woken(&mut self, call: CallId, ctx: &mut Ctx) {
+        let now = ctx.now();
+        let row = ctx.calls.get(call);
+        row.b = RUNNING;
+        let (since, timer) = (row.mark, row.timer);
+        ctx.queue.cancel(timer);
+        ctx.ledger.waited_for(self.limits.pool, since, now);
+    }
+
+    fn answered(&mut self, child: CallId, ctx: &mut Ctx) {
+        let answer = ctx.take_reply(child);
+        let (call, store) = (answer.parent, answer.to);
+        let ok = answer.outcome.is_ok();
+        let row = ctx.calls.get(call);
+        row.child = CallId::NONE;
+        let pod = row.address;
+        match answer.op {
+            Op::Connect => {
+                let pool = self.pool_at(pod, store);
+                let next = if ok { pool.opened() } else { pool.refused() };
+                let open = u64::from(self.pods[pod as usize].connections());
+                self.counts.connections_max = self.counts.connections_max.max(open);
+                if let Some(next) = next {
+                    self.woken(next, ctx);
+                    self.open(next, store, ctx);
+                }
+                if ok {
+                    return self.query(call, store, ctx);
+                }
+            }
+            Op::Query => {
+                if let Some(next) = self.pool_at(pod, store).checkin() {
+                    self.woken(next, ctx);
+                    self.query(next, store, ctx);
+                }
+            }
+            Op::Request => {}
+        }
+        if ok {
+            ctx.calls.get(call).step += 1;
+            self.run(call, ctx);
+        } else {
+            self.finish(call, answer.outcome.shown_as(500), ctx);
+        }
+    }
+
+    fn acquire_timed_out(&mut self, call: CallId, ctx: &mut Ctx) {
+        let row = *ctx.calls.get(call);
+        if row.b != POOL {
+            return;
+        }
+        let stores: Vec<NodeId> = self.pools.iter().map(|(node, ..)| *node).collect();
+        for store in stores {
+            self.pool_at(row.address, store).leave(call);
+        }
+        ctx.ledger.refused_by(self.limits.pool, ctx.now());
+        self.finish(call, Outcome::failed(Cause::PoolTimeout, ctx.me, 500), ctx);
+    }
+
+    /// The work is done or failed: answer, and let the next one in.
+    fn finish(&mut self, call: CallId, outcome: Outcome, ctx: &mut Ctx) {
+        let pod = ctx.calls.get(call).address;
+        self.in_progress -= 1;
+        ctx.ledger.set(self.gauges.in_progress, ctx.queue.now(), self.in_progress);
+        self.reply(call, outcome, ctx);
+        self.pods[pod as usize].running -= 1;
+        self.let_next_in(pod, ctx);
+    }
+
+    fn let_next_in(&mut self, pod: u16, ctx: &mut Ctx) {
+        let now = ctx.now();
+        if self.kind == KindOf::SyncWorkers {
+            if let Some(call) = self.next_connection(pod, ctx) {
+                self.accept(call, ctx);
+            }
+            return;
+        }
+        while self.pods[pod as usize].running < self.places {
+            let Some(call) = self.pods[pod as usize].waiting.pop_front() else { return };
+            let since = ctx.calls.get(call).mark;
+            ctx.ledger.waited_for(self.limits.places, since, now);
+            if self.cancel && ctx.calls.get(call).abandoned {
+                self.counts.cancelled += 1;
+                self.reply(call, Outcome::failed(Cause::ClientTimeout, ctx.me, 0), ctx);
+                continue;
+            }
+            self.pods[pod as usize].running += 1;
+            self.begin(call, ctx);
+        }
+    }
+
+    fn reply(&mut self, call: CallId, outcome: Outcome, ctx: &mut Ctx) {
+        let row = ctx.calls.get(call);
+        row.b = ENDED;
+        // A connection to a pod is known by the pod; sync workers close after every answer.
+        row.keep_alive &= self.kind != KindOf::SyncWorkers;
+        row.via = Via::Open(u32::from(row.address));
+        ctx.reply(call, outcome);
+    }
+
+    /// The client of a call went away.
+    fn cancelled(&mut self, call: CallId, ctx: &mut Ctx) {
+        if !self.cancel || !ctx.calls.alive(call) {
+            return;
+        }
+        let row = *ctx.calls.get(call);
+        // Only waits can be dropped at once; queued calls are skipped when their turn comes, and a task on the
+        // processor or a statement in a store runs to its end.
+        let waits = works_wait(&row, ctx);
+        if row.b == RUNNING && row.child == CallId::NONE && waits {
+            self.counts.cancelled += 1;
+            self.finish(call, Outcome::failed(Cause::ClientTimeout, ctx.me, 0), ctx);
+        } else {
+            debug_assert!(row.b == QUEUED || row.b == POOL || row.b == RUNNING || row.b == ENDED);
+        }
+    }
+}
+
+/// Whether the call is in a plain wait. The step counter already points behind it.
+fn works_wait(row: &Call, ctx: &Ctx) -> bool {
+    let steps = &ctx.works[usize::from(row.work)].steps;
+    let before = usize::from(row.step).checked_sub(1).and_then(|at| steps.get(at));
+    matches!(before, Some(Step::Wait(_)))
+}
+
+fn wake_host(host: usize, due: Option<(Time, u32)>, ctx: &mut Ctx) {
+    if let Some((at, turn)) = due {
+        ctx.wake_at(at, Rank::Completion, CPU, turn, host as u32);
+    }
+}

@@ -1,0 +1,202 @@
+//! A service of pods as the scenario writes it.
+
+use crate::model::component::{About, Check, Spec};
+use crate::model::era::Era;
+use crate::model::pool::PoolSpec;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// What the kind is.
+pub const ABOUT: About = About {
+    what: "Replicas of one service on shared hosts: accept queue, admission, workers, processor sharing, connection pools.",
+    models: &[
+        "the kernel's accept queue of min(backlog, somaxconn) + 1 places; a SYN beyond them is dropped and resent",
+        "runtimes: an event loop (one thread for processor time, accepts between two tasks), sync workers (accept one connection when idle, no keep-alive), threads",
+        "a limit of concurrent requests with a waiting line of its own and rejection beyond it",
+        "processor time shared by the pods of a host, with a limit per pod",
+        "a connection pool per pod and store with the growth rule of its driver",
+        "work that goes on after its client has gone, unless `cancel` is set",
+    ],
+    leaves_out: &[
+        "memory, garbage collection and out-of-memory kills",
+        "probes, restarts, rollouts and autoscaling",
+        "quota periods of the CPU limit: it acts as a slower processor",
+    ],
+    example: r#"{"replicas": 3, "hosts": {"count": 2, "instance": "t3.medium", "vcpu": 2},
+        "runtime": {"event_loop": {}}, "concurrency": 100, "pool": {"db": {"max": 100}}}"#,
+};
+
+/// A service of pods.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PodsSpec {
+    /// How many pods.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub replicas: u16,
+    /// The machines they run on; pods are placed on them in turn.
+    #[serde(default)]
+    pub hosts: Hosts,
+    /// Processor limit of a pod, vCPUs; none: as much as its threads can use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.001, max = 256.0))]
+    pub cpu: Option<f64>,
+    /// How the process takes and works on requests.
+    #[serde(default)]
+    #[schemars(extend("x-source" = "assumed: Node.js, the seeds' runtime", "x-assumed" = true))]
+    pub runtime: Runtime,
+    /// Most requests in progress in a pod; none: no limit (threads and workers have theirs).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub concurrency: Option<u32>,
+    /// Most requests waiting in a pod for a place; none: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 10_000_000))]
+    pub queue: Option<u32>,
+    /// Listen backlog; none: 511 for an event loop, 2,048 otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 65_535), extend("x-source" = "Node 511, gunicorn 2048, werkzeug and tornado 128"))]
+    pub backlog: Option<u32>,
+    /// `net.core.somaxconn` of the pod's network namespace.
+    #[serde(default = "somaxconn_default")]
+    #[schemars(range(min = 1, max = 65_535), extend("x-source" = "Linux ip-sysctl: 4096 from 5.4, 128 before"))]
+    pub somaxconn: u32,
+    /// Connection pools by name of the store; a store that is not named gets the defaults.
+    #[serde(default)]
+    pub pool: BTreeMap<String, PoolSpec>,
+    /// Whether work is dropped when its client goes away.
+    #[serde(default)]
+    #[schemars(extend("x-source" = "measured on Node and gunicorn: handlers run to their end"))]
+    pub cancel: bool,
+}
+
+/// The machines that pods run on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Hosts {
+    /// How many.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub count: u16,
+    /// EC2 instance type, for the bill; none: not on this bill.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<String>,
+    /// vCPUs of each.
+    #[serde(default = "vcpu_default")]
+    #[schemars(range(min = 0.05, max = 448.0), extend("x-source" = "assumed: a small instance", "x-assumed" = true))]
+    pub vcpu: f64,
+    /// Speed of a vCPU relative to the machine on which the work's `cpu` times were taken.
+    #[serde(default = "speed_default")]
+    #[schemars(range(min = 0.001, max = 100.0), extend("x-source" = "assumed: the same machine", "x-assumed" = true))]
+    pub speed: f64,
+}
+
+fn vcpu_default() -> f64 {
+    2.0
+}
+fn speed_default() -> f64 {
+    1.0
+}
+fn somaxconn_default() -> u32 {
+    4096
+}
+
+impl Default for Hosts {
+    fn default() -> Self {
+        Hosts { count: 1, instance: None, vcpu: vcpu_default(), speed: speed_default() }
+    }
+}
+
+/// How a process takes and works on requests.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Runtime {
+    /// One thread for processor time, any number of waits: Node.js, tornado, uvicorn.
+    EventLoop(EventLoop),
+    /// Each worker serves one connection at a time and accepts the next when idle: gunicorn sync.
+    SyncWorkers(SyncWorkers),
+    /// A pool of threads behind one acceptor: gunicorn gthread, servlet containers.
+    Threads(Threads),
+}
+
+impl Default for Runtime {
+    fn default() -> Self {
+        Runtime::EventLoop(EventLoop {})
+    }
+}
+
+/// No parameters.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EventLoop {}
+
+/// Sync workers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SyncWorkers {
+    /// How many.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub workers: u32,
+}
+
+/// Threads.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Threads {
+    /// How many.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub threads: u32,
+}
+
+impl PodsSpec {
+    /// Listen backlog of the runtime.
+    pub fn backlog(&self) -> u32 {
+        self.backlog.unwrap_or(match self.runtime {
+            Runtime::EventLoop(_) => 511,
+            Runtime::SyncWorkers(_) | Runtime::Threads(_) => 2048,
+        })
+    }
+
+    /// Most requests in progress in a pod.
+    pub fn places(&self) -> u32 {
+        let own = match &self.runtime {
+            Runtime::EventLoop(_) => u32::MAX,
+            Runtime::SyncWorkers(runtime) => runtime.workers,
+            Runtime::Threads(runtime) => runtime.threads,
+        };
+        self.concurrency.unwrap_or(u32::MAX).min(own)
+    }
+}
+
+impl Spec for PodsSpec {
+    fn addresses(&self, _of: &dyn Fn(&str) -> u16) -> u16 {
+        self.replicas
+    }
+    fn listens(&self, _of: &dyn Fn(&str) -> bool) -> bool {
+        true
+    }
+    fn check(&self, check: &mut Check) {
+        for store in self.pool.keys() {
+            check.target(&format!("pool.{store}"), store);
+        }
+        if self.hosts.count > self.replicas {
+            check.problem(
+                "W0402",
+                "hosts.count",
+                format!("{} hosts for {} pods: some stay empty", self.hosts.count, self.replicas),
+                "lower `hosts.count` or raise `replicas`",
+            );
+        }
+        if self.hosts.instance.is_none() {
+            check.problem(
+                "W0401",
+                "hosts.instance",
+                "the hosts have no `instance`, so they are not on the bill".into(),
+                "name an EC2 instance type, e.g. \"t3.medium\"",
+            );
+        }
+    }
+    fn items(&self, _era: Era) -> Vec<String> {
+        self.hosts.instance.iter().map(|instance| format!("ec2.{instance}")).collect()
+    }
+}
+

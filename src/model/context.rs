@@ -1,0 +1,207 @@
+//! All that a node may touch besides itself.
+
+use super::account::Account;
+use super::calls::{Call, Calls, Op, Via};
+use super::ledger::{Ledger, LimitId};
+use super::message::{CallId, Cause, Event, Message, NodeId, Outcome};
+use super::work::Work;
+use crate::kernel::{Key, LaneId, Queue, Rank, Span, Stream, Time, TimerId};
+
+/// Purposes of random draws. The numbers are part of the streams' keys: never renumber.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Purpose {
+    /// A step of the work; add the step's number.
+    Step = 0,
+    /// Overhead of a front door.
+    FrontDoor = 1 << 16,
+    /// Start of an execution environment.
+    ColdStart = 2 << 16,
+    /// Choice among servers.
+    Routing = 3 << 16,
+    /// Faults of the platform.
+    Fault = 4 << 16,
+    /// Cost of a login.
+    Login = 5 << 16,
+    /// Accept order of a server's worker processes.
+    Accept = 6 << 16,
+}
+
+/// What a node is given with every message.
+pub struct Ctx<'a> {
+    /// Pending events.
+    pub queue: &'a mut Queue<Event>,
+    /// Calls in flight.
+    pub calls: &'a mut Calls,
+    /// What is counted.
+    pub ledger: &'a mut Ledger,
+    /// AWS accounts of the design.
+    pub accounts: &'a mut [Account],
+    /// Kinds of request.
+    pub works: &'a [Work],
+    /// The node itself.
+    pub me: NodeId,
+}
+
+impl Ctx<'_> {
+    /// Time of the event being handled.
+    pub fn now(&self) -> Time {
+        self.queue.now()
+    }
+
+    /// Wakes this node after `delay`.
+    pub fn wake(&mut self, delay: Span, timer: u8, word: u32, turn: u32) {
+        let event = Event { to: self.me, message: Message::Wake(timer, word, turn) };
+        self.queue.after(delay, event);
+    }
+
+    /// Wakes this node at a point in time, ordered among others of that instant by `rank`.
+    pub fn wake_at(&mut self, at: Time, rank: Rank, timer: u8, word: u32, turn: u32) {
+        let event = Event { to: self.me, message: Message::Wake(timer, word, turn) };
+        self.queue.at(at, rank, event);
+    }
+
+    /// Arms a constant timer of this node.
+    pub fn arm(&mut self, lane: LaneId, timer: u8, word: u32, turn: u32) -> TimerId {
+        self.queue.arm(lane, Event { to: self.me, message: Message::Wake(timer, word, turn) })
+    }
+
+    /// Sends `call` to its callee; it arrives after `delay`, ordered as an arrival.
+    pub fn call(&mut self, call: Call, delay: Span) -> CallId {
+        let now = self.now();
+        let to = call.to;
+        let id = self.calls.open(Call { sent: now, ..call });
+        let node = &mut self.ledger.nodes[to.index()];
+        node.arrived += 1;
+        node.busy.add(now, 1);
+        let event = Event { to, message: Message::Arrive(id) };
+        if delay.is_zero() {
+            self.queue.immediately(event);
+        } else {
+            self.queue.at(now + delay, Rank::Arrival, event);
+        }
+        id
+    }
+
+    /// Opens a connection to a store, or runs a statement there, on behalf of `parent`.
+    pub fn call_store(&mut self, store: NodeId, parent: CallId, op: Op, amount: Span) -> CallId {
+        let row = *self.calls.get(parent);
+        let call = Call { op, amount, step: row.step, ..row.child(self.me, store, parent) };
+        self.call(call, Span::ZERO)
+    }
+
+    /// Delivers a call that this node routes on to `to`; same row, same caller.
+    pub fn pass_on(&mut self, id: CallId, to: NodeId, address: u16) {
+        let now = self.now();
+        let row = self.calls.get(id);
+        let from_here = row.to;
+        row.to = to;
+        row.address = address;
+        let here = &mut self.ledger.nodes[from_here.index()];
+        here.ok += 1;
+        here.busy.sub(now, 1);
+        let there = &mut self.ledger.nodes[to.index()];
+        there.arrived += 1;
+        there.busy.add(now, 1);
+        self.queue.immediately(Event { to, message: Message::Arrive(id) });
+    }
+
+    /// Delivers the call to this node again after `delay` (a SYN that is resent).
+    pub fn arrive_again(&mut self, id: CallId, delay: Span) {
+        let event = Event { to: self.me, message: Message::Arrive(id) };
+        self.queue.at(self.queue.now() + delay, Rank::Arrival, event);
+    }
+
+    /// The kernel dropped the SYN of a call because `limit` was reached: it is sent again, or at last given up, when
+    /// this node is woken with `give_up`. Counts its SYNs in the call's first word.
+    pub fn syn_lost(&mut self, id: CallId, limit: LimitId, give_up: u8) {
+        let now = self.now();
+        let row = self.calls.get(id);
+        row.a += 1;
+        let (wait, last) = row.syn_retry.wait_after(row.a);
+        self.ledger.waited_for(limit, now, now + wait);
+        if last {
+            self.wake(wait, give_up, id.slot, id.turn);
+        } else {
+            self.arrive_again(id, wait);
+        }
+    }
+
+    /// Answers a call that this node was given. The caller learns it after the path's delay.
+    pub fn reply(&mut self, id: CallId, outcome: Outcome) {
+        let now = self.now();
+        let row = self.calls.get(id);
+        row.outcome = outcome;
+        row.answered = true;
+        let (to, from, sent, hop, abandoned) = (row.to, row.from, row.sent, row.hop, row.abandoned);
+        let node = &mut self.ledger.nodes[to.index()];
+        node.busy.sub(now, 1);
+        node.time += u128::from(now.since(sent).nanos());
+        if outcome.is_ok() {
+            node.ok += 1;
+        } else {
+            node.failed += 1;
+        }
+        if abandoned {
+            self.calls.close(id);
+        } else {
+            self.queue.after(hop, Event { to: from, message: Message::Reply(id) });
+        }
+    }
+
+    /// Answers with a failure that began here.
+    pub fn fail(&mut self, id: CallId, cause: Cause, status: u16) {
+        let me = self.me;
+        self.reply(id, Outcome::failed(cause, me, status));
+    }
+
+    /// Takes the answer of a call that this node made: its outcome, and the row is gone.
+    pub fn take_reply(&mut self, id: CallId) -> Call {
+        let row = *self.calls.get(id);
+        self.calls.close(id);
+        row
+    }
+
+    /// This node gives up one of its own calls; the callee is told after the path's delay.
+    pub fn abandon(&mut self, id: CallId) {
+        if !self.calls.alive(id) {
+            return;
+        }
+        let row = self.calls.get(id);
+        if row.answered {
+            // The answer is on its way: whoever called takes it and finds nobody waiting.
+            row.abandoned = true;
+            return;
+        }
+        row.abandoned = true;
+        let event = Event { to: row.to, message: Message::Cancel(id) };
+        let hop = row.hop;
+        self.queue.after(hop, event);
+    }
+
+    /// Closes an idle connection that this node holds to `to`.
+    pub fn hang_up(&mut self, to: NodeId, connection: u32) {
+        self.queue.immediately(Event { to, message: Message::HangUp(connection) });
+    }
+
+    /// The random stream of this call for `purpose` at this node's discretion.
+    pub fn stream(&mut self, id: CallId, purpose: Purpose) -> Stream {
+        let row = self.calls.get(id);
+        row.key.with(u64::from(row.visit) << 32 | purpose as u64).stream()
+    }
+
+    /// The random stream of the present step of a call's work.
+    pub fn step_stream(&mut self, id: CallId) -> Stream {
+        let row = self.calls.get(id);
+        step_key(row.key, row.visit, row.work, row.step).stream()
+    }
+
+    /// How a call travels.
+    pub fn via(&mut self, id: CallId) -> Via {
+        self.calls.get(id).via
+    }
+}
+
+/// Key of the draws of one step of one try of a request.
+pub fn step_key(request: Key, visit: u16, work: u16, step: u16) -> Key {
+    request.with(u64::from(visit) << 32 | u64::from(work) << 48 | u64::from(step))
+}

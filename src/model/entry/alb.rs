@@ -1,0 +1,306 @@
+//! An Application Load Balancer: targets in turn or by outstanding requests, timeouts, status codes, LCU metering.
+
+use crate::kernel::{LaneId, Rank, Span, Time, TimerId};
+use crate::model::calls::{Call, Via};
+use crate::model::component::{About, Check, Component, NodeReport, Spec};
+use crate::model::context::{Ctx, Purpose};
+use crate::model::dist::{Dist, Lognormal, Sampler};
+use crate::model::era::Era;
+use crate::model::ledger::LimitId;
+use crate::model::message::{CallId, Cause, Message, NodeId};
+use crate::model::usage::UsageLine;
+use crate::model::wiring::Wiring;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// See the module's head.
+pub const ABOUT: About = About {
+    what: "An Application Load Balancer in front of pods: routing, idle and connect timeouts, status codes, LCUs.",
+    models: &[
+        "round robin and least outstanding requests over the addresses of its targets",
+        "connections to targets kept and reused",
+        "502 when a target refuses or closes, 504 after 10 s without a connection or when the idle timeout passes without an answer; the target works on",
+        "no retry on another target",
+        "capacity units as the largest of new connections, active connections and bytes per hour",
+    ],
+    leaves_out: &[
+        "health checks, deregistration, slow start, stickiness, weights",
+        "its own scaling: AWS publishes no limit",
+    ],
+    example: r#"{"to": ["api"]}"#,
+};
+
+/// An Application Load Balancer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AlbSpec {
+    /// Nodes whose addresses are its targets.
+    pub to: Vec<String>,
+    /// Routing algorithm.
+    #[serde(default)]
+    #[schemars(extend("x-source" = "ALB default"))]
+    pub algorithm: Algorithm,
+    /// Idle timeout: an answer must begin within it.
+    #[serde(default = "idle_default")]
+    #[schemars(extend("x-source" = "ALB guide: 60 s"))]
+    pub idle_timeout: Span,
+    /// Time the balancer itself adds; none: median 2 ms, p99 10 ms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-source" = "no distribution is published: assumed", "x-assumed" = true))]
+    pub overhead: Option<Dist>,
+    /// Round-trip time to its targets.
+    #[serde(default = "rtt_default")]
+    #[schemars(extend("x-source" = "assumed: one region", "x-assumed" = true))]
+    pub target_rtt: Span,
+    /// Bytes of one request and its answer, for the capacity units.
+    #[serde(default = "bytes_default")]
+    #[schemars(extend("x-source" = "assumed: a small JSON answer", "x-assumed" = true))]
+    pub bytes_per_request: crate::units::Bytes,
+}
+
+/// Routing algorithm.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Algorithm {
+    /// In turn.
+    #[default]
+    RoundRobin,
+    /// The target with the fewest requests in progress.
+    LeastOutstandingRequests,
+}
+
+fn idle_default() -> Span {
+    Span::from_secs(60)
+}
+fn rtt_default() -> Span {
+    Span::from_micros(500)
+}
+fn bytes_default() -> crate::units::Bytes {
+    crate::units::Bytes(5 * 1024)
+}
+fn overhead_default() -> Dist {
+    Dist::Lognormal(Lognormal {
+        median: Some(Span::from_millis(2)),
+        p99: Some(Span::from_millis(10)),
+        ..Lognormal::default()
+    })
+}
+
+impl Spec for AlbSpec {
+    fn targets(&self) -> Vec<(String, &str)> {
+        self.to.iter().enumerate().map(|(i, name)| (format!("to[{i}]"), name.as_str())).collect()
+    }
+    fn check(&self, check: &mut Check) {
+        for (path, name) in self.targets() {
+            check.target(&path, name);
+        }
+    }
+    fn items(&self, _era: Era) -> Vec<String> {
+        vec!["alb.hour".into(), "alb.lcu_hour".into()]
+    }
+}
+
+/// Fixed by AWS: time to connect to a target.
+const CONNECT_TIMEOUT: Span = Span::from_secs(10);
+const CONNECT: u8 = 0;
+const IDLE: u8 = 1;
+
+struct Target {
+    node: NodeId,
+    address: u16,
+    outstanding: u32,
+    idle: Vec<u32>,
+}
+
+/// An ALB as it runs.
+pub struct Alb {
+    name: String,
+    targets: Vec<Target>,
+    algorithm: Algorithm,
+    next: usize,
+    hop: Span,
+    overhead: Sampler,
+    connect: LaneId,
+    idle: LaneId,
+    idle_span: Span,
+    timeout_limit: LimitId,
+    targets_limit: LimitId,
+    bytes_each: f64,
+    requests: u64,
+    new_connections: u64,
+    target_502: u64,
+}
+
+impl Component for Alb {
+    type Spec = AlbSpec;
+
+    fn build(spec: &AlbSpec, wiring: &mut Wiring) -> Result<Alb, String> {
+        let mut targets = Vec::new();
+        for name in &spec.to {
+            let node = wiring.node(name)?;
+            let all = 0..wiring.addresses(node);
+            targets.extend(all.map(|address| Target { node, address, outstanding: 0, idle: vec![] }));
+        }
+        let me = wiring.me;
+        let overhead = spec.overhead.clone().unwrap_or_else(overhead_default);
+        let idle = format!("idle timeout {}", spec.idle_timeout);
+        Ok(Alb {
+            name: wiring.name.to_owned(),
+            targets,
+            algorithm: spec.algorithm,
+            next: 0,
+            hop: spec.target_rtt.scaled(0.5),
+            overhead: overhead.sampler(wiring.data)?,
+            connect: wiring.queue.lane(CONNECT_TIMEOUT, Rank::Timeout),
+            idle: wiring.queue.lane(spec.idle_timeout, Rank::Timeout),
+            idle_span: spec.idle_timeout,
+            timeout_limit: wiring.ledger.limit(me, "idle_timeout", idle),
+            targets_limit: wiring.ledger.limit(me, "targets", "targets that fail".into()),
+            bytes_each: spec.bytes_per_request.0 as f64,
+            requests: 0,
+            new_connections: 0,
+            target_502: 0,
+        })
+    }
+
+    fn handle(&mut self, message: Message, ctx: &mut Ctx) {
+        match message {
+            Message::Arrive(call) => self.arrive(call, ctx),
+            Message::Reply(child) => self.answered(child, ctx),
+            Message::Wake(timer, slot, turn) => {
+                let call = CallId { slot, turn };
+                if ctx.calls.alive(call) && ctx.calls.get(call).child != CallId::NONE {
+                    self.timed_out(call, timer, ctx);
+                }
+            }
+            Message::Cancel(_) | Message::HangUp(_) => {}
+        }
+    }
+
+    fn close(&mut self, ctx: &mut Ctx) -> NodeReport {
+        let hours = ctx.now().as_secs_f64() / 3600.0;
+        let line = |item: &str, quantity: f64, unit, reserved| UsageLine {
+            node: self.name.clone(),
+            item: item.into(),
+            quantity,
+            unit,
+            reserved,
+            idle: 0.0,
+            wasted: 0.0,
+        };
+        // LCU dimensions over the window: 25 new connections/s, 3,000 active a minute, 1 GB/h.
+        let seconds = ctx.now().as_secs_f64().max(1e-9);
+        let new = self.new_connections as f64 / seconds / 25.0;
+        let busy = ctx.ledger.nodes[ctx.me.index()].busy.mean(ctx.now()) / 3000.0;
+        let gb = self.requests as f64 * self.bytes_each / 1_073_741_824.0 / hours.max(1e-12);
+        let lcu_hours = new.max(busy).max(gb) * hours;
+        NodeReport {
+            counters: vec![("requests", self.requests), ("target_errors", self.target_502)],
+            usage: vec![
+                line("alb.hour", hours, "hour", true),
+                line("alb.lcu_hour", lcu_hours, "LCU-hour", false),
+            ],
+        }
+    }
+}
+
+impl Alb {
+    fn arrive(&mut self, call: CallId, ctx: &mut Ctx) {
+        let now = ctx.now();
+        self.requests += 1;
+        let row = ctx.calls.get(call);
+        row.established = now;
+        if row.via == Via::New {
+            self.new_connections += 1;
+        }
+        row.via = Via::Open(0);
+        let Some(at) = self.choose() else {
+            ctx.ledger.refused_by(self.targets_limit, now);
+            return ctx.fail(call, Cause::NoTargets, 503);
+        };
+        let overhead = self.overhead.sample(&mut ctx.stream(call, Purpose::FrontDoor));
+        let target = &mut self.targets[at];
+        target.outstanding += 1;
+        let cached = target.idle.pop();
+        let parent = *ctx.calls.get(call);
+        let child = Call {
+            address: target.address,
+            via: cached.map_or(Via::New, Via::Open),
+            established: if cached.is_some() { now } else { Time::MAX },
+            keep_alive: true,
+            handshake: self.hop * 2,
+            hop: self.hop,
+            ..parent.child(ctx.me, target.node, call)
+        };
+        let child = ctx.call(child, overhead + self.hop);
+        let (lane, which) =
+            if cached.is_some() { (self.idle, IDLE) } else { (self.connect, CONNECT) };
+        let timer = ctx.arm(lane, which, call.slot, call.turn);
+        let row = ctx.calls.get(call);
+        row.child = child;
+        row.timer = timer;
+        row.a = at as u32;
+    }
+
+    fn choose(&mut self) -> Option<usize> {
+        let n = self.targets.len();
+        let start = self.next;
+        let turn = |i: usize| (start + i) % n;
+        let at = match self.algorithm {
+            Algorithm::RoundRobin => (n > 0).then(|| turn(0)),
+            Algorithm::LeastOutstandingRequests => {
+                (0..n).map(turn).min_by_key(|&at| self.targets[at].outstanding)
+            }
+        }?;
+        self.next = (at + 1) % n;
+        Some(at)
+    }
+
+    fn answered(&mut self, child: CallId, ctx: &mut Ctx) {
+        let answer = ctx.take_reply(child);
+        let call = answer.parent;
+        let row = ctx.calls.get(call);
+        let (at, timer) = (row.a as usize, row.timer);
+        row.child = CallId::NONE;
+        ctx.queue.cancel(timer);
+        let target = &mut self.targets[at];
+        target.outstanding -= 1;
+        if let (Via::Open(connection), true) = (answer.via, answer.keep_alive) {
+            target.idle.push(connection);
+        }
+        let outcome = match answer.outcome.cause {
+            Some(Cause::ConnectTimeout) => answer.outcome.shown_as(504),
+            Some(_) if answer.outcome.status == 0 => answer.outcome.shown_as(502),
+            _ => answer.outcome,
+        };
+        if answer.outcome.status == 0 {
+            self.target_502 += 1;
+            ctx.ledger.refused_by(self.targets_limit, ctx.now());
+        }
+        ctx.reply(call, outcome);
+    }
+
+    fn timed_out(&mut self, call: CallId, timer: u8, ctx: &mut Ctx) {
+        let now = ctx.now();
+        let (child, at) = {
+            let row = ctx.calls.get(call);
+            (row.child, row.a as usize)
+        };
+        let established = ctx.calls.get(child).established;
+        let cause = if timer == CONNECT {
+            if established < Time::MAX {
+                let due = (established + self.idle_span).max(now);
+                ctx.calls.get(call).timer = TimerId::NONE;
+                return ctx.wake_at(due, Rank::Timeout, IDLE, call.slot, call.turn);
+            }
+            Cause::UpstreamConnectTimeout
+        } else {
+            Cause::UpstreamTimeout
+        };
+        ctx.calls.get(call).child = CallId::NONE;
+        ctx.abandon(child);
+        self.targets[at].outstanding -= 1;
+        ctx.ledger.refused_by(self.timeout_limit, now);
+        ctx.fail(call, cause, 504);
+    }
+}

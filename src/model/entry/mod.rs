@@ -1,0 +1,6 @@
+//! Where users come in: front doors, proxies, names.
+pub mod alb;
+pub mod api_gateway;
+pub mod dns;
+pub mod nginx;
+pub mod node_port;

@@ -1,0 +1,7 @@
+//! nginx as a reverse proxy.
+mod peers;
+mod proxy;
+mod spec;
+mod worker;
+pub use proxy::Nginx;
+pub use spec::{ABOUT, Balance, Host, NginxSpec, Version};

@@ -1,0 +1,200 @@
+//! The upstream servers as one worker sees them: whose turn it is, who is marked as failed. Pure decisions.
+
+use super::spec::Balance;
+use crate::kernel::{Stream, Time};
+use crate::model::message::NodeId;
+
+/// One upstream server in the eyes of one worker process.
+#[derive(Debug, Clone)]
+pub(super) struct Peer {
+    /// Node and address.
+    pub(super) node: NodeId,
+    pub(super) address: u16,
+    /// State of the smooth weighted round robin; the weight is 1.
+    current: i32,
+    effective: i32,
+    fails: u32,
+    /// Whole seconds of the last failure, and of the last choice while failed.
+    checked: u64,
+    accessed: u64,
+    /// Connections of this worker to it.
+    pub(super) connections: u32,
+    /// Idle connections kept to it.
+    pub(super) idle: Vec<u32>,
+}
+
+/// All upstream servers of one worker.
+#[derive(Debug, Clone)]
+pub(super) struct Peers {
+    rows: Vec<Peer>,
+    balance: Balance,
+    max_fails: u32,
+    fail_timeout: u64,
+}
+
+impl Peers {
+    pub(super) fn new(
+        servers: &[(NodeId, u16)],
+        balance: Balance,
+        max_fails: u32,
+        fail_timeout: u64,
+    ) -> Peers {
+        let peer = |&(node, address): &(NodeId, u16)| Peer {
+            node,
+            address,
+            current: 0,
+            effective: 1,
+            fails: 0,
+            checked: 0,
+            accessed: 0,
+            connections: 0,
+            idle: Vec::new(),
+        };
+        Peers { rows: servers.iter().map(peer).collect(), balance, max_fails, fail_timeout }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    pub(super) fn get(&mut self, at: usize) -> &mut Peer {
+        &mut self.rows[at]
+    }
+
+    /// The server for a request that has tried those in `tried` (a bit each); none: no live upstream.
+    pub(super) fn choose(&mut self, tried: u64, now: Time, stream: &mut Stream) -> Option<usize> {
+        let second = now.nanos() / 1_000_000_000;
+        let alone = self.rows.len() == 1;
+        let (max_fails, fail_timeout) = (self.max_fails, self.fail_timeout);
+        let usable = |at: usize, peer: &Peer| {
+            let failed = !alone
+                && max_fails > 0
+                && peer.fails >= max_fails
+                && second - peer.checked <= fail_timeout;
+            tried & (1 << at.min(63)) == 0 && !failed
+        };
+        let best = match self.balance {
+            Balance::RoundRobin => self.round_robin(usable),
+            Balance::LeastConn => {
+                let open = |(at, peer): (usize, &Peer)| usable(at, peer).then_some(peer.connections);
+                let least = self.rows.iter().enumerate().filter_map(open).min()?;
+                self.round_robin(|at, peer| usable(at, peer) && peer.connections == least)
+            }
+            Balance::Random => {
+                let live: Vec<usize> =
+                    (0..self.rows.len()).filter(|&at| usable(at, &self.rows[at])).collect();
+                let at = stream.below(live.len() as u64) as usize;
+                live.get(at).copied()
+            }
+        }?;
+        let peer = &mut self.rows[best];
+        if second - peer.checked > self.fail_timeout {
+            peer.checked = second;
+        }
+        Some(best)
+    }
+
+    /// Smooth weighted round robin over the usable servers.
+    fn round_robin(&mut self, usable: impl Fn(usize, &Peer) -> bool) -> Option<usize> {
+        let mut total = 0;
+        let mut best: Option<usize> = None;
+        for at in 0..self.rows.len() {
+            if !usable(at, &self.rows[at]) {
+                continue;
+            }
+            let peer = &mut self.rows[at];
+            peer.current += peer.effective;
+            total += peer.effective;
+            peer.effective = (peer.effective + 1).min(1);
+            if best.is_none_or(|b| self.rows[at].current > self.rows[b].current) {
+                best = Some(at);
+            }
+        }
+        let best = best?;
+        self.rows[best].current -= total;
+        Some(best)
+    }
+
+    /// A connection to the server failed or timed out.
+    pub(super) fn failed(&mut self, at: usize, now: Time) {
+        let second = now.nanos() / 1_000_000_000;
+        let peer = &mut self.rows[at];
+        peer.fails += 1;
+        peer.checked = second;
+        peer.accessed = second;
+        if self.max_fails > 0 {
+            let loss = 1 / i32::try_from(self.max_fails).unwrap_or(i32::MAX);
+            peer.effective = (peer.effective - loss).max(0);
+        }
+    }
+
+    /// The server answered: a probe after its pause clears its failures.
+    pub(super) fn answered(&mut self, at: usize) {
+        let peer = &mut self.rows[at];
+        if peer.accessed < peer.checked {
+            peer.fails = 0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::Key;
+
+    fn peers(n: u16, balance: Balance) -> Peers {
+        let servers: Vec<_> = (0..n).map(|i| (NodeId(0), i)).collect();
+        Peers::new(&servers, balance, 1, 10)
+    }
+    fn at(seconds: u64) -> Time {
+        Time::from_nanos(seconds * 1_000_000_000)
+    }
+
+    #[test]
+    fn round_robin_takes_turns() {
+        let mut peers = peers(3, Balance::RoundRobin);
+        let mut stream = Key::root(1, 0).stream();
+        let turns: Vec<_> = (0..6).map(|_| peers.choose(0, at(0), &mut stream).unwrap()).collect();
+        assert_eq!(turns, [0, 1, 2, 0, 1, 2]);
+    }
+
+    #[test]
+    fn a_failed_server_is_left_out_for_its_timeout_then_probed_once() {
+        let mut peers = peers(2, Balance::RoundRobin);
+        let mut stream = Key::root(1, 0).stream();
+        peers.failed(0, at(5));
+        for second in 5..=15 {
+            assert_eq!(peers.choose(0, at(second), &mut stream), Some(1), "second {second}");
+        }
+        let later: Vec<_> = (0..4).map(|_| peers.choose(0, at(16), &mut stream).unwrap()).collect();
+        assert_eq!(later.iter().filter(|&&p| p == 0).count(), 1, "one probe: {later:?}");
+        peers.answered(0);
+        let after: Vec<_> = (0..4).map(|_| peers.choose(0, at(16), &mut stream).unwrap()).collect();
+        assert_eq!(after.iter().filter(|&&p| p == 0).count(), 2, "{after:?}");
+    }
+
+    #[test]
+    fn a_single_server_is_never_marked_and_all_failed_is_no_live_upstream() {
+        let mut one = peers(1, Balance::RoundRobin);
+        let mut stream = Key::root(1, 0).stream();
+        one.failed(0, at(1));
+        assert_eq!(one.choose(0, at(1), &mut stream), Some(0));
+        let mut two = peers(2, Balance::RoundRobin);
+        two.failed(0, at(1));
+        two.failed(1, at(1));
+        assert_eq!(two.choose(0, at(2), &mut stream), None);
+    }
+
+    #[test]
+    fn least_conn_prefers_the_less_busy() {
+        let mut peers = peers(3, Balance::LeastConn);
+        let mut stream = Key::root(1, 0).stream();
+        peers.get(0).connections = 2;
+        peers.get(1).connections = 1;
+        peers.get(2).connections = 1;
+        let mut turns: Vec<_> =
+            (0..2).map(|_| peers.choose(0, at(0), &mut stream).unwrap()).collect();
+        turns.sort_unstable();
+        assert_eq!(turns, [1, 2]);
+    }
+}

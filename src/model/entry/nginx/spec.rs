@@ -1,0 +1,272 @@
+//! nginx as the scenario writes it: its directives, under their own names where they fit one word.
+
+use crate::kernel::Span;
+use crate::model::component::{About, Check, Spec};
+use crate::model::era::Era;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What the kind is.
+pub const ABOUT: About = About {
+    what: "nginx as a reverse proxy: worker processes with descriptor and connection limits, keep-alive, upstream peers.",
+    models: &[
+        "the listen queue of min(backlog, somaxconn) + 1 places shared by the workers; SYNs beyond it are dropped and resent",
+        "uneven accept: with multi_accept one worker takes most of a burst",
+        "descriptors per worker: one for the client, one for the upstream; accept without one pauses the worker for 500 ms and leaves the connection in the kernel, an upstream connection without one is a 500 at once and closes the client's connection",
+        "worker_connections counts both sides; since 1.19.2 a sixteenth is kept free by closing idle and not yet used connections",
+        "smooth weighted round robin, least_conn and random over upstream peers, max_fails and fail_timeout per worker",
+        "next upstream on refused, reset and timeout; a POST that was sent is not repeated; connect and read timeouts",
+        "client keep-alive with timeout and request limit; upstream keep-alive",
+        "processor time of a worker for TLS handshakes and for proxying",
+        "a client that leaves closes its upstream connection",
+    ],
+    leaves_out: &[
+        "request and response bodies, buffering to disk, caching, rate limits (limit_req, limit_conn)",
+        "ephemeral ports toward the upstream, HTTP/2 multiplexing",
+    ],
+    example: r#"{"workers": 2, "worker_connections": 4096, "nofile": 65536, "upstream": ["api"]}"#,
+};
+
+/// nginx as a reverse proxy.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NginxSpec {
+    /// Nodes behind it; each address of a node (a pod, a cluster node's port) is one upstream server.
+    pub upstream: Vec<String>,
+    /// `worker_processes`.
+    #[serde(default = "workers_default")]
+    #[schemars(range(min = 1, max = 512), extend("x-source" = "worker_processes auto on two cores: assumed", "x-assumed" = true))]
+    pub workers: u16,
+    /// `worker_connections`, per worker, both sides.
+    #[serde(default = "worker_connections_default")]
+    #[schemars(range(min = 1, max = 10_000_000), extend("x-source" = "Debian and Ubuntu's nginx.conf: 768 (nginx itself: 512)"))]
+    pub worker_connections: u32,
+    /// `worker_rlimit_nofile`, or the soft limit of descriptors that a worker inherits.
+    #[serde(default = "nofile_default")]
+    #[schemars(range(min = 1, max = 10_000_000), extend("x-source" = "systemd services: soft limit 1,024"))]
+    pub nofile: u32,
+    /// Descriptors that an idle worker holds; none: 9 + workers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10_000), extend("x-source" = "measured on nginx 1.22.1: 10, 11, 13, 17 with 1, 2, 4, 8 workers"))]
+    pub base_descriptors: Option<u32>,
+    /// Whether one wake-up accepts all waiting connections.
+    #[serde(default)]
+    #[schemars(extend("x-source" = "nginx default: off"))]
+    pub multi_accept: bool,
+    /// Share of the connections that the busiest worker accepts; none: 0.8 with multi_accept on two workers, 1/workers otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0, max = 1.0), extend("x-source" = "measured with 1,100 clients at once: 73 to 80 % with multi_accept on two workers, 52 to 59 % without"))]
+    pub accept_share: Option<f64>,
+    /// Which rules of connection reuse apply.
+    #[serde(default)]
+    #[schemars(extend("x-source" = "nginx changes: 1.19.2 frees a sixteenth in advance"))]
+    pub version: Version,
+    /// Listen backlog.
+    #[serde(default = "backlog_default")]
+    #[schemars(range(min = 1, max = 65_535), extend("x-source" = "nginx on Linux: 511"))]
+    pub backlog: u32,
+    /// `net.core.somaxconn`.
+    #[serde(default = "somaxconn_default")]
+    #[schemars(range(min = 1, max = 65_535), extend("x-source" = "Linux ip-sysctl: 4096 from 5.4, 128 before"))]
+    pub somaxconn: u32,
+    /// Listening sockets.
+    #[serde(default = "listeners_default")]
+    #[schemars(range(min = 1, max = 100), extend("x-source" = "ports 80 and 443"))]
+    pub listeners: u32,
+    /// `keepalive_timeout` toward clients.
+    #[serde(default = "keepalive_timeout_default")]
+    #[schemars(extend("x-source" = "nginx default: 75 s"))]
+    pub keepalive_timeout: Span,
+    /// `keepalive_requests` toward clients.
+    #[serde(default = "keepalive_requests_default")]
+    #[schemars(range(min = 1, max = 1_000_000_000), extend("x-source" = "nginx default: 1,000 (100 before 1.19.10)"))]
+    pub keepalive_requests: u32,
+    /// `keepalive` of the upstream: idle connections kept per worker; 0: a new one for every request.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 1_000_000), extend("x-source" = "nginx default: off (32 from 1.29.7)"))]
+    pub upstream_keepalive: u32,
+    /// Balancing method.
+    #[serde(default)]
+    #[schemars(extend("x-source" = "nginx default"))]
+    pub balance: Balance,
+    /// `proxy_connect_timeout`.
+    #[serde(default = "minute")]
+    #[schemars(extend("x-source" = "nginx default: 60 s"))]
+    pub proxy_connect_timeout: Span,
+    /// `proxy_read_timeout`.
+    #[serde(default = "minute")]
+    #[schemars(extend("x-source" = "nginx default: 60 s"))]
+    pub proxy_read_timeout: Span,
+    /// `proxy_next_upstream error timeout` (true) or off.
+    #[serde(default = "yes")]
+    #[schemars(extend("x-source" = "nginx default: error timeout"))]
+    pub next_upstream: bool,
+    /// `max_fails` of every upstream server; 0: never marked as failed.
+    #[serde(default = "max_fails_default")]
+    #[schemars(range(min = 0, max = 1_000_000), extend("x-source" = "nginx default: 1"))]
+    pub max_fails: u32,
+    /// `fail_timeout` of every upstream server.
+    #[serde(default = "fail_timeout_default")]
+    #[schemars(extend("x-source" = "nginx default: 10 s"))]
+    pub fail_timeout: Span,
+    /// Round-trip time between nginx and its upstream servers.
+    #[serde(default = "upstream_rtt_default")]
+    #[schemars(extend("x-source" = "assumed: one availability zone", "x-assumed" = true))]
+    pub upstream_rtt: Span,
+    /// Processor time of a worker per proxied request.
+    #[serde(default = "cpu_request_default")]
+    #[schemars(extend("x-source" = "measured: 33 µs with a new upstream connection each, 11 µs with upstream keep-alive (own VM, ±30 %)"))]
+    pub cpu_request: Span,
+    /// Processor time of a worker per full TLS handshake.
+    #[serde(default = "cpu_handshake_default")]
+    #[schemars(extend("x-source" = "measured: 440 µs RSA-2048, 190 µs ECDSA P-256, TLS 1.3 (own VM, ±30 %)"))]
+    pub cpu_handshake: Span,
+    /// The machine it runs on, for the bill.
+    #[serde(default)]
+    pub host: Host,
+}
+
+/// The machine nginx runs on.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Host {
+    /// EC2 instance type; none: not on this bill.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<String>,
+}
+
+/// Rules of connection reuse.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Version {
+    /// Before 1.19.2: connections are reused only when none is free.
+    #[serde(rename = "1.18")]
+    V1_18,
+    /// 1.19.2 and later: a sixteenth of the connections is kept free.
+    #[default]
+    #[serde(rename = "1.22")]
+    V1_22,
+}
+
+/// How a worker chooses among upstream servers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Balance {
+    /// Smooth weighted round robin.
+    #[default]
+    RoundRobin,
+    /// Fewest connections of this worker, then round robin.
+    LeastConn,
+    /// Uniformly at random.
+    Random,
+}
+
+fn workers_default() -> u16 {
+    2
+}
+fn worker_connections_default() -> u32 {
+    768
+}
+fn nofile_default() -> u32 {
+    1024
+}
+fn backlog_default() -> u32 {
+    511
+}
+fn somaxconn_default() -> u32 {
+    4096
+}
+fn listeners_default() -> u32 {
+    2
+}
+fn keepalive_timeout_default() -> Span {
+    Span::from_secs(75)
+}
+fn keepalive_requests_default() -> u32 {
+    1000
+}
+fn minute() -> Span {
+    Span::from_secs(60)
+}
+fn yes() -> bool {
+    true
+}
+fn max_fails_default() -> u32 {
+    1
+}
+fn fail_timeout_default() -> Span {
+    Span::from_secs(10)
+}
+fn upstream_rtt_default() -> Span {
+    Span::from_micros(300)
+}
+fn cpu_request_default() -> Span {
+    Span::from_micros(33)
+}
+fn cpu_handshake_default() -> Span {
+    Span::from_micros(440)
+}
+
+impl NginxSpec {
+    /// Descriptors that an idle worker holds.
+    pub fn base(&self) -> u32 {
+        self.base_descriptors.unwrap_or(9 + u32::from(self.workers))
+    }
+
+    /// Share of the connections that the busiest worker accepts.
+    pub fn busiest_share(&self) -> f64 {
+        let even = 1.0 / f64::from(self.workers);
+        let skewed = if self.multi_accept && self.workers > 1 { even.max(0.8) } else { even };
+        self.accept_share.unwrap_or(skewed).max(even)
+    }
+}
+
+impl Spec for NginxSpec {
+    fn targets(&self) -> Vec<(String, &str)> {
+        let path = |(i, name): (usize, &'_ String)| (format!("upstream[{i}]"), name.clone());
+        let paths: Vec<_> = self.upstream.iter().enumerate().map(path).collect();
+        paths.into_iter().zip(&self.upstream).map(|((path, _), name)| (path, name.as_str())).collect()
+    }
+    fn listens(&self, _of: &dyn Fn(&str) -> bool) -> bool {
+        true
+    }
+    fn check(&self, check: &mut Check) {
+        for (path, name) in self.targets() {
+            check.target(&path, name);
+        }
+        if self.upstream.is_empty() {
+            check.problem(
+                "E0315",
+                "upstream",
+                "an nginx without an upstream server answers nobody".into(),
+                "name at least one node, e.g. [\"api\"]",
+            );
+        }
+        if self.nofile <= self.base() + 1 {
+            check.problem(
+                "E0316",
+                "nofile",
+                format!("{} descriptors: an idle worker alone holds {}", self.nofile, self.base()),
+                "raise `nofile`; a proxied request takes two",
+            );
+        }
+        if self.worker_connections <= self.listeners + 2 {
+            check.problem(
+                "E0317",
+                "worker_connections",
+                format!("{} connections leave none for a request", self.worker_connections),
+                "raise `worker_connections`; a proxied request takes two",
+            );
+        }
+        if self.host.instance.is_none() {
+            check.problem(
+                "W0401",
+                "host.instance",
+                "the host has no `instance`, so it is not on the bill".into(),
+                "name an EC2 instance type, e.g. \"t3.small\"",
+            );
+        }
+    }
+    fn items(&self, _era: Era) -> Vec<String> {
+        self.host.instance.iter().map(|instance| format!("ec2.{instance}")).collect()
+    }
+}

@@ -1,0 +1,136 @@
+//! One worker process: what it has of descriptors and connection slots, and which connections it may close.
+
+use super::peers::Peers;
+use super::spec::Version;
+use crate::kernel::{Span, Time, TimerId};
+use crate::model::message::{CallId, NodeId};
+use std::collections::VecDeque;
+
+/// What a client connection is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// Not in use.
+    Closed,
+    /// Accepted; the request has not been read.
+    Accepted,
+    /// A request is in progress.
+    Active,
+    /// Kept alive between requests.
+    Idle,
+}
+
+/// A client's connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Connection {
+    pub(super) worker: u16,
+    pub(super) state: State,
+    /// Who holds the other end.
+    pub(super) owner: (NodeId, u32),
+    pub(super) requests: u32,
+    pub(super) call: CallId,
+    pub(super) timer: TimerId,
+    /// Raised whenever the connection enters or leaves the list of reusable ones.
+    pub(super) turn: u32,
+}
+
+/// One worker process.
+#[derive(Debug)]
+pub(super) struct Worker {
+    pub(super) peers: Peers,
+    descriptors_free: u32,
+    slots_free: u32,
+    slots: u32,
+    /// A sixteenth of `worker_connections`: as many are kept free since 1.19.2.
+    reserve: u32,
+    version: Version,
+    /// Reusable connections, oldest first; stale where the turn has moved on.
+    reusable: VecDeque<(u32, u32)>,
+    reusable_count: u32,
+    /// Whether accept is paused after EMFILE.
+    pub(super) paused: bool,
+    busy_until: Time,
+}
+
+impl Worker {
+    pub(super) fn new(
+        peers: Peers,
+        descriptors: u32,
+        slots: u32,
+        reserve: u32,
+        version: Version,
+    ) -> Worker {
+        Worker {
+            peers,
+            descriptors_free: descriptors,
+            slots_free: slots,
+            slots,
+            reserve,
+            version,
+            reusable: VecDeque::new(),
+            reusable_count: 0,
+            paused: false,
+            busy_until: Time::ZERO,
+        }
+    }
+
+    pub(super) fn has_descriptor(&self) -> bool {
+        self.descriptors_free > 0
+    }
+
+    pub(super) fn has_slot(&self) -> bool {
+        self.slots_free > 0
+    }
+
+    /// Takes one descriptor and one slot.
+    pub(super) fn take(&mut self) {
+        self.descriptors_free -= 1;
+        self.slots_free -= 1;
+    }
+
+    /// Gives one descriptor and one slot back.
+    pub(super) fn give(&mut self) {
+        self.descriptors_free += 1;
+        self.slots_free += 1;
+    }
+
+    /// Connection slots in use.
+    pub(super) fn slots_used(&self) -> u32 {
+        self.slots - self.slots_free
+    }
+
+    /// A connection becomes reusable.
+    pub(super) fn now_reusable(&mut self, connection: u32, turn: u32) {
+        self.reusable.push_back((connection, turn));
+        self.reusable_count += 1;
+    }
+
+    /// A connection stops being reusable.
+    pub(super) fn no_longer_reusable(&mut self) {
+        self.reusable_count -= 1;
+    }
+
+    /// How many connections are to be closed before a new one is accepted (`ngx_drain_connections`).
+    pub(super) fn to_drain(&self) -> u32 {
+        let pressed = match self.version {
+            Version::V1_18 => self.slots_free == 0,
+            Version::V1_22 => self.slots_free <= self.reserve,
+        };
+        if pressed { (self.reusable_count / 8).clamp(1, 32).min(self.reusable_count) } else { 0 }
+    }
+
+    /// The oldest reusable connection that is still one.
+    pub(super) fn oldest_reusable(&mut self, is: impl Fn(u32, u32) -> bool) -> Option<u32> {
+        while let Some((connection, turn)) = self.reusable.pop_front() {
+            if is(connection, turn) {
+                return Some(connection);
+            }
+        }
+        None
+    }
+
+    /// When the worker has done `cost` of processor work that is asked for now.
+    pub(super) fn work(&mut self, now: Time, cost: Span) -> Time {
+        self.busy_until = self.busy_until.max(now) + cost;
+        self.busy_until
+    }
+}

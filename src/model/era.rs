@@ -1,0 +1,83 @@
+//! Eras: dated presets of the platform's rules. What a preset sets is listed at each accessor with its source.
+
+use crate::kernel::Span;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Which rules of the platform apply.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Era {
+    /// October 2018 to August 2019: network interface attached during the cold start, 100 ms billing.
+    Y2018,
+    /// September to November 2019: shared network interfaces.
+    Y2019,
+    /// December 2019 to November 2020: provisioned concurrency; 1 vCPU is 1,792 MB.
+    Y2020,
+    /// December 2020 to November 2023: 1 ms billing; 1 vCPU is 1,769 MB.
+    Y2021,
+    /// November 2023 to July 2025: environments scale per function, 1,000 every 10 s.
+    Y2023,
+    /// August to November 2025: the init phase is billed.
+    #[default]
+    Y2025,
+    /// December 2025 on.
+    Y2026,
+}
+
+impl Era {
+    /// Name in a scenario.
+    pub fn name(self) -> &'static str {
+        match self {
+            Era::Y2018 => "y2018",
+            Era::Y2019 => "y2019",
+            Era::Y2020 => "y2020",
+            Era::Y2021 => "y2021",
+            Era::Y2023 => "y2023",
+            Era::Y2025 => "y2025",
+            Era::Y2026 => "y2026",
+        }
+    }
+
+    /// Memory that comes with one vCPU, MB (Lambda guide: 1,792 until 2020, 1,769 from December 2020).
+    pub fn mb_per_vcpu(self) -> f64 {
+        if self <= Era::Y2020 { 1792.0 } else { 1769.0 }
+    }
+
+    /// Largest memory of a function, MB (Lambda guide: 3,008 until 2020, 10,240 from December 2020).
+    pub fn memory_max_mb(self) -> u64 {
+        if self <= Era::Y2020 { 3008 } else { 10_240 }
+    }
+
+    /// Whether the scaling budget is the account's (until November 2023) or each function's.
+    pub fn account_scaling(self) -> bool {
+        self <= Era::Y2021
+    }
+
+    /// Durations are billed in steps of this (100 ms until November 2020, then 1 ms).
+    pub fn billing_step(self) -> Span {
+        if self <= Era::Y2020 { Span::from_millis(100) } else { Span::from_millis(1) }
+    }
+
+    /// Whether the init phase of a zip function on a managed runtime is billed (from August 2025).
+    pub fn init_billed(self) -> bool {
+        self >= Era::Y2025
+    }
+
+    /// How long an idle environment is kept. 10 min measured 2019-07 to 2020-04, 5 to 7 min in January 2021
+    /// (mikhail.io); later values are assumed.
+    pub fn idle_life(self) -> Span {
+        match self {
+            Era::Y2018 => Span::from_secs(37 * 60),
+            Era::Y2019 | Era::Y2020 => Span::from_secs(600),
+            _ => Span::from_secs(360),
+        }
+    }
+
+    /// Whether a cold start in a VPC attaches a network interface (until August 2019).
+    pub fn attaches_interface(self) -> bool {
+        self == Era::Y2018
+    }
+}

@@ -1,0 +1,347 @@
+//! What is counted: requests and how they ended, calls at every node, limits that bound, levels over time.
+//!
+//! All sums are integers, so that ledgers of replications fold to the same result in any order.
+
+use super::message::{Cause, NodeId, Outcome};
+use crate::kernel::{Clock, Counts, Gauge, Histogram, Levels, Span, Time};
+
+/// Index of a limit, given out at set-up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LimitId(u16);
+
+/// Index of a gauge, given out at set-up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct GaugeId(u16);
+
+/// One class of users.
+#[derive(Debug, Clone, Default)]
+pub struct ClassLedger {
+    /// Users that sent at least one request.
+    pub users: u64,
+    /// Users with at least one success.
+    pub users_served: u64,
+    /// Logical requests.
+    pub issued: u64,
+    /// Attempts, retries included.
+    pub attempts: u64,
+    /// Logical requests that succeeded.
+    pub ok: u64,
+    /// Logical requests that failed.
+    pub failed: u64,
+    /// Latency of successes, first attempt's start to last attempt's end.
+    pub latency: Histogram,
+    /// Latency of failures, the same way.
+    pub latency_failed: Histogram,
+    /// Latency of successes from the scheduled start (open load).
+    pub from_schedule: Histogram,
+}
+
+/// One way of failing at one node.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    /// Cause.
+    pub cause: Cause,
+    /// Node where it began.
+    pub node: NodeId,
+    /// Status the client saw.
+    pub status: u16,
+    /// How many logical requests.
+    pub count: u64,
+    /// When first.
+    pub first: Time,
+    /// Over time.
+    pub series: Counts,
+}
+
+/// One node.
+#[derive(Debug, Clone, Default)]
+pub struct NodeLedger {
+    /// Calls that were sent to the node.
+    pub arrived: u64,
+    /// Calls it answered with success.
+    pub ok: u64,
+    /// Calls it answered with a failure.
+    pub failed: u64,
+    /// Calls in progress.
+    pub busy: Gauge,
+    /// Sum over answered calls of the time from being sent to being answered, ns.
+    pub time: u128,
+}
+
+/// A limit that may bind.
+#[derive(Debug, Clone)]
+pub struct Limit {
+    /// Node that has it.
+    pub node: NodeId,
+    /// Name, e.g. `account_concurrency`.
+    pub name: &'static str,
+    /// In words with its value.
+    pub about: String,
+    /// When it first bound.
+    pub first: Option<Time>,
+    /// Failed logical requests and calls that it caused.
+    pub failures: u64,
+    /// Waiting that it caused, ns summed over calls.
+    pub waiting: u128,
+}
+
+/// A level of a node over time.
+#[derive(Debug, Clone)]
+pub struct NodeGauge {
+    /// Node.
+    pub node: NodeId,
+    /// Name, e.g. `environments`.
+    pub name: &'static str,
+    /// What it runs against.
+    pub limit: Option<u64>,
+    /// The level.
+    pub levels: Levels,
+}
+
+/// Cells of the coarse latency histogram of a bucket: 8 an octave, from 2^16 ns (66 µs).
+const COARSE: usize = 8 * 26;
+
+/// Coarse latency histogram per bucket: for p50 and p95 over time.
+#[derive(Debug, Clone, Default)]
+pub struct LatencySeries {
+    shift: Option<Clock>,
+    buckets: Vec<Coarse>,
+}
+
+/// One bucket: sum and counts.
+#[derive(Debug, Clone)]
+pub struct Coarse {
+    /// Sum of latencies, ns.
+    pub sum: u128,
+    cells: Vec<u32>,
+}
+
+impl Default for Coarse {
+    fn default() -> Self {
+        Coarse { sum: 0, cells: vec![0; COARSE] }
+    }
+}
+
+impl Coarse {
+    fn merge(&mut self, other: &Coarse) {
+        self.sum += other.sum;
+        for (mine, theirs) in self.cells.iter_mut().zip(&other.cells) {
+            *mine += theirs;
+        }
+    }
+    /// How many.
+    pub fn count(&self) -> u64 {
+        self.cells.iter().map(|&n| u64::from(n)).sum()
+    }
+    /// Mean, seconds.
+    pub fn mean(&self) -> Option<f64> {
+        let n = self.count();
+        (n > 0).then(|| self.sum as f64 / n as f64 * 1e-9)
+    }
+    /// Quantile, seconds, to 9 %.
+    pub fn quantile(&self, q: f64) -> Option<f64> {
+        let n = self.count();
+        let rank = ((q * n as f64).ceil() as u64).max(1);
+        let mut seen = 0;
+        let at = self.cells.iter().position(|&cell| {
+            seen += u64::from(cell);
+            seen >= rank
+        })?;
+        let octave = (1_u64 << (16 + at / 8)) as f64;
+        Some(octave * (1.0 + ((at % 8) as f64 + 0.5) / 8.0) * 1e-9)
+    }
+}
+
+fn coarse_cell(ns: u64) -> usize {
+    if ns < 1 << 16 {
+        return 0;
+    }
+    let exponent = 63 - ns.leading_zeros();
+    let cell = (exponent as usize - 16) * 8 + ((ns >> (exponent - 3)) & 7) as usize;
+    cell.min(COARSE - 1)
+}
+
+impl LatencySeries {
+    fn record(&mut self, clock: Clock, bucket: u32, latency: Span) {
+        self.widen(clock);
+        let bucket = bucket as usize;
+        if bucket >= self.buckets.len() {
+            self.buckets.resize_with(bucket + 1, Coarse::default);
+        }
+        let row = &mut self.buckets[bucket];
+        row.sum += u128::from(latency.nanos());
+        row.cells[coarse_cell(latency.nanos())] += 1;
+    }
+
+    /// Brings the buckets to the width of `clock`.
+    pub fn widen(&mut self, clock: Clock) {
+        let mut width = self.shift.unwrap_or(clock).width().nanos();
+        while width < clock.width().nanos() {
+            let old = std::mem::take(&mut self.buckets);
+            let mut rows = old.into_iter();
+            while let Some(mut row) = rows.next() {
+                if let Some(next) = rows.next() {
+                    row.merge(&next);
+                }
+                self.buckets.push(row);
+            }
+            width *= 2;
+        }
+        self.shift = Some(clock);
+    }
+
+    /// Adds all of `other`; both must have been widened to one clock.
+    pub fn merge(&mut self, other: &LatencySeries) {
+        if other.buckets.len() > self.buckets.len() {
+            self.buckets.resize_with(other.buckets.len(), Coarse::default);
+        }
+        for (mine, theirs) in self.buckets.iter_mut().zip(&other.buckets) {
+            mine.merge(theirs);
+        }
+        self.shift = self.shift.or(other.shift);
+    }
+
+    /// The buckets.
+    pub fn buckets(&self) -> &[Coarse] {
+        &self.buckets
+    }
+}
+
+/// All that one replication of one design counted.
+#[derive(Debug, Clone, Default)]
+pub struct Ledger {
+    /// Width of the series' buckets.
+    pub clock: Clock,
+    /// By class of users.
+    pub classes: Vec<ClassLedger>,
+    /// By way of failing.
+    pub failures: Vec<Failure>,
+    /// By node.
+    pub nodes: Vec<NodeLedger>,
+    /// Limits, in order of registration.
+    pub limits: Vec<Limit>,
+    /// Gauges, in order of registration.
+    pub gauges: Vec<NodeGauge>,
+    /// Logical requests started over time.
+    pub started: Counts,
+    /// Successes over time.
+    pub succeeded: Counts,
+    /// Latency of successes over time.
+    pub latency: LatencySeries,
+    /// When the last request ended.
+    pub last_end: Time,
+}
+
+impl Ledger {
+    /// Announces a limit. `about` says it with its value.
+    pub fn limit(&mut self, node: NodeId, name: &'static str, about: String) -> LimitId {
+        self.limits.push(Limit { node, name, about, first: None, failures: 0, waiting: 0 });
+        LimitId(u16::try_from(self.limits.len() - 1).unwrap_or(u16::MAX))
+    }
+
+    /// Announces a gauge.
+    pub fn gauge(&mut self, node: NodeId, name: &'static str, limit: Option<u64>) -> GaugeId {
+        self.gauges.push(NodeGauge { node, name, limit, levels: Levels::default() });
+        GaugeId(u16::try_from(self.gauges.len() - 1).unwrap_or(u16::MAX))
+    }
+
+    /// Sets a gauge.
+    pub fn set(&mut self, gauge: GaugeId, now: Time, level: u64) {
+        self.gauges[gauge.0 as usize].levels.set(&mut self.clock, now, level);
+    }
+
+    /// A limit refused a call.
+    pub fn refused_by(&mut self, limit: LimitId, now: Time) {
+        let row = &mut self.limits[limit.0 as usize];
+        row.first.get_or_insert(now);
+        row.failures += 1;
+    }
+
+    /// A limit made a call wait from `since` until now.
+    pub fn waited_for(&mut self, limit: LimitId, since: Time, now: Time) {
+        let waited = now.since(since);
+        if waited.is_zero() {
+            return;
+        }
+        let row = &mut self.limits[limit.0 as usize];
+        let first = row.first.get_or_insert(since);
+        *first = (*first).min(since);
+        row.waiting += u128::from(waited.nanos());
+    }
+
+    /// A logical request starts.
+    pub fn start(&mut self, class: usize, now: Time) {
+        self.classes[class].issued += 1;
+        let bucket = self.clock.bucket(now);
+        self.started.add(self.clock, bucket, 1);
+    }
+
+    /// A logical request ends. `scheduled` is its intended start where that may differ from `sent`.
+    pub fn end(&mut self, class: usize, now: Time, sent: Time, scheduled: Time, outcome: Outcome) {
+        let latency = now.since(sent);
+        let bucket = self.clock.bucket(now);
+        self.last_end = self.last_end.max(now);
+        let row = &mut self.classes[class];
+        let Some(cause) = outcome.cause else {
+            row.ok += 1;
+            row.latency.record(latency);
+            if scheduled != Time::MAX {
+                row.from_schedule.record(now.since(scheduled));
+            }
+            self.succeeded.add(self.clock, bucket, 1);
+            self.latency.record(self.clock, bucket, latency);
+            return;
+        };
+        row.failed += 1;
+        row.latency_failed.record(latency);
+        let same = |f: &&mut Failure| {
+            f.cause == cause && f.node == outcome.node && f.status == outcome.status
+        };
+        let failure = match self.failures.iter_mut().find(same) {
+            Some(failure) => failure,
+            None => {
+                self.failures.push(Failure {
+                    cause,
+                    node: outcome.node,
+                    status: outcome.status,
+                    count: 0,
+                    first: now,
+                    series: Counts::default(),
+                });
+                let last = self.failures.len() - 1;
+                &mut self.failures[last]
+            }
+        };
+        failure.count += 1;
+        failure.series.add(self.clock, bucket, 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn coarse_quantiles_are_within_nine_percent() {
+        for ms in [1_u64, 7, 33, 450, 7_468, 120_000] {
+            let mut row = Coarse::default();
+            row.cells[coarse_cell(ms * 1_000_000)] += 1;
+            let got = row.quantile(0.5).unwrap();
+            assert!((got / (ms as f64 / 1e3) - 1.0).abs() < 0.09, "{ms} ms: {got}");
+        }
+    }
+
+    #[test]
+    fn failures_sum_by_cause() {
+        let mut ledger = Ledger { classes: vec![ClassLedger::default()], ..Ledger::default() };
+        for i in 0..10_u64 {
+            let now = Time::from_nanos(i);
+            ledger.start(0, Time::ZERO);
+            let cause = if i % 2 == 0 { Cause::Refused } else { Cause::Reset };
+            let outcome = Outcome::failed(cause, NodeId(1), 0);
+            ledger.end(0, now, Time::ZERO, Time::MAX, outcome);
+        }
+        assert_eq!(ledger.failures.len(), 2);
+        assert_eq!(ledger.failures.iter().map(|f| f.count).sum::<u64>(), ledger.classes[0].failed);
+    }
+}

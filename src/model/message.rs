@@ -1,0 +1,126 @@
+//! What nodes say to one another: the vocabulary, on the ground.
+
+use serde::{Deserialize, Serialize};
+
+/// A node of the design, or a class of users. Index into the world's nodes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub struct NodeId(pub(crate) u16);
+
+impl NodeId {
+    /// The index of the node.
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+/// One call from one node to another; stale ids are recognised by their turn.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CallId {
+    pub(crate) slot: u32,
+    pub(crate) turn: u32,
+}
+
+impl CallId {
+    /// No call.
+    pub const NONE: CallId = CallId { slot: u32::MAX, turn: 0 };
+}
+
+/// What a node can be told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Message {
+    /// A call reaches the node. On a new connection to a node that listens this is the SYN.
+    Arrive(CallId),
+    /// A call that the node made is answered; the outcome stands in its row.
+    Reply(CallId),
+    /// The caller of a call that the node is serving has gone away.
+    Cancel(CallId),
+    /// A timer of the node: which one, and a word and a turn that only the node reads.
+    Wake(u8, u32, u32),
+    /// A connection to the node was closed by its owner: its number there, or any for a store.
+    HangUp(u32),
+}
+
+/// A message on its way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Event {
+    pub(crate) to: NodeId,
+    pub(crate) message: Message,
+}
+// Events are copied on every heap step: they must stay small.
+const _: () = assert!(size_of::<Event>() <= 16);
+
+macro_rules! causes {
+    ($($variant:ident $name:literal $about:literal,)+) => {
+        /// Why a request failed: exactly one cause each.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        pub enum Cause { $(#[doc = $about] $variant,)+ }
+        impl Cause {
+            /// Every cause, in order.
+            pub const ALL: &'static [Cause] = &[$(Cause::$variant,)+];
+            /// Name in results.
+            pub fn name(self) -> &'static str {
+                match self { $(Cause::$variant => $name,)+ }
+            }
+            /// One sentence.
+            pub fn about(self) -> &'static str {
+                match self { $(Cause::$variant => $about,)+ }
+            }
+        }
+    };
+}
+causes! {
+    ThrottledAccount "throttled_account" "The account's concurrency was used up.",
+    ThrottledReserved "throttled_reserved" "The function's reserved concurrency was used up.",
+    ThrottledScaling "throttled_scaling_rate" "The budget for new execution environments was used up.",
+    ThrottledRequestRate "throttled_request_rate" "More requests per second than ten times the concurrency.",
+    ThrottledGateway "throttled_gateway" "The gateway's token bucket was empty.",
+    IntegrationTimeout "integration_timeout" "The gateway gave up waiting for its integration.",
+    FunctionTimeout "function_timeout" "The function ran into its timeout.",
+    FunctionError "function_error" "The handler ended with an error.",
+    PlatformError "platform_error" "The platform lost the invocation: it hung until the function's timeout.",
+    Descriptors "descriptors" "The proxy had no file descriptor left for the upstream connection.",
+    WorkerConnections "worker_connections" "The proxy had no connection slot left.",
+    PortsExhausted "ports_exhausted" "No ephemeral port was left toward the upstream.",
+    NoLiveUpstreams "no_live_upstreams" "Every upstream peer was marked as failed.",
+    UpstreamTimeout "upstream_timeout" "The upstream did not answer within the proxy's read timeout.",
+    UpstreamConnectTimeout "upstream_connect_timeout" "No connection to the upstream within the proxy's connect timeout.",
+    UpstreamClosed "upstream_closed" "The upstream closed the connection before it answered.",
+    NoTargets "no_targets" "The load balancer had no registered target.",
+    QueueFull "queue_full" "The server's queue was full and it rejected the request.",
+    WorkerKilled "worker_killed" "The worker serving the request was killed by its supervisor.",
+    PoolTimeout "pool_timeout" "No pooled connection became free within the acquire timeout.",
+    ConnectionSlots "connection_slots" "The database had no connection slot left.",
+    Refused "refused" "The connection was refused.",
+    Reset "reset" "The connection was closed without an answer.",
+    ConnectTimeout "connect_timeout" "The connection was not established in time.",
+    ClientTimeout "client_timeout" "The client gave up waiting.",
+}
+
+/// How a call ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Outcome {
+    /// None for success.
+    pub cause: Option<Cause>,
+    /// Node at which a failure began.
+    pub node: NodeId,
+    /// HTTP status the caller sees; 0 where there was no answer.
+    pub status: u16,
+}
+
+impl Outcome {
+    /// Success.
+    pub const OK: Outcome = Outcome { cause: None, node: NodeId(0), status: 200 };
+    /// A failure of `node`.
+    pub fn failed(cause: Cause, node: NodeId, status: u16) -> Outcome {
+        Outcome { cause: Some(cause), node, status }
+    }
+    /// Whether it is a success.
+    pub fn is_ok(self) -> bool {
+        self.cause.is_none()
+    }
+    /// The same failure, seen under another HTTP status.
+    pub fn shown_as(self, status: u16) -> Outcome {
+        Outcome { status, ..self }
+    }
+}

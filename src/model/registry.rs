@@ -1,0 +1,113 @@
+//! The one list of node kinds. A new kind is one file and one line here (and one scenario that shows it).
+
+use super::component::{About, Check, Component, NodeReport, Spec};
+use super::compute::{lambda, pods};
+use super::context::Ctx;
+use super::entry::{alb, api_gateway, dns, nginx, node_port};
+use super::era::Era;
+use super::message::Message;
+use super::store::database;
+use super::wiring::Wiring;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+macro_rules! nodes {
+    ($($variant:ident($spec:ty, $node:ty, $about:path) $name:literal $what:literal;)+) => {
+        /// A node as the scenario writes it: `{"lambda": {…}}`, one key a kind.
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+        pub enum NodeSpec { $(#[doc = $what] #[serde(rename = $name)] $variant($spec),)+ }
+
+        /// A node as it runs.
+        #[expect(clippy::large_enum_variant, reason = "nodes are few and never moved")]
+        pub enum Node { $(#[doc = $what] $variant($node),)+ }
+
+        /// Every kind: its name and what it is.
+        pub const KINDS: &[(&str, About)] = &[$(($name, $about),)+];
+
+        impl NodeSpec {
+            /// Name of the kind.
+            pub fn kind(&self) -> &'static str {
+                match self { $(NodeSpec::$variant(_) => $name,)+ }
+            }
+            /// What the kind provides.
+            pub fn spec(&self) -> &dyn Spec {
+                match self { $(NodeSpec::$variant(spec) => spec,)+ }
+            }
+            /// Builds the node.
+            ///
+            /// # Errors
+            /// Says what is wrong; a checked scenario has no such errors.
+            pub fn build(&self, wiring: &mut Wiring) -> Result<Node, String> {
+                Ok(match self {
+                    $(NodeSpec::$variant(spec) => {
+                        Node::$variant(<$node as Component>::build(spec, wiring)?)
+                    })+
+                })
+            }
+        }
+        impl Node {
+            /// Begins what the node does by itself.
+            pub fn start(&mut self, ctx: &mut Ctx) {
+                match self { $(Node::$variant(node) => node.start(ctx),)+ }
+            }
+            /// Handles a message.
+            pub fn handle(&mut self, message: Message, ctx: &mut Ctx) {
+                match self { $(Node::$variant(node) => node.handle(message, ctx),)+ }
+            }
+            /// Says what was counted and used.
+            pub fn close(&mut self, ctx: &mut Ctx) -> NodeReport {
+                match self { $(Node::$variant(node) => Component::close(node, ctx),)+ }
+            }
+        }
+    };
+}
+
+nodes! {
+    Dns(dns::DnsSpec, dns::Dns, dns::ABOUT) "dns" "DNS round robin: a name with several addresses.";
+    NodePort(node_port::NodePortSpec, node_port::NodePort, node_port::ABOUT) "node_port" "A Kubernetes Service of type NodePort.";
+    Nginx(nginx::NginxSpec, nginx::Nginx, nginx::ABOUT) "nginx" "nginx as a reverse proxy.";
+    Alb(alb::AlbSpec, alb::Alb, alb::ABOUT) "alb" "An Application Load Balancer.";
+    ApiGateway(api_gateway::ApiGatewaySpec, api_gateway::ApiGateway, api_gateway::ABOUT) "api_gateway" "Amazon API Gateway.";
+    Lambda(lambda::LambdaSpec, lambda::Lambda, lambda::ABOUT) "lambda" "An AWS Lambda function.";
+    Pods(pods::PodsSpec, pods::Pods, pods::ABOUT) "pods" "Replicas of one service on shared hosts.";
+    Postgres(database::DatabaseSpec, database::Database, database::ABOUT) "postgres" "A PostgreSQL server.";
+    Mysql(database::DatabaseSpec, database::Database, database::ABOUT) "mysql" "A MySQL server.";
+    Mongodb(database::DatabaseSpec, database::Database, database::ABOUT) "mongodb" "A MongoDB server.";
+    Documentdb(database::DatabaseSpec, database::Database, database::ABOUT) "documentdb" "An Amazon DocumentDB instance.";
+}
+
+impl NodeSpec {
+    /// Finds problems of meaning.
+    pub fn check(&self, check: &mut Check) {
+        self.spec().check(check);
+    }
+    /// Items of the price table that a run may need.
+    pub fn items(&self, era: Era) -> Vec<String> {
+        self.spec().items(era)
+    }
+    /// Whether it takes logins and statements.
+    pub fn is_store(&self) -> bool {
+        matches!(
+            self,
+            NodeSpec::Postgres(_) | NodeSpec::Mysql(_) | NodeSpec::Mongodb(_) | NodeSpec::Documentdb(_)
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_an_example_that_parses() {
+        for (name, about) in KINDS {
+            let text = format!("{{\"{name}\": {}}}", about.example);
+            let spec: NodeSpec = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{name}: {e}"));
+            assert_eq!(spec.kind(), *name);
+            let again: NodeSpec =
+                serde_json::from_value(serde_json::to_value(&spec).unwrap()).unwrap();
+            assert_eq!(spec, again, "{name}: what is written reads back");
+            assert!(about.what.ends_with('.') && !about.models.is_empty());
+        }
+    }
+}

@@ -1,0 +1,2 @@
+//! Stores: databases with connection slots, logins and a throughput curve.
+pub mod database;

@@ -1,0 +1,87 @@
+//! What a node is given when it is built: names of others, streams, lanes, the era.
+
+use super::account::AccountSpec;
+use super::data::Data;
+use super::era::Era;
+use super::ledger::Ledger;
+use super::message::{Event, NodeId};
+use crate::kernel::{Key, Queue};
+use std::collections::BTreeMap;
+
+/// What others need to know of a node before anything is built.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    /// Addresses a client may choose from (pods, nodes of a cluster).
+    pub addresses: u16,
+    /// Whether the node accepts connections itself, with a backlog.
+    pub listens: bool,
+}
+
+/// Names and tools for building a node.
+pub struct Wiring<'a> {
+    /// Nodes of the design by name.
+    pub names: &'a BTreeMap<String, NodeId>,
+    /// By node.
+    pub facts: &'a [Facts],
+    /// Kinds of request, in order.
+    pub works: &'a [String],
+    /// Accounts of the design by name.
+    pub accounts: &'a BTreeMap<String, AccountSpec>,
+    /// Files.
+    pub data: &'a Data,
+    /// Event queue, for opening lanes.
+    pub queue: &'a mut Queue<Event>,
+    /// Ledger, for announcing limits and gauges.
+    pub ledger: &'a mut Ledger,
+    /// Key of the replication.
+    pub root: Key,
+    /// Platform era.
+    pub era: Era,
+    /// Name of the node being built.
+    pub name: &'a str,
+    /// Its id.
+    pub me: NodeId,
+}
+
+impl Wiring<'_> {
+    /// A node by name.
+    ///
+    /// # Errors
+    /// No node of that name.
+    pub fn node(&self, name: &str) -> Result<NodeId, String> {
+        self.names.get(name).copied().ok_or_else(|| format!("no node \"{name}\""))
+    }
+
+    /// A kind of request by name.
+    ///
+    /// # Errors
+    /// No work of that name.
+    pub fn work(&self, name: &str) -> Result<u16, String> {
+        let at = self.works.iter().position(|work| work == name);
+        at.map(|i| i as u16).ok_or_else(|| format!("no work \"{name}\""))
+    }
+
+    /// Index of an account by name.
+    ///
+    /// # Errors
+    /// No account of that name.
+    pub fn account(&self, name: &str) -> Result<u16, String> {
+        let at = self.accounts.keys().position(|account| account == name);
+        at.map(|i| i as u16).ok_or_else(|| format!("no account \"{name}\""))
+    }
+
+    /// Key of the node's own streams: by name, so that other nodes do not matter.
+    pub fn key(&self) -> Key {
+        self.root.named(self.name)
+    }
+
+    /// Whether a node accepts connections itself.
+    pub fn listens(&self, node: NodeId) -> bool {
+        self.facts[node.index()].listens
+    }
+
+    /// Addresses of a node.
+    pub fn addresses(&self, node: NodeId) -> u16 {
+        self.facts[node.index()].addresses
+    }
+}

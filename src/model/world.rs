@@ -1,0 +1,293 @@
+//! One replication of one design: its nodes and users, the event loop, the closing audit.
+
+use super::account::{Account, AccountSpec};
+use super::calls::Calls;
+use super::client::{Class, ClassSpec};
+use super::component::NodeReport;
+use super::context::Ctx;
+use super::data::Data;
+use super::era::Era;
+use super::ledger::{ClassLedger, Ledger, NodeLedger};
+use super::message::{Event, Message, NodeId};
+use super::registry::{Node, NodeSpec};
+use super::wiring::{Facts, Wiring};
+use super::work::{StepSpec, Work};
+use crate::kernel::{Key, Queue, Span, Time};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// A design: named nodes, and where each class of users comes in.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DesignSpec {
+    /// Node at which each class of users enters. Classes that are not named do not use this design.
+    pub enter: BTreeMap<String, String>,
+    /// The nodes by name, each with one key for its kind.
+    pub nodes: BTreeMap<String, NodeSpec>,
+    /// AWS accounts by name.
+    #[serde(default)]
+    pub accounts: BTreeMap<String, AccountSpec>,
+}
+
+/// All that one replication is made of.
+#[derive(Clone, Copy)]
+pub struct Setup<'a> {
+    /// The design.
+    pub design: &'a DesignSpec,
+    /// Classes of users by name.
+    pub workload: &'a BTreeMap<String, ClassSpec>,
+    /// Kinds of request by name.
+    pub work: &'a BTreeMap<String, Vec<StepSpec>>,
+    /// Files that the scenario names.
+    pub data: &'a Data,
+    /// Platform era.
+    pub era: Era,
+    /// Seed of the run.
+    pub seed: u64,
+    /// Number of the replication.
+    pub replication: u64,
+    /// The run is stopped here at the latest.
+    pub horizon: Span,
+}
+
+/// What one replication came to.
+#[derive(Debug, Clone)]
+pub struct Outturn {
+    /// What was counted.
+    pub ledger: Ledger,
+    /// Names and kinds of the nodes, then of the classes, by [`NodeId`].
+    pub names: Vec<(String, &'static str)>,
+    /// By node.
+    pub reports: Vec<NodeReport>,
+    /// When the run ended.
+    pub end: Time,
+    /// Logical requests without an end.
+    pub unfinished: u64,
+    /// Events delivered.
+    pub events: u64,
+    /// Largest number of calls in flight.
+    pub calls_peak: usize,
+}
+
+/// A design and its users, running.
+pub struct World {
+    nodes: Vec<Node>,
+    classes: Vec<Class>,
+    queue: Queue<Event>,
+    calls: Calls,
+    ledger: Ledger,
+    accounts: Vec<Account>,
+    works: Vec<Work>,
+    names: Vec<(String, &'static str)>,
+    horizon: Time,
+}
+
+impl World {
+    /// Builds the world of one replication.
+    ///
+    /// # Errors
+    /// Says which node or class is wrong and why; a checked scenario has no such errors.
+    pub fn build(setup: &Setup) -> Result<World, String> {
+        let design = setup.design;
+        let mut names: BTreeMap<String, NodeId> = BTreeMap::new();
+        let mut listed: Vec<(String, &'static str)> = Vec::new();
+        for (name, spec) in &design.nodes {
+            names.insert(name.clone(), NodeId(listed.len() as u16));
+            listed.push((name.clone(), spec.kind()));
+        }
+        let entering: Vec<(&String, &String)> = design.enter.iter().collect();
+        listed.extend(entering.iter().map(|(class, _)| ((*class).clone(), "users")));
+        let facts = facts(design);
+        let node = |name: &str| names.get(name).copied();
+        let works = Work::compile_all(setup.work, &node, setup.data)?;
+        let work_names: Vec<String> = works.iter().map(|work| work.name.clone()).collect();
+        let mut queue = Queue::default();
+        let mut ledger = Ledger {
+            classes: vec![ClassLedger::default(); entering.len()],
+            nodes: vec![NodeLedger::default(); listed.len()],
+            ..Ledger::default()
+        };
+        let root = Key::root(setup.seed, setup.replication);
+        let mut wiring = Wiring {
+            names: &names,
+            facts: &facts,
+            works: &work_names,
+            accounts: &design.accounts,
+            data: setup.data,
+            queue: &mut queue,
+            ledger: &mut ledger,
+            root,
+            era: setup.era,
+            name: "",
+            me: NodeId(0),
+        };
+        let mut nodes = Vec::new();
+        for (index, (name, spec)) in design.nodes.iter().enumerate() {
+            wiring.name = name;
+            wiring.me = NodeId(index as u16);
+            nodes.push(spec.build(&mut wiring).map_err(|why| format!("node \"{name}\": {why}"))?);
+        }
+        let mut classes = Vec::new();
+        for (index, (name, entry)) in entering.iter().enumerate() {
+            wiring.name = name;
+            wiring.me = NodeId((nodes.len() + index) as u16);
+            let fail = |why: String| format!("class \"{name}\": {why}");
+            let spec = setup.workload.get(*name).ok_or_else(|| fail("not in the workload".into()))?;
+            let entry = wiring.node(entry).map_err(fail)?;
+            classes.push(Class::new(spec, index, entry, &mut wiring).map_err(fail)?);
+        }
+        let accounts = design.accounts.iter().map(|(name, spec)| {
+            let reserved = design.nodes.values().filter_map(|node| node.spec().reservation());
+            let sum = reserved.filter(|(account, _)| account == name).map(|(_, n)| n).sum();
+            Account::new(spec, setup.era, sum)
+        });
+        Ok(World {
+            accounts: accounts.collect(),
+            nodes,
+            classes,
+            queue,
+            calls: Calls::default(),
+            ledger,
+            works,
+            names: listed,
+            horizon: Time::ZERO + setup.horizon,
+        })
+    }
+
+    /// Runs to the end of the load and of all work in progress, or to the horizon.
+    ///
+    /// # Errors
+    /// Says which law of conservation was broken: that is a bug of ours, and no figure may be read.
+    pub fn run(mut self) -> Result<Outturn, String> {
+        let mut calls_peak = 0;
+        for index in 0..self.nodes.len() + self.classes.len() {
+            self.dispatch(NodeId(index as u16), None);
+        }
+        while let Some(event) = self.queue.pop() {
+            if self.queue.now() > self.horizon {
+                break;
+            }
+            self.deliver(event);
+            calls_peak = calls_peak.max(self.calls.len());
+            if self.calls.is_empty() && self.classes.iter().all(Class::done) {
+                break;
+            }
+        }
+        let end = self.queue.now().min(self.horizon);
+        self.finish(end, calls_peak)
+    }
+
+    fn deliver(&mut self, event: Event) {
+        match event.message {
+            // The caller gave up while the answer was on its way.
+            Message::Reply(call) if self.calls.get(call).abandoned => self.calls.close(call),
+            _ => self.dispatch(event.to, Some(event)),
+        }
+    }
+
+    fn dispatch(&mut self, to: NodeId, event: Option<Event>) {
+        let mut ctx = Ctx {
+            queue: &mut self.queue,
+            calls: &mut self.calls,
+            ledger: &mut self.ledger,
+            accounts: &mut self.accounts,
+            works: &self.works,
+            me: to,
+        };
+        let nodes = self.nodes.len();
+        match (self.nodes.get_mut(to.index()), event) {
+            (Some(node), Some(event)) => node.handle(event.message, &mut ctx),
+            (Some(node), None) => node.start(&mut ctx),
+            (None, Some(event)) => self.classes[to.index() - nodes].handle(event.message, &mut ctx),
+            (None, None) => self.classes[to.index() - nodes].start(&mut ctx),
+        }
+    }
+
+    fn finish(mut self, end: Time, calls_peak: usize) -> Result<Outturn, String> {
+        let mut reports = Vec::new();
+        for index in 0..self.nodes.len() {
+            let mut ctx = Ctx {
+                queue: &mut self.queue,
+                calls: &mut self.calls,
+                ledger: &mut self.ledger,
+                accounts: &mut self.accounts,
+                works: &self.works,
+                me: NodeId(index as u16),
+            };
+            reports.push(self.nodes[index].close(&mut ctx));
+        }
+        for class in &self.classes {
+            reports.push(NodeReport { counters: vec![("dropped", class.dropped())], usage: vec![] });
+        }
+        let unfinished = self.audit()?;
+        let Ledger { clock, gauges, .. } = &mut self.ledger;
+        for gauge in gauges {
+            gauge.levels.finish(clock, end);
+        }
+        Ok(Outturn {
+            names: self.names,
+            reports,
+            end,
+            unfinished,
+            events: self.queue.delivered(),
+            calls_peak,
+            ledger: self.ledger,
+        })
+    }
+
+    /// Nothing is lost: issued = ok + failed + in flight, for every class and every node.
+    fn audit(&self) -> Result<u64, String> {
+        let mut unfinished = 0;
+        let first_class = self.nodes.len();
+        for (index, (class, row)) in self.classes.iter().zip(&self.ledger.classes).enumerate() {
+            let open = class.in_progress();
+            if row.issued != row.ok + row.failed + open {
+                return Err(format!(
+                    "class \"{}\": {} requests issued, but {} ok + {} failed + {open} in progress",
+                    self.names[first_class + index].0, row.issued, row.ok, row.failed
+                ));
+            }
+            unfinished += open;
+        }
+        let by_cause: u64 = self.ledger.failures.iter().map(|failure| failure.count).sum();
+        let failed: u64 = self.ledger.classes.iter().map(|row| row.failed).sum();
+        if by_cause != failed {
+            return Err(format!("{failed} requests failed, but the causes sum to {by_cause}"));
+        }
+        let mut open = vec![0_u64; self.nodes.len()];
+        // An answer on its way back is counted by its node already.
+        let working = self.calls.iter_alive().filter(|call| !call.answered);
+        working.for_each(|call| open[call.to.index()] += 1);
+        for (index, open) in open.into_iter().enumerate() {
+            let row = &self.ledger.nodes[index];
+            if row.arrived != row.ok + row.failed + open || row.busy.level() != open {
+                return Err(format!(
+                    "node \"{}\": {} calls arrived, but {} ok + {} failed + {open} in progress \
+                     (level {})",
+                    self.names[index].0, row.arrived, row.ok, row.failed, row.busy.level()
+                ));
+            }
+        }
+        Ok(unfinished)
+    }
+}
+
+/// Addresses and listening of every node and, for its users, of every class.
+fn facts(design: &DesignSpec) -> Vec<Facts> {
+    fn addresses(design: &DesignSpec, name: &str, depth: u8) -> u16 {
+        let of = |next: &str| if depth == 0 { 1 } else { addresses(design, next, depth - 1) };
+        design.nodes.get(name).map_or(1, |node| node.spec().addresses(&of))
+    }
+    fn listens(design: &DesignSpec, name: &str, depth: u8) -> bool {
+        let of = |next: &str| depth > 0 && listens(design, next, depth - 1);
+        design.nodes.get(name).is_some_and(|node| node.spec().listens(&of))
+    }
+    // A chain of names is never deeper than this in a checked design.
+    const DEPTH: u8 = 16;
+    let fact = |name: &String| Facts {
+        addresses: addresses(design, name, DEPTH),
+        listens: listens(design, name, DEPTH),
+    };
+    design.nodes.keys().map(fact).collect()
+}
