@@ -23,6 +23,19 @@ impl Data {
         self.files.insert(file.to_owned(), table);
     }
 
+    /// All content as one text, for digests.
+    pub fn fingerprint(&self) -> String {
+        let mut text = String::new();
+        for (name, table) in &self.files {
+            text.push_str(name);
+            for row in std::iter::once(&table.header).chain(&table.rows) {
+                text.push('\n');
+                text.push_str(&row.join(","));
+            }
+        }
+        text
+    }
+
     /// A file by name.
     ///
     /// # Errors

@@ -70,6 +70,9 @@ pub struct Outturn {
     pub calls_peak: usize,
 }
 
+/// Whether to stop is asked every 65,536 events.
+const STOP_MASK: u64 = 0xffff;
+
 /// A design and its users, running.
 pub struct World {
     nodes: Vec<Node>,
@@ -155,11 +158,11 @@ impl World {
         })
     }
 
-    /// Runs to the end of the load and of all work in progress, or to the horizon.
+    /// Runs to the end of the load and of all work in progress, or to the horizon; none if `stopped` said so meanwhile.
     ///
     /// # Errors
     /// Says which law of conservation was broken: that is a bug of ours, and no figure may be read.
-    pub fn run(mut self) -> Result<Outturn, String> {
+    pub fn run(mut self, stopped: &dyn Fn() -> bool) -> Result<Option<Outturn>, String> {
         let mut calls_peak = 0;
         for index in 0..self.nodes.len() + self.classes.len() {
             self.dispatch(NodeId(index as u16), None);
@@ -169,13 +172,16 @@ impl World {
                 break;
             }
             self.deliver(event);
+            if self.queue.delivered() & STOP_MASK == 0 && stopped() {
+                return Ok(None);
+            }
             calls_peak = calls_peak.max(self.calls.len());
             if self.calls.is_empty() && self.classes.iter().all(Class::done) {
                 break;
             }
         }
         let end = self.queue.now().min(self.horizon);
-        self.finish(end, calls_peak)
+        self.finish(end, calls_peak).map(Some)
     }
 
     fn deliver(&mut self, event: Event) {

@@ -1,1 +1,3 @@
 //! Text to scenario: parse, findings with a place, resolve, explain.
+pub mod spec;
+pub mod threshold;

@@ -1,0 +1,367 @@
+//! Replications to a result: estimates over replications, in their order, so that threads do not matter.
+
+use super::estimate::{difference, mean, ratio, sectioned, share};
+use super::judge::judge;
+use super::plan::Plan;
+use super::replicate::{Observer, RunError, replicate};
+use super::result::{
+    ClassRow, Cost, CostLine, Counter, DesignResult, Difference, Estimate, FailureRow, Latency,
+    NodeRow, PriceRef, RunResult, SCHEMA_VERSION, ScenarioRef,
+};
+use super::series::series;
+use super::limits::{bottleneck, limits};
+use crate::kernel::Histogram;
+use crate::model::message::Cause;
+use crate::model::world::Outturn;
+use crate::price::{Bill, BillOptions, MonthProfile, bill};
+use std::collections::BTreeMap;
+
+/// Runs a plan.
+///
+/// # Errors
+/// See [`RunError`].
+pub fn run(plan: &Plan, observer: &dyn Observer) -> Result<RunResult, RunError> {
+    let outturns = replicate(plan, observer)?;
+    let scenario = &plan.scenario;
+    let replications = outturns.first().map_or(0, Vec::len) as u32;
+    let mut designs = Vec::new();
+    let mut samples = Vec::new();
+    for (name, rows) in scenario.designs.keys().zip(&outturns) {
+        let bills = rows.iter().map(|row| price(plan, row)).collect::<Result<Vec<_>, _>>()?;
+        samples.push(Samples::of(rows, &bills));
+        designs.push(design(name, rows, &bills));
+    }
+    let mut thresholds = Vec::new();
+    for design in &designs {
+        for (metric, expressions) in &scenario.thresholds {
+            thresholds.extend(expressions.iter().filter_map(|text| judge(design, metric, text)));
+        }
+    }
+    Ok(RunResult {
+        schema_version: SCHEMA_VERSION,
+        headroom: env!("CARGO_PKG_VERSION").into(),
+        scenario: ScenarioRef {
+            name: scenario.name.clone(),
+            about: scenario.about.clone(),
+            digest: plan.digest(),
+            era: scenario.era.name().into(),
+            region: scenario.region.clone(),
+        },
+        seed: scenario.run.seed,
+        replications,
+        prices: PriceRef {
+            name: plan.prices.name.clone(),
+            date: plan.prices.date.clone(),
+            currency: plan.prices.currency.clone(),
+        },
+        differences: differences(&designs, &samples),
+        designs,
+        thresholds,
+        assumptions: plan.assumptions.clone(),
+        resolved: plan.resolved.clone(),
+    })
+}
+
+/// The bill of one replication.
+fn price(plan: &Plan, row: &Outturn) -> Result<Bill, RunError> {
+    let usage: Vec<_> = row.reports.iter().flat_map(|report| report.usage.iter().cloned()).collect();
+    let window_hours = (row.end.as_secs_f64() / 3600.0).max(1.0 / 3600.0);
+    let windows = plan.scenario.run.month.windows.unwrap_or(if window_hours >= 1.0 {
+        crate::price::MONTH_HOURS / window_hours
+    } else {
+        crate::price::MONTH_HOURS / 24.0
+    });
+    let options = BillOptions {
+        free_tier: plan.scenario.run.free_tier,
+        month: MonthProfile { windows_per_month: windows, window_hours },
+    };
+    bill(&usage, &plan.prices, &options)
+        .map_err(|errors| RunError::Price(errors.iter().map(ToString::to_string).collect()))
+}
+
+/// One figure per replication, for paired differences.
+struct Samples {
+    success_rate: Vec<Option<f64>>,
+    latency_mean: Vec<Option<f64>>,
+    latency_p95: Vec<Option<f64>>,
+    cost_per_user: Vec<Option<f64>>,
+    cost_total: Vec<Option<f64>>,
+}
+
+impl Samples {
+    fn of(rows: &[Outturn], bills: &[Bill]) -> Samples {
+        let pooled: Vec<Histogram> = rows.iter().map(ok_latency).collect();
+        let rate = |row: &Outturn| {
+            let (ok, failed) = (total(row, |c| c.ok), total(row, |c| c.failed));
+            (ok + failed > 0).then(|| ok as f64 / (ok + failed) as f64)
+        };
+        let per_user = |(row, bill): (&Outturn, &Bill)| {
+            let served = total(row, |c| c.users_served);
+            (served > 0).then(|| bill.total.as_f64() / served as f64)
+        };
+        Samples {
+            success_rate: rows.iter().map(rate).collect(),
+            latency_mean: pooled.iter().map(Histogram::mean).collect(),
+            latency_p95: pooled.iter().map(|h| h.quantile(0.95)).collect(),
+            cost_per_user: rows.iter().zip(bills).map(per_user).collect(),
+            cost_total: bills.iter().map(|bill| Some(bill.total.as_f64())).collect(),
+        }
+    }
+}
+
+/// A figure for which designs are compared: its name and how to take it from the samples.
+type Compared = (&'static str, fn(&Samples) -> &Vec<Option<f64>>);
+
+const COMPARED: &[Compared] = &[
+    ("success_rate", |s| &s.success_rate),
+    ("latency_mean", |s| &s.latency_mean),
+    ("latency_p95", |s| &s.latency_p95),
+    ("cost_per_user", |s| &s.cost_per_user),
+    ("cost_total", |s| &s.cost_total),
+];
+
+fn differences(designs: &[DesignResult], samples: &[Samples]) -> Vec<Difference> {
+    let mut rows = Vec::new();
+    let Some((baseline, base)) = designs.first().zip(samples.first()) else { return rows };
+    for (design, sample) in designs.iter().zip(samples).skip(1) {
+        for (metric, of) in COMPARED {
+            let both = of(sample).iter().zip(of(base));
+            let pairs: Vec<(f64, f64)> = both.filter_map(|(a, b)| (*a).zip(*b)).collect();
+            if pairs.len() < 2 {
+                continue;
+            }
+            let difference = difference(&pairs);
+            rows.push(Difference {
+                design: design.name.clone(),
+                baseline: baseline.name.clone(),
+                metric: (*metric).into(),
+                significant: difference.excludes_zero(),
+                difference,
+            });
+        }
+    }
+    rows
+}
+
+fn total(row: &Outturn, of: impl Fn(&crate::model::ledger::ClassLedger) -> u64) -> u64 {
+    row.ledger.classes.iter().map(of).sum()
+}
+
+fn pooled<'a>(histograms: impl Iterator<Item = &'a Histogram>) -> Histogram {
+    let mut sum = Histogram::default();
+    histograms.for_each(|h| sum.merge(h));
+    sum
+}
+
+fn ok_latency(row: &Outturn) -> Histogram {
+    pooled(row.ledger.classes.iter().map(|class| &class.latency))
+}
+
+fn all_latency(row: &Outturn) -> Histogram {
+    let classes = &row.ledger.classes;
+    pooled(classes.iter().flat_map(|class| [&class.latency, &class.latency_failed]))
+}
+
+fn schedule_latency(row: &Outturn) -> Histogram {
+    pooled(row.ledger.classes.iter().map(|class| &class.from_schedule))
+}
+
+/// Mean and quantiles over replications.
+pub(super) fn latency(sections: &[Histogram]) -> Latency {
+    let whole = pooled(sections.iter());
+    if whole.count() == 0 {
+        return Latency::default();
+    }
+    let sums: Vec<(f64, f64)> =
+        sections.iter().map(|h| (h.sum_nanos() as f64 * 1e-9, h.count() as f64)).collect();
+    let quantile = |q: f64| {
+        let own: Vec<f64> = sections.iter().filter_map(|h| h.quantile(q)).collect();
+        whole.quantile(q).map_or_else(Estimate::default, |pooled| sectioned(pooled, &own))
+    };
+    Latency {
+        mean: ratio(&sums).unwrap_or_default(),
+        p50: quantile(0.50),
+        p90: quantile(0.90),
+        p95: quantile(0.95),
+        p99: quantile(0.99),
+        p99_9: quantile(0.999),
+        max: whole.max().as_secs_f64(),
+        count: whole.count(),
+    }
+}
+
+fn per_replication(rows: &[Outturn], of: impl Fn(&Outturn) -> f64) -> Estimate {
+    mean(&rows.iter().map(of).collect::<Vec<_>>())
+}
+
+fn design(name: &str, rows: &[Outturn], bills: &[Bill]) -> DesignResult {
+    let count = |of: fn(&crate::model::ledger::ClassLedger) -> u64| {
+        per_replication(rows, |row| total(row, of) as f64)
+    };
+    let pairs: Vec<(u64, u64)> = rows
+        .iter()
+        .map(|row| (total(row, |c| c.ok), total(row, |c| c.ok) + total(row, |c| c.failed)))
+        .collect();
+    let attempts: Vec<(f64, f64)> = rows
+        .iter()
+        .map(|row| (total(row, |c| c.attempts) as f64, total(row, |c| c.issued) as f64))
+        .collect();
+    let histograms = |of: fn(&Outturn) -> Histogram| rows.iter().map(of).collect::<Vec<_>>();
+    let schedule = latency(&histograms(schedule_latency));
+    let limits = limits(rows);
+    DesignResult {
+        name: name.into(),
+        users: count(|c| c.users),
+        users_served: count(|c| c.users_served),
+        requests: count(|c| c.issued),
+        attempts_per_request: ratio(&attempts).unwrap_or_default(),
+        unfinished: per_replication(rows, |row| row.unfinished as f64),
+        duration: per_replication(rows, |row| row.end.as_secs_f64()),
+        throughput: per_replication(rows, |row| {
+            let seconds = row.ledger.last_end.as_secs_f64();
+            if seconds > 0.0 { total(row, |c| c.ok) as f64 / seconds } else { 0.0 }
+        }),
+        success_rate: share(&pairs).unwrap_or_default(),
+        latency: latency(&histograms(ok_latency)),
+        latency_all: latency(&histograms(all_latency)),
+        latency_from_schedule: (schedule.count > 0).then_some(schedule),
+        failures: failures(rows),
+        bottleneck: bottleneck(&limits),
+        limits,
+        cost: cost(rows, bills),
+        nodes: nodes(rows),
+        classes: classes(rows),
+        series: series(rows),
+    }
+}
+
+/// Ways of failing over all replications, largest first.
+fn failures(rows: &[Outturn]) -> Vec<FailureRow> {
+    let mut by_way: BTreeMap<(Cause, u16, u16), (Vec<u64>, f64)> = BTreeMap::new();
+    for (index, row) in rows.iter().enumerate() {
+        for failure in &row.ledger.failures {
+            let way = (failure.cause, failure.node.0, failure.status);
+            let entry = by_way.entry(way).or_insert_with(|| (vec![0; rows.len()], f64::INFINITY));
+            entry.0[index] = failure.count;
+            entry.1 = entry.1.min(failure.first.as_secs_f64());
+        }
+    }
+    let ended: Vec<u64> =
+        rows.iter().map(|row| total(row, |c| c.ok) + total(row, |c| c.failed)).collect();
+    let mut list: Vec<FailureRow> = by_way
+        .into_iter()
+        .map(|((cause, node, status), (counts, first_at))| {
+            let pairs: Vec<(u64, u64)> = counts.iter().copied().zip(ended.iter().copied()).collect();
+            FailureRow {
+                cause: cause.name().into(),
+                node: node_name(rows, node),
+                status,
+                count: mean(&counts.iter().map(|&n| n as f64).collect::<Vec<_>>()),
+                share: share(&pairs).unwrap_or_default(),
+                first_at,
+            }
+        })
+        .collect();
+    list.sort_by(|a, b| b.count.value.total_cmp(&a.count.value));
+    list
+}
+
+pub(super) fn node_name(rows: &[Outturn], node: u16) -> String {
+    let name = rows.first().and_then(|row| row.names.get(usize::from(node)));
+    name.map_or_else(String::new, |(name, _)| name.clone())
+}
+
+fn cost(rows: &[Outturn], bills: &[Bill]) -> Cost {
+    let money = |of: fn(&Bill) -> f64| mean(&bills.iter().map(of).collect::<Vec<_>>());
+    let per = |of: fn(&crate::model::ledger::ClassLedger) -> u64| {
+        let pairs: Vec<(f64, f64)> = rows
+            .iter()
+            .zip(bills)
+            .map(|(row, bill)| (bill.total.as_f64(), total(row, of) as f64))
+            .collect();
+        ratio(&pairs).unwrap_or_default()
+    };
+    let n = bills.len().max(1) as f64;
+    let mut lines: Vec<CostLine> = Vec::new();
+    for line in bills.iter().flat_map(|bill| &bill.lines) {
+        let known = lines.iter().position(|l| l.node == line.node && l.item == line.item);
+        let at = known.unwrap_or_else(|| {
+            lines.push(CostLine {
+                node: line.node.clone(),
+                item: line.item.clone(),
+                quantity: 0.0,
+                unit: line.unit.to_string(),
+                amount: 0.0,
+                reserved: line.reserved,
+                idle: 0.0,
+                monthly: 0.0,
+            });
+            lines.len() - 1
+        });
+        let row = &mut lines[at];
+        row.quantity += line.quantity / n;
+        row.amount += line.amount.as_f64() / n;
+        row.idle += line.idle.as_f64() / n;
+        row.monthly += line.monthly.as_f64() / n;
+    }
+    Cost {
+        total: money(|bill| bill.total.as_f64()),
+        per_request: per(|c| c.ok),
+        per_user: per(|c| c.users_served),
+        monthly: money(|bill| bill.monthly.as_f64()),
+        idle: money(|bill| bill.idle.as_f64()),
+        wasted: money(|bill| bill.wasted.as_f64()),
+        lines,
+    }
+}
+
+fn nodes(rows: &[Outturn]) -> Vec<NodeRow> {
+    let Some(first) = rows.first() else { return Vec::new() };
+    let row = |(at, (name, kind)): (usize, &(String, &'static str))| {
+        let of = |f: &dyn Fn(&crate::model::ledger::NodeLedger, &Outturn) -> f64| {
+            per_replication(rows, |row| f(&row.ledger.nodes[at], row))
+        };
+        let times: Vec<(f64, f64)> = rows
+            .iter()
+            .map(|row| &row.ledger.nodes[at])
+            .map(|node| (node.time as f64 * 1e-9, (node.ok + node.failed) as f64))
+            .collect();
+        let counter = |(i, (name, _)): (usize, &(&'static str, u64))| Counter {
+            name: (*name).into(),
+            value: per_replication(rows, |row| row.reports[at].counters[i].1 as f64),
+        };
+        NodeRow {
+            name: name.clone(),
+            kind: (*kind).into(),
+            arrived: of(&|node, _| node.arrived as f64),
+            ok: of(&|node, _| node.ok as f64),
+            failed: of(&|node, _| node.failed as f64),
+            busy_mean: of(&|node, row| node.busy.mean(row.end)),
+            busy_max: rows.iter().map(|row| row.ledger.nodes[at].busy.high()).max().unwrap_or(0) as f64,
+            time_mean: ratio(&times).unwrap_or_default(),
+            counters: first.reports[at].counters.iter().enumerate().map(counter).collect(),
+        }
+    };
+    first.names.iter().enumerate().filter(|(_, (_, kind))| *kind != "users").map(row).collect()
+}
+
+fn classes(rows: &[Outturn]) -> Vec<ClassRow> {
+    let Some(first) = rows.first() else { return Vec::new() };
+    let names = first.names.iter().filter(|(_, kind)| *kind == "users");
+    let row = |(at, (name, _)): (usize, &(String, &'static str))| {
+        let pairs: Vec<(u64, u64)> = rows
+            .iter()
+            .map(|row| &row.ledger.classes[at])
+            .map(|class| (class.ok, class.ok + class.failed))
+            .collect();
+        let own: Vec<Histogram> =
+            rows.iter().map(|row| row.ledger.classes[at].latency.clone()).collect();
+        ClassRow {
+            name: name.clone(),
+            requests: per_replication(rows, |row| row.ledger.classes[at].issued as f64),
+            success_rate: share(&pairs).unwrap_or_default(),
+            latency: latency(&own),
+        }
+    };
+    names.enumerate().map(row).collect()
+}
