@@ -1,2 +1,7 @@
 //! Maps the result of the command line to an exit code, nothing else.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    headroom::cli::main()
+}

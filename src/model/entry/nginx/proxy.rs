@@ -8,7 +8,7 @@ use crate::model::calls::{Call, Via};
 use crate::model::component::{Component, NodeReport};
 use crate::model::context::{Ctx, Purpose};
 use crate::model::ledger::{GaugeId, LimitId};
-use crate::model::listener::accept_queue;
+use crate::model::listener::{SynRetry, accept_queue};
 use crate::model::message::{CallId, Cause, Message, NodeId, Outcome};
 use crate::model::usage::UsageLine;
 use crate::model::wiring::Wiring;
@@ -74,6 +74,7 @@ pub struct Nginx {
     read_span: Span,
     next_upstream: bool,
     upstream_hop: Span,
+    upstream_syn_retry: SynRetry,
     cpu_request: Span,
     cpu_handshake: Span,
     limits: Limits,
@@ -134,6 +135,7 @@ impl Component for Nginx {
             read_span: spec.proxy_read_timeout,
             next_upstream: spec.next_upstream,
             upstream_hop: spec.upstream_rtt.scaled(0.5),
+            upstream_syn_retry: spec.upstream_syn_retry,
             cpu_request: spec.cpu_request,
             cpu_handshake: spec.cpu_handshake,
             limits,
@@ -465,6 +467,7 @@ impl Nginx {
             keep_alive: self.upstream_keepalive > 0,
             handshake: self.upstream_hop * 2,
             hop: self.upstream_hop,
+            syn_retry: self.upstream_syn_retry,
             ..parent.child(ctx.me, node, call)
         };
         let child = ctx.call(child, self.upstream_hop);

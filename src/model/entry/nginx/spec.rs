@@ -3,6 +3,7 @@
 use crate::kernel::Span;
 use crate::model::component::{About, Check, Spec};
 use crate::model::era::Era;
+use crate::model::listener::SynRetry;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -113,6 +114,10 @@ pub struct NginxSpec {
     #[serde(default = "upstream_rtt_default")]
     #[schemars(extend("x-source" = "assumed: one availability zone", "x-assumed" = true))]
     pub upstream_rtt: Span,
+    /// When the kernel of nginx's host sends a lost SYN to an upstream server again.
+    #[serde(default)]
+    #[schemars(extend("x-source" = "Linux ip-sysctl: tcp_syn_retries 6; linear first from 6.5"))]
+    pub upstream_syn_retry: SynRetry,
     /// Processor time of a worker per proxied request.
     #[serde(default = "cpu_request_default")]
     #[schemars(extend("x-source" = "measured: 33 µs with a new upstream connection each, 11 µs with upstream keep-alive (own VM, ±30 %)"))]

@@ -1,0 +1,213 @@
+//! Flags and arguments, with their help texts.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Tells, before any load test, whether a backend design survives a burst, how slow it gets, what breaks first and what
+/// one served user costs.
+///
+/// Headroom simulates AWS Lambda backends and fixed-capacity clusters under the same users, request by request, and
+/// compares the designs of a scenario with 95 % confidence intervals. Without a command it runs the built-in scenario.
+#[derive(Debug, Parser)]
+#[command(name = "headroom", version, propagate_version = true, after_help = EXAMPLES)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
+    /// Flags of every command.
+    #[command(flatten)]
+    pub(super) shared: Shared,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  headroom                                  run the built-in scenario
+  headroom run burst.json                   run a scenario, print one screen
+  headroom run burst.yaml --out out/        also write result.json, CSVs and charts
+  headroom run - --format json < burst.json results on standard output, for a program
+  headroom check burst.json                 find all problems, run nothing
+  headroom plan burst.json                  show every value that would be used
+  headroom explain designs.*.nodes.*.lambda.memory
+
+Exit codes:
+  0 ok, 1 run or file error, 2 wrong usage or scenario, 98 undecided thresholds with
+  --strict, 99 thresholds failed, 130 interrupted";
+
+/// Flags of every command.
+#[derive(Debug, Args, Default)]
+pub struct Shared {
+    /// Print nothing but the result
+    #[arg(long, short, global = true)]
+    pub(super) quiet: bool,
+    /// When to use colours (also NO_COLOR and CLICOLOR_FORCE)
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, env = "HEADROOM_COLOR")]
+    pub(super) color: Color,
+}
+
+/// When to use colours.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a scenario and compare its designs
+    Run(RunArgs),
+    /// Show the resolved scenario with every assumed value, and what a run would take
+    Plan(PlanArgs),
+    /// Find all problems of a scenario without running it
+    Check(CheckArgs),
+    /// Say what a scenario field or an error code means
+    Explain(ExplainArgs),
+    /// Print the JSON Schema of scenarios (draft-07), for editors
+    Schema,
+    /// Write a scenario to start from
+    Init(InitArgs),
+    /// Print a completion script for a shell
+    Completions(CompletionsArgs),
+    /// Write manual pages into a folder
+    Man(ManArgs),
+}
+
+/// Which scenario, with which prices.
+#[derive(Debug, Args, Default)]
+pub struct ScenarioArgs {
+    /// Scenario file, JSON or YAML; `-` reads standard input; none: the built-in scenario
+    pub(super) file: Option<PathBuf>,
+    /// Price table to use on top of the built-in one
+    #[arg(long, value_name = "FILE")]
+    pub(super) prices: Option<PathBuf>,
+    /// Seed, instead of the scenario's
+    #[arg(long, env = "HEADROOM_SEED")]
+    pub(super) seed: Option<u64>,
+    /// Replications of every design, instead of the scenario's
+    #[arg(long, value_name = "N", env = "HEADROOM_REPLICATIONS", value_parser = clap::value_parser!(u32).range(2..=100_000))]
+    pub(super) replications: Option<u32>,
+}
+
+/// Arguments of `run`.
+#[derive(Debug, Args, Default)]
+#[command(after_help = "Examples:\n  headroom run burst.json\n  headroom run burst.json --replications 100 --seed 7 --out out/\n  headroom run burst.json --format csv > summary.csv")]
+pub struct RunArgs {
+    /// Which scenario.
+    #[command(flatten)]
+    pub(super) scenario: ScenarioArgs,
+    /// Format of the result on standard output
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub(super) format: Format,
+    /// Folder for result.json, CSV files and charts (SVG and PNG); created if missing
+    #[arg(long, short, value_name = "DIR")]
+    pub(super) out: Option<PathBuf>,
+    /// Threads; the result does not depend on them
+    #[arg(long, value_name = "N", env = "HEADROOM_THREADS", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(super) threads: Option<u16>,
+    /// Undecided thresholds end with exit code 98
+    #[arg(long)]
+    pub(super) strict: bool,
+}
+
+/// Format of a result.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// One screen for people.
+    #[default]
+    Table,
+    /// The whole result.
+    Json,
+    /// The summary, one row a figure.
+    Csv,
+    /// For a pull request.
+    Markdown,
+}
+
+/// Arguments of `plan`.
+#[derive(Debug, Args, Default)]
+#[command(after_help = "Example:\n  headroom plan burst.json")]
+pub struct PlanArgs {
+    /// Which scenario.
+    #[command(flatten)]
+    pub(super) scenario: ScenarioArgs,
+    /// Print the resolved scenario as plain JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// Arguments of `check`.
+#[derive(Debug, Args, Default)]
+#[command(after_help = "Examples:\n  headroom check burst.json\n  headroom check burst.json --format github")]
+pub struct CheckArgs {
+    /// Which scenario.
+    #[command(flatten)]
+    pub(super) scenario: ScenarioArgs,
+    /// Format of the findings
+    #[arg(long, value_enum, default_value_t = FindingFormat::Text)]
+    pub(super) format: FindingFormat,
+}
+
+/// Format of findings.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum FindingFormat {
+    /// With the place in the file.
+    #[default]
+    Text,
+    /// A list of objects.
+    Json,
+    /// Annotations for GitHub Actions.
+    Github,
+}
+
+/// Arguments of `explain`.
+#[derive(Debug, Args, Default)]
+#[command(after_help = "Examples:\n  headroom explain\n  headroom explain workload.*.retry\n  headroom explain designs.*.nodes.*.nginx.nofile\n  headroom explain E0301")]
+pub struct ExplainArgs {
+    /// Path of a field (`*` stands for any name), or an error code
+    pub(super) path: Option<String>,
+    /// The whole tree below it
+    #[arg(long)]
+    pub(super) recursive: bool,
+}
+
+/// Arguments of `init`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  headroom init compare > scenario.json\n  headroom init lambda --out scenario.json")]
+pub struct InitArgs {
+    /// What kind of scenario
+    #[arg(value_enum, default_value_t = Template::Compare)]
+    pub(super) template: Template,
+    /// File to write; none: standard output. An existing file is not touched
+    #[arg(long, short, value_name = "FILE")]
+    pub(super) out: Option<PathBuf>,
+}
+
+/// A scenario to start from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Template {
+    /// A function and pods under the same burst.
+    Compare,
+    /// API Gateway, Lambda, PostgreSQL.
+    Lambda,
+    /// nginx, pods, PostgreSQL.
+    Cluster,
+}
+
+/// Arguments of `completions`.
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// Shell
+    pub(super) shell: clap_complete::Shell,
+}
+
+/// Arguments of `man`.
+#[derive(Debug, Args)]
+pub struct ManArgs {
+    /// Folder for the pages; created if missing
+    pub(super) dir: PathBuf,
+}

@@ -1,0 +1,66 @@
+//! The command line: flags, files, standard output, wall clock, environment. Logic worth a unit test lives below.
+mod args;
+mod explain;
+mod files;
+mod init;
+mod load;
+mod plan;
+mod progress;
+mod run;
+mod say;
+
+pub use args::Cli;
+
+use args::{Command, Shared};
+use clap::{CommandFactory, Parser};
+use std::process::ExitCode;
+
+/// How a command ended; the numbers are part of the interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Done, all thresholds met.
+    Ok = 0,
+    /// The run or a file failed.
+    Failed = 1,
+    /// Wrong usage, or a scenario with errors.
+    Usage = 2,
+    /// Undecided thresholds under `--strict`.
+    Undecided = 98,
+    /// Thresholds failed.
+    Thresholds = 99,
+    /// Interrupted.
+    Interrupted = 130,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(exit as u8)
+    }
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let exit = match cli.command {
+        None => run::command(&args::RunArgs::default(), &cli.shared),
+        Some(command) => dispatch(command, &cli.shared),
+    };
+    exit.into()
+}
+
+fn dispatch(command: Command, shared: &Shared) -> Exit {
+    match command {
+        Command::Run(args) => run::command(&args, shared),
+        Command::Plan(args) => plan::plan(&args, shared),
+        Command::Check(args) => plan::check(&args, shared),
+        Command::Explain(args) => explain::explain(&args),
+        Command::Schema => explain::schema(),
+        Command::Init(args) => init::init(&args),
+        Command::Completions(args) => {
+            let mut text = Vec::new();
+            clap_complete::generate(args.shell, &mut Cli::command(), "headroom", &mut text);
+            say::bytes(&text)
+        }
+        Command::Man(args) => init::man(&args),
+    }
+}

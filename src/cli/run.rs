@@ -1,0 +1,97 @@
+//! `headroom run`: load, run, show, write.
+
+use super::args::{Format, RunArgs, Shared};
+use super::progress::Watch;
+use super::{Exit, files, load, say};
+use crate::experiment::result::{RunResult, Verdict};
+use crate::experiment::{self, RunError};
+use crate::report;
+use std::path::Path;
+
+/// Runs a scenario.
+pub(super) fn command(args: &RunArgs, shared: &Shared) -> Exit {
+    let loaded = match load::plan(&args.scenario, shared) {
+        Ok(plan) => plan,
+        Err(exit) => return exit,
+    };
+    if let Some(dir) = &args.out
+        && let Err(why) = files::open_folder(dir)
+    {
+        say::error(&why.to_string());
+        return Exit::Failed;
+    }
+    if let Some(threads) = args.threads {
+        // The pool can be set up once in a process; this is the only place that does.
+        let _ = rayon::ThreadPoolBuilder::new().num_threads(usize::from(threads)).build_global();
+    }
+    let watch = Watch::new(shared.quiet);
+    let outcome = experiment::run(&loaded, &watch);
+    watch.done();
+    let result = match outcome {
+        Ok(result) => result,
+        Err(why) => {
+            say::error(&format!("error[{}]: {why}", code(&why)));
+            return if matches!(why, RunError::Interrupted { .. }) { Exit::Interrupted } else { Exit::Failed };
+        }
+    };
+    let shown = show(&result, args, shared);
+    if shown != Exit::Ok {
+        return shown;
+    }
+    if let Some(dir) = &args.out
+        && let Err(why) = write_all(dir, &result)
+    {
+        say::error(&why.to_string());
+        return Exit::Failed;
+    }
+    if Watch::interrupted() {
+        say::error(&format!(
+            "interrupted: the figures rest on {} of {} replications",
+            result.replications, loaded.scenario.run.replications
+        ));
+        return Exit::Interrupted;
+    }
+    verdict(&result, args.strict)
+}
+
+fn code(why: &RunError) -> &'static str {
+    match why {
+        RunError::Broken(_) => "E0010",
+        RunError::Price(_) => "E0320",
+        RunError::Interrupted { .. } => "E0011",
+    }
+}
+
+fn show(result: &RunResult, args: &RunArgs, shared: &Shared) -> Exit {
+    let text = match args.format {
+        Format::Table => report::table(result, files::width(), files::wants_colour(shared.color)),
+        Format::Json => report::json(result),
+        Format::Csv => report::csv::summary(result),
+        Format::Markdown => report::markdown(result),
+    };
+    say::bytes(text.as_bytes())
+}
+
+/// Writes everything that a run leaves behind.
+fn write_all(dir: &Path, result: &RunResult) -> Result<(), files::FileError> {
+    files::write(&dir.join("result.json"), report::json(result).as_bytes())?;
+    for (name, text) in report::csv::all(result) {
+        files::write(&dir.join(name), text.as_bytes())?;
+    }
+    for chart in report::charts(result) {
+        files::write(&dir.join(format!("{}.svg", chart.name)), chart.svg.as_bytes())?;
+        files::write(&dir.join(format!("{}.png", chart.name)), &chart.png)?;
+    }
+    Ok(())
+}
+
+fn verdict(result: &RunResult, strict: bool) -> Exit {
+    let has = |verdict| result.thresholds.iter().any(|threshold| threshold.verdict == verdict);
+    if has(Verdict::Fail) {
+        Exit::Thresholds
+    } else if strict && has(Verdict::Undecided) {
+        Exit::Undecided
+    } else {
+        Exit::Ok
+    }
+}

@@ -1,0 +1,312 @@
+//! What a scenario means: names that lead somewhere, laws that exist, limits that leave room, prices that are known.
+//!
+//! All problems are reported at once, each with the path of the value that is wrong. Building a checked scenario cannot fail.
+
+use super::graph;
+use super::spec::Scenario;
+use super::threshold::Threshold;
+use crate::model::client::{Arrivals, ClassSpec, Load, Shape};
+use crate::model::component::{Check, Problem};
+use crate::model::data::Data;
+use crate::model::dist::Dist;
+use crate::model::work::StepSpec;
+use crate::model::world::DesignSpec;
+use crate::kernel::Key;
+use crate::price::{Table, check_items};
+use std::collections::BTreeMap;
+
+/// Most users and requests of one replication: beyond them memory and time are better planned than found out.
+pub const USERS_MAX: u64 = 10_000_000;
+/// See [`USERS_MAX`].
+pub const REQUESTS_MAX: f64 = 2e9;
+
+/// Collects problems with their absolute paths.
+#[derive(Default)]
+pub(super) struct Problems(pub(super) Vec<Problem>);
+
+impl Problems {
+    pub(super) fn add(&mut self, code: &'static str, path: &str, message: String, remedy: &str) {
+        self.0.push(Problem { code, path: path.into(), message, remedy: remedy.into() });
+    }
+
+    fn law(&mut self, path: &str, law: &Dist, data: &Data) {
+        if let Err(why) = law.sampler(data) {
+            self.add("E0307", path, why, "see `headroom explain work.*.cpu` for the forms of a distribution");
+        }
+    }
+}
+
+/// "did you mean" for a name among `known`.
+pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a String>) -> String {
+    let known: Vec<&String> = known.collect();
+    let best = known
+        .iter()
+        .map(|candidate| (strsim::jaro_winkler(candidate, name), candidate))
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .filter(|(score, _)| *score > 0.7);
+    match best {
+        Some((_, candidate)) => format!("did you mean \"{candidate}\"?"),
+        None if known.is_empty() => "there are none".into(),
+        None => format!("there are {}", known.iter().map(|n| n.as_str()).collect::<Vec<_>>().join(", ")),
+    }
+}
+
+/// All problems of a scenario; `data` holds the files that it names, `prices` the table in force.
+pub fn check(scenario: &Scenario, data: &Data, prices: Option<&Table>) -> Vec<Problem> {
+    let mut problems = Problems::default();
+    if let Some((path, n)) = too_large(scenario) {
+        problems.add("E0327", &path, format!("{n} entries; the limit is {NAMES_MAX}"), "split the scenario");
+        return problems.0;
+    }
+    names(scenario, &mut problems);
+    for (name, steps) in &scenario.work {
+        for (i, step) in steps.iter().enumerate() {
+            work_step(scenario, &format!("work.{name}[{i}]"), step, data, &mut problems);
+        }
+    }
+    for (name, class) in &scenario.workload {
+        workload(scenario, name, class, data, &mut problems);
+    }
+    if scenario.designs.is_empty() {
+        problems.add("E0308", "designs", "there is no design".into(), "describe at least one");
+    }
+    for (name, spec) in &scenario.designs {
+        design(scenario, name, spec, &mut problems);
+    }
+    for (metric, expressions) in &scenario.thresholds {
+        for (i, text) in expressions.iter().enumerate() {
+            if let Err(why) = Threshold::parse(metric, text) {
+                let path = format!("thresholds.{metric}[{i}]");
+                problems.add("E0309", &path, why, "metrics: success_rate, latency, cost_per_user, …");
+            }
+        }
+    }
+    match prices {
+        None => {
+            let known = crate::price::builtin_regions().join(", ");
+            problems.add(
+                "E0320",
+                "region",
+                format!("there is no price table for region \"{}\"", scenario.region),
+                &format!("regions with a table: {known}; or give one with --prices FILE"),
+            );
+        }
+        Some(table) => priced(scenario, table, &mut problems),
+    }
+    problems.0
+}
+
+/// Most nodes of a design and kinds of request: chains of names are followed recursively.
+const NAMES_MAX: usize = 1000;
+
+fn too_large(scenario: &Scenario) -> Option<(String, usize)> {
+    let tables = [
+        ("work".to_owned(), scenario.work.len()),
+        ("workload".to_owned(), scenario.workload.len()),
+        ("designs".to_owned(), scenario.designs.len()),
+    ];
+    let nodes = scenario.designs.iter();
+    let nodes = nodes.map(|(name, spec)| (format!("designs.{name}.nodes"), spec.nodes.len()));
+    tables.into_iter().chain(nodes).find(|(_, n)| *n > NAMES_MAX)
+}
+
+/// Names become path segments and column values: they must be usable as such.
+fn names(scenario: &Scenario, problems: &mut Problems) {
+    let mut paths: Vec<(String, &str)> = Vec::new();
+    paths.extend(scenario.workload.keys().map(|n| ("workload".to_owned(), n.as_str())));
+    paths.extend(scenario.work.keys().map(|n| ("work".to_owned(), n.as_str())));
+    for (design, spec) in &scenario.designs {
+        paths.push(("designs".into(), design));
+        paths.extend(spec.nodes.keys().map(|n| (format!("designs.{design}.nodes"), n.as_str())));
+        paths.extend(spec.accounts.keys().map(|n| (format!("designs.{design}.accounts"), n.as_str())));
+    }
+    for (path, name) in paths {
+        if name.trim().is_empty() || name.contains(['.', '[', ']', '*', '\n']) || name.len() > 60 {
+            problems.add(
+                "E0304",
+                &path,
+                format!("\"{name}\" is not a usable name"),
+                "use 1 to 60 characters without . [ ] * and line breaks",
+            );
+        }
+    }
+}
+
+fn work_step(
+    scenario: &Scenario,
+    path: &str,
+    step: &StepSpec,
+    data: &Data,
+    problems: &mut Problems,
+) {
+    match step {
+        StepSpec::Cpu(law) => problems.law(&format!("{path}.cpu"), law, data),
+        StepSpec::Wait(law) => problems.law(&format!("{path}.wait"), law, data),
+        StepSpec::Query(query) => problems.law(&format!("{path}.query.hold"), &query.hold, data),
+        StepSpec::Call(call) => {
+            known_work(scenario, &format!("{path}.call.request"), &call.request, problems);
+        }
+        StepSpec::Publish(publish) => {
+            known_work(scenario, &format!("{path}.publish.request"), &publish.request, problems);
+        }
+    }
+}
+
+fn known_work(scenario: &Scenario, path: &str, name: &str, problems: &mut Problems) {
+    if !scenario.work.contains_key(name) {
+        let remedy = nearest(name, scenario.work.keys());
+        problems.add("E0300", path, format!("there is no work \"{name}\""), &remedy);
+    }
+}
+
+fn workload(
+    scenario: &Scenario,
+    name: &str,
+    class: &ClassSpec,
+    data: &Data,
+    problems: &mut Problems,
+) {
+    let path = format!("workload.{name}");
+    match (&class.request, &class.session) {
+        (Some(request), None) => {
+            known_work(scenario, &format!("{path}.request"), request, problems);
+        }
+        (None, Some(session)) => {
+            for (i, step) in session.iter().enumerate() {
+                let at = format!("{path}.session[{i}]");
+                known_work(scenario, &format!("{at}.request"), &step.request, problems);
+                problems.law(&format!("{at}.think"), &step.think, data);
+            }
+            if session.is_empty() {
+                problems.add("E0321", &format!("{path}.session"), "a session without a request".into(), "name at least one");
+            }
+        }
+        _ => problems.add(
+            "E0321",
+            &path,
+            "a class sends either one kind of `request` or a `session` of several".into(),
+            "give exactly one of the two",
+        ),
+    }
+    if class.patience.timeout.is_some_and(|t| t.is_zero()) {
+        let at = format!("{path}.patience.timeout");
+        problems.add("E0322", &at, "a timeout of zero lets no request through".into(), "leave it out for no timeout");
+    }
+    load(&path, &class.load, data, problems);
+}
+
+fn load(path: &str, load: &Load, data: &Data, problems: &mut Problems) {
+    let mut too_many = |at: &str, n: f64| {
+        if n > REQUESTS_MAX {
+            problems.add(
+                "E0323",
+                &format!("{path}.load.{at}"),
+                format!("about {n:.3e} requests in one replication; the limit is {REQUESTS_MAX:.0e}"),
+                "lower the rate or shorten the run",
+            );
+        }
+    };
+    match load {
+        Load::Closed(closed) => {
+            if let (None, None) = (closed.duration, closed.requests_per_user) {
+                problems.add(
+                    "E0324",
+                    &format!("{path}.load.closed"),
+                    "closed users who never stop".into(),
+                    "give `for`, `requests_per_user` or both",
+                );
+            }
+            problems.law(&format!("{path}.load.closed.think"), &closed.think, data);
+        }
+        Load::Open(open) => {
+            let (at, n) = match &open.rate {
+                Shape::Steady(s) => ("open.rate.steady", s.rate.per_second() * s.duration.as_secs_f64()),
+                Shape::Stages(s) => {
+                    let peak = s.stages.iter().map(|stage| stage.target.per_second());
+                    let peak = peak.fold(s.start.per_second(), f64::max);
+                    let long: f64 = s.stages.iter().map(|stage| stage.duration.as_secs_f64()).sum();
+                    ("open.rate.stages", peak * long)
+                }
+                Shape::Spike(s) => (
+                    "open.rate.spike",
+                    s.base.per_second() * s.duration.as_secs_f64()
+                        + s.peak.per_second() * s.lasts.as_secs_f64(),
+                ),
+                Shape::Diurnal(s) => {
+                    ("open.rate.diurnal", s.mean.per_second() * s.duration.as_secs_f64())
+                }
+            };
+            too_many(at, n);
+        }
+        Load::Burst(_) => {}
+        Load::Trace(trace) => {
+            if let Err(why) = Arrivals::new(load, Key::default(), data) {
+                let at = format!("{path}.load.trace");
+                problems.add("E0325", &at, why, &format!("check the file \"{}\"", trace.file));
+            }
+        }
+    }
+}
+
+fn design(scenario: &Scenario, name: &str, spec: &DesignSpec, problems: &mut Problems) {
+    let path = format!("designs.{name}");
+    let kinds: BTreeMap<String, &'static str> =
+        spec.nodes.iter().map(|(name, node)| (name.clone(), node.kind())).collect();
+    for (class, node) in &spec.enter {
+        let at = format!("{path}.enter.{class}");
+        if !scenario.workload.contains_key(class) {
+            let remedy = nearest(class, scenario.workload.keys());
+            problems.add("E0300", &at, format!("there is no class \"{class}\" in the workload"), &remedy);
+        }
+        if !kinds.contains_key(node) {
+            let remedy = nearest(node, spec.nodes.keys());
+            problems.add("E0301", &at, format!("there is no node \"{node}\" in this design"), &remedy);
+        }
+    }
+    if spec.enter.is_empty() {
+        let at = format!("{path}.enter");
+        problems.add("E0326", &at, "nobody enters this design".into(), "name a class and the node it enters by");
+    }
+    for (node, node_spec) in &spec.nodes {
+        let mut check = Check {
+            era: scenario.era,
+            nodes: &kinds,
+            accounts: &spec.accounts,
+            problems: Vec::new(),
+        };
+        node_spec.check(&mut check);
+        for problem in check.problems {
+            let inside = if problem.path.is_empty() { String::new() } else { format!(".{}", problem.path) };
+            let at = format!("{path}.nodes.{node}.{}{inside}", node_spec.kind());
+            problems.0.push(Problem { path: at, ..problem });
+        }
+    }
+    for (account, limits) in &spec.accounts {
+        let own = spec.nodes.values().filter_map(|node| node.spec().reservation());
+        let reserved: u32 = own.filter(|(name, _)| name == account).map(|(_, n)| n).sum();
+        if reserved > limits.concurrency.saturating_sub(100) && reserved > 0 {
+            problems.add(
+                "E0314",
+                &format!("{path}.accounts.{account}"),
+                format!("{reserved} of {} reserved: 100 must stay unreserved", limits.concurrency),
+                "lower the reservations or raise `concurrency`",
+            );
+        }
+    }
+    graph::check(scenario, name, spec, problems);
+}
+
+fn priced(scenario: &Scenario, table: &Table, problems: &mut Problems) {
+    for (design, spec) in &scenario.designs {
+        for (node, node_spec) in &spec.nodes {
+            for error in check_items(table, &node_spec.items(scenario.era)) {
+                problems.add(
+                    "E0320",
+                    &format!("designs.{design}.nodes.{node}.{}", node_spec.kind()),
+                    error.problem(),
+                    &error.remedy(),
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! How the nodes of a design hang together: who may lead to whom, and no circles.
+
+use super::check::{Problems, nearest};
+use super::spec::Scenario;
+use crate::model::work::StepSpec;
+use crate::model::world::DesignSpec;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Kinds that take requests from users, proxies and services.
+fn takes_requests(kind: &str) -> bool {
+    !is_store(kind)
+}
+
+fn is_store(kind: &str) -> bool {
+    matches!(kind, "postgres" | "mysql" | "mongodb" | "documentdb")
+}
+
+/// Kinds that each kind may lead to.
+fn may_lead_to(kind: &str, target: &str) -> bool {
+    match kind {
+        "api_gateway" => matches!(target, "lambda" | "alb"),
+        "alb" | "nginx" => matches!(target, "pods" | "node_port" | "nginx"),
+        "dns" => matches!(target, "pods" | "node_port" | "nginx"),
+        "node_port" => target == "pods",
+        _ => true,
+    }
+}
+
+/// Finds targets of the wrong kind, missing stores and circles.
+pub(super) fn check(scenario: &Scenario, name: &str, spec: &DesignSpec, problems: &mut Problems) {
+    let path = format!("designs.{name}");
+    let kind = |node: &str| spec.nodes.get(node).map(|node| node.kind());
+    for (class, node) in &spec.enter {
+        let at = format!("{path}.enter.{class}");
+        match (kind(node), spec.nodes.get(node)) {
+            (Some(kind), _) if !takes_requests(kind) => problems.add(
+                "E0303",
+                &at,
+                format!("\"{node}\" is a {kind}: users do not connect to a store"),
+                "let them enter by a front door, a proxy or a service",
+            ),
+            (Some("pods"), Some(pods)) if pods.spec().addresses(&|_| 1) > 1 => problems.add(
+                "E0306",
+                &at,
+                format!("\"{node}\" has several pods and nothing that chooses among them"),
+                "put a node_port, dns, alb or nginx in front",
+            ),
+            _ => {}
+        }
+    }
+    for (node, node_spec) in &spec.nodes {
+        for (inside, target) in node_spec.spec().targets() {
+            if let Some(found) = kind(target)
+                && !may_lead_to(node_spec.kind(), found)
+            {
+                problems.add(
+                    "E0303",
+                    &format!("{path}.nodes.{node}.{}.{inside}", node_spec.kind()),
+                    format!("a {} cannot lead to \"{target}\", which is a {found}", node_spec.kind()),
+                    "see `headroom explain` of the kind for what may stand behind it",
+                );
+            }
+        }
+    }
+    steps(scenario, &path, spec, problems);
+    circles(scenario, &path, spec, problems);
+}
+
+/// Stores and services that the work names must be there, and of a fitting kind.
+fn steps(scenario: &Scenario, path: &str, spec: &DesignSpec, problems: &mut Problems) {
+    let mut told = BTreeSet::new();
+    for work in used_work(scenario, spec) {
+        for step in scenario.work.get(work).into_iter().flatten() {
+            let (target, wants_store) = match step {
+                StepSpec::Query(query) => (&query.to, true),
+                StepSpec::Call(call) => (&call.to, false),
+                StepSpec::Publish(publish) => (&publish.to, false),
+                StepSpec::Cpu(_) | StepSpec::Wait(_) => continue,
+            };
+            if !told.insert(target) {
+                continue;
+            }
+            let at = format!("{path}.nodes");
+            match spec.nodes.get(target) {
+                None => problems.add(
+                    "E0301",
+                    &at,
+                    format!("work \"{work}\" needs a node \"{target}\", and this design has none"),
+                    &nearest(target, spec.nodes.keys()),
+                ),
+                Some(node) if is_store(node.kind()) != wants_store => {
+                    let wanted = if wants_store { "a store" } else { "a service" };
+                    problems.add(
+                        "E0303",
+                        &format!("{at}.{target}"),
+                        format!("work \"{work}\" needs {wanted} \"{target}\", but it is a {}", node.kind()),
+                        "use `query` for stores and `call` for services",
+                    );
+                }
+                Some(_) => {}
+            }
+        }
+    }
+}
+
+/// Kinds of request that reach this design, in the order of the scenario.
+fn used_work<'a>(scenario: &'a Scenario, spec: &'a DesignSpec) -> Vec<&'a String> {
+    let mut open: Vec<&String> = Vec::new();
+    for class in spec.enter.keys().filter_map(|class| scenario.workload.get(class)) {
+        open.extend(&class.request);
+        open.extend(class.session.iter().flatten().map(|step| &step.request));
+    }
+    let mut used = Vec::new();
+    while let Some(work) = open.pop() {
+        if used.contains(&work) {
+            continue;
+        }
+        used.push(work);
+        for step in scenario.work.get(work).into_iter().flatten() {
+            match step {
+                StepSpec::Call(call) => open.push(&call.request),
+                StepSpec::Publish(publish) => open.push(&publish.request),
+                _ => {}
+            }
+        }
+    }
+    used.sort();
+    used
+}
+
+/// A request that leads back to a node or kind of work it came from would never end.
+fn circles(scenario: &Scenario, path: &str, spec: &DesignSpec, problems: &mut Problems) {
+    let nodes: BTreeMap<&str, Vec<&str>> = spec
+        .nodes
+        .iter()
+        .map(|(name, node)| {
+            (name.as_str(), node.spec().targets().into_iter().map(|(_, target)| target).collect())
+        })
+        .collect();
+    if let Some(circle) = circle(&nodes) {
+        problems.add(
+            "E0305",
+            &format!("{path}.nodes.{}", circle[0]),
+            format!("nodes lead back to themselves: {}", circle.join(" → ")),
+            "break the circle",
+        );
+    }
+    let calls = |steps: &'_ Vec<StepSpec>| -> Vec<String> {
+        let request = |step: &StepSpec| match step {
+            StepSpec::Call(call) => Some(call.request.clone()),
+            _ => None,
+        };
+        steps.iter().filter_map(request).collect()
+    };
+    let owned: BTreeMap<&String, Vec<String>> =
+        scenario.work.iter().map(|(name, steps)| (name, calls(steps))).collect();
+    let work: BTreeMap<&str, Vec<&str>> = owned
+        .iter()
+        .map(|(name, calls)| (name.as_str(), calls.iter().map(String::as_str).collect()))
+        .collect();
+    if let Some(circle) = circle(&work) {
+        problems.add(
+            "E0305",
+            &format!("work.{}", circle[0]),
+            format!("work calls itself: {}", circle.join(" → ")),
+            "break the circle of calls",
+        );
+    }
+}
+
+/// A circle in a graph of names, if there is one, closed by its first name.
+fn circle(graph: &BTreeMap<&str, Vec<&str>>) -> Option<Vec<String>> {
+    fn visit<'a>(
+        at: &'a str,
+        graph: &BTreeMap<&'a str, Vec<&'a str>>,
+        trail: &mut Vec<&'a str>,
+        done: &mut BTreeSet<&'a str>,
+    ) -> Option<Vec<String>> {
+        if let Some(start) = trail.iter().position(|seen| *seen == at) {
+            let names = trail[start..].iter().chain([&at]);
+            return Some(names.map(|name| (*name).to_owned()).collect());
+        }
+        if done.contains(at) {
+            return None;
+        }
+        trail.push(at);
+        for next in graph.get(at).into_iter().flatten() {
+            if let Some(circle) = visit(next, graph, trail, done) {
+                return Some(circle);
+            }
+        }
+        trail.pop();
+        done.insert(at);
+        None
+    }
+    let mut done = BTreeSet::new();
+    graph.keys().find_map(|start| visit(start, graph, &mut Vec::new(), &mut done))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn circles_are_found_and_named() {
+        let graph = BTreeMap::from([("a", vec!["b"]), ("b", vec!["c"]), ("c", vec!["b"])]);
+        assert_eq!(circle(&graph), Some(vec!["b".into(), "c".into(), "b".into()]));
+        let tree = BTreeMap::from([("a", vec!["b", "c"]), ("b", vec!["c"]), ("c", vec![])]);
+        assert_eq!(circle(&tree), None);
+    }
+}

@@ -1,0 +1,3 @@
+//! One integration binary, a module per topic.
+mod analytic;
+mod common;
