@@ -8,6 +8,7 @@
 //! * `scenario`, `price` – text to a checked plan; usage to a bill.
 //! * `model` – users and nodes as state machines, the ledger.
 //! * `kernel`, `units` – time, event queue, random streams, statistics.
+pub mod cli;
 pub mod experiment;
 pub mod kernel;
 pub mod model;

@@ -35,7 +35,7 @@ Exit codes:
 
 /// Flags of every command.
 #[derive(Debug, Args, Default)]
-pub struct Shared {
+pub(super) struct Shared {
     /// Print nothing but the result
     #[arg(long, short, global = true)]
     pub(super) quiet: bool,
@@ -46,7 +46,7 @@ pub struct Shared {
 
 /// When to use colours.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum Color {
+pub(super) enum Color {
     /// On a terminal.
     #[default]
     Auto,
@@ -58,7 +58,7 @@ pub enum Color {
 
 /// What to do.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(super) enum Command {
     /// Run a scenario and compare its designs
     Run(RunArgs),
     /// Show the resolved scenario with every assumed value, and what a run would take
@@ -79,7 +79,7 @@ pub enum Command {
 
 /// Which scenario, with which prices.
 #[derive(Debug, Args, Default)]
-pub struct ScenarioArgs {
+pub(super) struct ScenarioArgs {
     /// Scenario file, JSON or YAML; `-` reads standard input; none: the built-in scenario
     pub(super) file: Option<PathBuf>,
     /// Price table to use on top of the built-in one
@@ -96,7 +96,7 @@ pub struct ScenarioArgs {
 /// Arguments of `run`.
 #[derive(Debug, Args, Default)]
 #[command(after_help = "Examples:\n  headroom run burst.json\n  headroom run burst.json --replications 100 --seed 7 --out out/\n  headroom run burst.json --format csv > summary.csv")]
-pub struct RunArgs {
+pub(super) struct RunArgs {
     /// Which scenario.
     #[command(flatten)]
     pub(super) scenario: ScenarioArgs,
@@ -116,7 +116,7 @@ pub struct RunArgs {
 
 /// Format of a result.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub(super) enum Format {
     /// One screen for people.
     #[default]
     Table,
@@ -131,7 +131,7 @@ pub enum Format {
 /// Arguments of `plan`.
 #[derive(Debug, Args, Default)]
 #[command(after_help = "Example:\n  headroom plan burst.json")]
-pub struct PlanArgs {
+pub(super) struct PlanArgs {
     /// Which scenario.
     #[command(flatten)]
     pub(super) scenario: ScenarioArgs,
@@ -143,7 +143,7 @@ pub struct PlanArgs {
 /// Arguments of `check`.
 #[derive(Debug, Args, Default)]
 #[command(after_help = "Examples:\n  headroom check burst.json\n  headroom check burst.json --format github")]
-pub struct CheckArgs {
+pub(super) struct CheckArgs {
     /// Which scenario.
     #[command(flatten)]
     pub(super) scenario: ScenarioArgs,
@@ -154,7 +154,7 @@ pub struct CheckArgs {
 
 /// Format of findings.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum FindingFormat {
+pub(super) enum FindingFormat {
     /// With the place in the file.
     #[default]
     Text,
@@ -167,7 +167,7 @@ pub enum FindingFormat {
 /// Arguments of `explain`.
 #[derive(Debug, Args, Default)]
 #[command(after_help = "Examples:\n  headroom explain\n  headroom explain workload.*.retry\n  headroom explain designs.*.nodes.*.nginx.nofile\n  headroom explain E0301")]
-pub struct ExplainArgs {
+pub(super) struct ExplainArgs {
     /// Path of a field (`*` stands for any name), or an error code
     pub(super) path: Option<String>,
     /// The whole tree below it
@@ -178,7 +178,7 @@ pub struct ExplainArgs {
 /// Arguments of `init`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  headroom init compare > scenario.json\n  headroom init lambda --out scenario.json")]
-pub struct InitArgs {
+pub(super) struct InitArgs {
     /// What kind of scenario
     #[arg(value_enum, default_value_t = Template::Compare)]
     pub(super) template: Template,
@@ -189,7 +189,7 @@ pub struct InitArgs {
 
 /// A scenario to start from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Template {
+pub(super) enum Template {
     /// A function and pods under the same burst.
     Compare,
     /// API Gateway, Lambda, PostgreSQL.
@@ -200,14 +200,14 @@ pub enum Template {
 
 /// Arguments of `completions`.
 #[derive(Debug, Args)]
-pub struct CompletionsArgs {
+pub(super) struct CompletionsArgs {
     /// Shell
     pub(super) shell: clap_complete::Shell,
 }
 
 /// Arguments of `man`.
 #[derive(Debug, Args)]
-pub struct ManArgs {
+pub(super) struct ManArgs {
     /// Folder for the pages; created if missing
     pub(super) dir: PathBuf,
 }

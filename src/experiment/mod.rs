@@ -1,5 +1,6 @@
 //! Replications, estimates and comparisons. The only floor with threads.
 mod fold;
+mod forecast;
 mod judge;
 mod limits;
 mod plan;
@@ -9,5 +10,6 @@ mod series;
 pub mod estimate;
 pub mod result;
 pub use fold::run;
+pub use forecast::forecast;
 pub use plan::Plan;
 pub use replicate::{Observer, RunError, Silent, replicate};

@@ -1,6 +1,30 @@
 //! Text to scenario: parse, findings with a place, resolve, explain.
 mod check;
+mod codes;
+mod explain;
+mod finding;
 mod graph;
+mod json;
+mod path;
+mod read;
+mod render;
+mod resolve;
+mod schema;
+mod shape;
 pub mod spec;
 pub mod threshold;
+mod tree;
+mod words;
+mod yaml;
+
 pub use check::{REQUESTS_MAX, USERS_MAX, check};
+pub use codes::{CODES, Code, explain_code, find_code};
+pub use explain::explain;
+pub use finding::{Finding, Findings, Severity};
+pub use path::{Path, Segment};
+pub use read::{Read, read};
+pub use render::{line_column, render_github, render_json, render_text};
+pub use resolve::{Assumed, assumptions, mark_resolved, unknown_assumed_paths};
+pub use schema::{schema_of, schema_text};
+pub use shape::check_shape;
+pub use tree::{Entry, Kind, Tree, parse};

@@ -1,0 +1,413 @@
+//! Every code a finding can carry, with the paragraph that `headroom explain CODE` prints.
+//!
+//! E01xx text and syntax, E02xx shape (what the schema says), E03xx meaning, W04xx warnings.
+//! A code is written in reports and scripts: it is never given a second meaning and never renumbered.
+
+/// One code of the catalogue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Code {
+    /// E.g. `E0102`.
+    pub code: &'static str,
+    /// What is wrong, in a few words.
+    pub title: &'static str,
+    /// When it happens, why it is refused and what to do.
+    pub explanation: &'static str,
+}
+
+const fn code(code: &'static str, title: &'static str, explanation: &'static str) -> Code {
+    Code { code, title, explanation }
+}
+
+/// The catalogue, in order of code.
+pub const CODES: &[Code] = &[
+    code(
+        "E0101",
+        "the file is not text",
+        "A scenario is a text file in UTF-8. The file has bytes that UTF-8 does not allow: it is \
+         a binary file (an archive, an image), or a text saved in another encoding such as UTF-16 \
+         or Latin-1. Save it again as UTF-8.",
+    ),
+    code(
+        "E0102",
+        "the text is neither JSON nor YAML",
+        "The reader stopped at the marked place: from there on the text has no meaning as JSON or \
+         YAML. A text that begins with `{\"` is read as JSON, any other as YAML. Often a comma, a \
+         quote or a closing bracket is missing just before the mark, or the file was cut off. \
+         Only the first such place is reported, since what follows it cannot be trusted.",
+    ),
+    code(
+        "E0103",
+        "the text is too large",
+        "A scenario may have 8 MiB of text. A longer one is nearly always another kind of file.",
+    ),
+    code(
+        "E0104",
+        "too many levels inside each other",
+        "Lists and maps may stand 64 deep inside each other. No scenario needs more.",
+    ),
+    code(
+        "E0105",
+        "too many values",
+        "A scenario may have 1,000,000 values and 64 MiB of text after its YAML aliases are \
+         replaced by what they stand for. A short file can hold aliases of aliases that grow \
+         past any memory; this limit stops them.",
+    ),
+    code(
+        "E0106",
+        "the file is empty",
+        "There is nothing but white space or comments in the file. Start from an example scenario.",
+    ),
+    code(
+        "E0107",
+        "more than one YAML document",
+        "A scenario file holds one document; `---` began a second one. Put it in a file of its own.",
+    ),
+    code(
+        "E0108",
+        "a feature of YAML that scenarios do not use",
+        "Tags (`!name`), merge keys (`<<`) and keys that are lists or maps are refused, because \
+         they have no counterpart in JSON, and both forms must mean the same. Write the value out; \
+         anchors and aliases (`&a`, `*a`) are allowed.",
+    ),
+    code(
+        "E0109",
+        "a key is written twice",
+        "The same key stands twice in one map, and which of the two counts would be a guess. \
+         Remove one of them.",
+    ),
+    code(
+        "E0110",
+        "a number that is not finite",
+        "Infinity, not-a-number and numbers past 1.8e308 cannot be computed with. Where a limit \
+         should not bind, leave it out or write a large number.",
+    ),
+    code(
+        "E0111",
+        "an alias inside its own anchor",
+        "`*a` stands inside the value that `&a` names, so the value would contain itself.",
+    ),
+    code(
+        "E0201",
+        "unknown key",
+        "The key has no meaning at this place. Unknown keys are errors, since a misspelt key that \
+         is passed over leaves a default in force that nobody chose. `headroom explain PATH` lists \
+         what is allowed.",
+    ),
+    code(
+        "E0202",
+        "unknown kind",
+        "At this place stands one of several kinds, named by the one key of a map: \
+         `{\"lambda\": {…}}`. The key is none of the known kinds.",
+    ),
+    code(
+        "E0203",
+        "more than one kind",
+        "At this place stands exactly one kind, as a map with one key. The map has several keys; \
+         keep one. Settings of the kind belong inside it: `{\"lambda\": {\"memory\": \"1GB\"}}`.",
+    ),
+    code(
+        "E0204",
+        "no kind given",
+        "At this place stands one of several kinds, named by the one key of a map, but the map is \
+         empty.",
+    ),
+    code(
+        "E0205",
+        "a required key is missing",
+        "The map lacks a key that has no default, because any default would be a guess about your \
+         system.",
+    ),
+    code(
+        "E0206",
+        "the wrong sort of value",
+        "The value is of another sort than this place takes: a text for a number, a list for a \
+         map and so on. In YAML a key with nothing after it has the value null.",
+    ),
+    code(
+        "E0207",
+        "a number out of range",
+        "The number lies outside of what this place allows. `headroom explain PATH` shows the \
+         range and where it comes from.",
+    ),
+    code("E0208", "not a whole number", "Only whole numbers make sense here: things are counted."),
+    code(
+        "E0209",
+        "not one of the choices",
+        "Only certain words are allowed at this place, and the text is none of them.",
+    ),
+    code(
+        "E0210",
+        "a quantity that cannot be read",
+        "Times, amounts of memory and rates are texts with a number and a unit: `150ms`, `1m30s`, \
+         `512MB` (powers of 1024), `20/s`. The text is none of the accepted forms.",
+    ),
+    code(
+        "E0211",
+        "a unit is missing",
+        "A bare number stands where a time, an amount of memory or a rate is wanted. Whether 30 \
+         means seconds or milliseconds would be a guess, so the unit is part of the value.",
+    ),
+    code(
+        "E0212",
+        "too few or too many",
+        "A list, map or text has fewer or more parts than this place allows.",
+    ),
+    code(
+        "E0213",
+        "only one value is allowed here",
+        "This place takes one fixed value, for example the version of the file's format.",
+    ),
+    code(
+        "E0214",
+        "the value fits none of the forms",
+        "The place takes a value in one of several forms, and this value has none of them.",
+    ),
+    code(
+        "E0215",
+        "a kind written in the wrong form",
+        "Kinds with settings are maps with one key, `{\"lambda\": {…}}`, even if no setting is \
+         given: `{\"none\": {}}`. Kinds without settings are plain words.",
+    ),
+    code(
+        "E0216",
+        "no such path",
+        "The path leads to nothing that a scenario can have. User-chosen names may be written as \
+         `*`; a kind is a step of the path: `designs.*.nodes.*.lambda.memory`.",
+    ),
+    code(
+        "E0217",
+        "an assumed path that the scenario does not have",
+        "The scenario's own `assumed` map names a place that is not in the resolved scenario, so \
+         the note would stand beside nothing.",
+    ),
+    code(
+        "E0299",
+        "a value that its type refuses",
+        "The scenario has the right shape, but one of its values is refused on closer reading. \
+         The message says which and why.",
+    ),
+    code(
+        "E0300",
+        "a name that is not defined",
+        "A class, a kind of request or another name is used that the scenario does not define. Names are compared letter by letter.",
+    ),
+    code(
+        "E0301",
+        "there is no such node",
+        "A node is named that this design does not have. Every design must have the stores and services that its work names.",
+    ),
+    code(
+        "E0302",
+        "there is no such account",
+        "A function names an AWS account that the design does not list under `accounts`.",
+    ),
+    code(
+        "E0303",
+        "a node of the wrong kind",
+        "Not every kind may stand behind every other: users do not connect to a store, a NodePort leads to pods, a gateway leads to a function or a load balancer.",
+    ),
+    code(
+        "E0304",
+        "a name that cannot be used",
+        "Names become parts of paths and columns of tables: 1 to 60 characters without . [ ] * and line breaks.",
+    ),
+    code(
+        "E0305",
+        "a circle",
+        "Nodes or calls lead back to where they came from: a request would never end.",
+    ),
+    code(
+        "E0306",
+        "nothing chooses among the pods",
+        "Users enter a service of several pods directly. Put a node_port, dns, alb or nginx in front, which chooses a pod for every connection or request.",
+    ),
+    code(
+        "E0307",
+        "a distribution that cannot be drawn from",
+        "The parameters of a distribution contradict one another, or the file with its values does not hold them.",
+    ),
+    code(
+        "E0308",
+        "no design",
+        "A scenario needs at least one design.",
+    ),
+    code(
+        "E0309",
+        "a threshold that is not understood",
+        "Thresholds are written as in k6: `p(95)<500ms`, `rate>0.999`, `value<0.002`, on the metrics success_rate, latency, latency_all, throughput, cost_per_user, cost_per_request and cost_total.",
+    ),
+    code(
+        "E0310",
+        "a database without connections",
+        "All connection slots are reserved for administrators.",
+    ),
+    code(
+        "E0311",
+        "a timeout that the gateway does not offer",
+        "API Gateway gives up after 30 s (HTTP API) or 29 s (REST API; more from 2024-06).",
+    ),
+    code(
+        "E0312",
+        "a memory size that the era does not offer",
+        "Lambda offered 128 to 3,008 MB until 2020 and offers up to 10,240 MB since December 2020.",
+    ),
+    code(
+        "E0313",
+        "a function timeout that Lambda does not offer",
+        "A function runs for at most 900 s.",
+    ),
+    code(
+        "E0314",
+        "too much reserved",
+        "100 of an account's concurrent executions must stay unreserved.",
+    ),
+    code(
+        "E0315",
+        "no upstream server",
+        "An nginx without an upstream server answers nobody.",
+    ),
+    code(
+        "E0316",
+        "too few descriptors",
+        "An idle nginx worker holds about ten descriptors, and a proxied request takes two more.",
+    ),
+    code(
+        "E0317",
+        "too few connections",
+        "worker_connections counts both sides of a proxied request and the listening sockets.",
+    ),
+    code(
+        "E0318",
+        "a name without an address",
+        "A DNS name must lead to at least one node.",
+    ),
+    code(
+        "E0320",
+        "no price",
+        "A price that the bill needs is not in the table. An unknown price is an error, never $0: add it to a table and give that with --prices, or take the item off the bill.",
+    ),
+    code(
+        "E0321",
+        "what the users send is not clear",
+        "A class sends either one kind of `request` or a `session` of several.",
+    ),
+    code(
+        "E0322",
+        "no patience at all",
+        "A timeout of zero lets no request through.",
+    ),
+    code(
+        "E0323",
+        "too many requests",
+        "A replication may have about 2,000,000,000 requests; `headroom plan` estimates what a scenario takes.",
+    ),
+    code(
+        "E0324",
+        "users who never stop",
+        "Closed users need an end: `for`, `requests_per_user` or both.",
+    ),
+    code(
+        "E0325",
+        "a trace that cannot be read",
+        "The trace file is missing, or lacks the column, or holds a value that is no time or count.",
+    ),
+    code(
+        "E0326",
+        "nobody enters",
+        "A design needs at least one class of users under `enter`.",
+    ),
+    code(
+        "E0327",
+        "too many entries",
+        "Work, workload, designs and the nodes of a design may have 1,000 entries each.",
+    ),
+    code(
+        "E0328",
+        "a file that cannot be read",
+        "The scenario names a CSV file that is missing or is no CSV.",
+    ),
+    code(
+        "W0401",
+        "not on the bill",
+        "A node has no priced item, so it costs nothing in the results. Name what it runs on, or accept that the bill leaves it out.",
+    ),
+    code(
+        "W0402",
+        "hosts that stay empty",
+        "There are more hosts than pods; they are on the bill all the same.",
+    ),
+];
+
+/// The entry of a code, in any case: `e0102` is `E0102`.
+pub fn find_code(code: &str) -> Option<&'static Code> {
+    CODES.iter().find(|entry| entry.code.eq_ignore_ascii_case(code.trim()))
+}
+
+/// What `headroom explain CODE` prints.
+pub fn explain_code(code: &str) -> Option<String> {
+    find_code(code)
+        .map(|entry| format!("{}: {}\n\n{}\n", entry.code, entry.title, wrapped(entry.explanation)))
+}
+
+/// Breaks a paragraph into lines of at most 90 characters.
+fn wrapped(text: &str) -> String {
+    let mut out = String::new();
+    let mut width = 0;
+    for word in text.split_whitespace() {
+        let length = word.chars().count();
+        if width > 0 && width + 1 + length > 90 {
+            out.push('\n');
+            width = 0;
+        } else if width > 0 {
+            out.push(' ');
+            width += 1;
+        }
+        out.push_str(word);
+        width += length;
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn codes_are_unique_sorted_and_explained() {
+        assert!(CODES.windows(2).all(|pair| pair[0].code < pair[1].code));
+        for entry in CODES {
+            assert!(entry.code.len() == 5 && !entry.title.is_empty(), "{}", entry.code);
+            assert!(entry.explanation.len() > 40, "{}", entry.code);
+        }
+        assert!(explain_code("e0102").is_some_and(|text| text.contains("closing bracket")));
+        assert_eq!(explain_code("E9999"), None);
+    }
+
+    /// Reads the sources of this floor: a code in quotes anywhere must have its entry, and back.
+    #[test]
+    fn every_code_in_use_is_in_the_table_and_back() {
+        let mut used = BTreeSet::new();
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/scenario");
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() || path.ends_with("codes.rs") {
+                continue;
+            }
+            let source = String::from_utf8(std::fs::read(path).unwrap()).unwrap();
+            let source = source.split("#[cfg(test)]").next().unwrap();
+            for piece in source.split('"') {
+                let code = piece.len() == 5
+                    && piece.starts_with(['E', 'W'])
+                    && piece[1..].bytes().all(|b| b.is_ascii_digit());
+                if code {
+                    used.insert(piece.to_owned());
+                }
+            }
+        }
+        let listed: BTreeSet<String> = CODES.iter().map(|entry| entry.code.to_owned()).collect();
+        assert_eq!(used.difference(&listed).collect::<Vec<_>>(), Vec::<&String>::new());
+        let unused: Vec<_> = listed.difference(&used).collect();
+        assert!(unused.is_empty(), "in the table but never given: {unused:?}");
+    }
+}

@@ -1,0 +1,209 @@
+//! What a field of a scenario means: description, type, default, range, source, out of the schema.
+
+use super::finding::Finding;
+use super::path::{Path, Segment};
+use super::schema::{branches, resolve, tagged, unwrap_optional};
+use super::words::{did_you_mean, first_sentence};
+use serde_json::Value;
+use std::fmt::Write as _;
+
+/// Explains the field at `path`; the whole scenario for an empty one. `recursive` prints all that is below it.
+///
+/// # Errors
+/// A finding without a place if the path leads nowhere.
+pub fn explain(schema: &Value, path: &str, recursive: bool) -> Result<String, Finding> {
+    let (parsed, mut at, mut outer) = (Path::parse(path), schema, schema);
+    for (depth, segment) in parsed.0.iter().enumerate() {
+        let name = match segment {
+            Segment::Key(key) => key.clone(),
+            Segment::Index(_) => "*".into(),
+        };
+        outer = step(schema, at, &name).ok_or_else(|| {
+            let names = names_below(schema, at);
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            let so_far = Path(parsed.0[..depth].to_vec());
+            let what = format!("there is no `{}` below `{so_far}`", super::words::plain(&name));
+            Finding::error("E0216", &parsed, 0..0, what).unplaced().remedy(did_you_mean(&name, &names))
+        })?;
+        at = unwrap_optional(schema, outer);
+    }
+    let mut text = String::new();
+    // Writing into a String cannot fail.
+    let _ = head(&mut text, schema, &parsed, outer, at);
+    let _ = if recursive { tree(&mut text, schema, at, 0) } else { below(&mut text, schema, at) };
+    Ok(text)
+}
+
+/// The schema one segment further: a property, a value of a map, an item of a list, a kind of an enum.
+fn step<'a>(root: &'a Value, at: &'a Value, name: &str) -> Option<&'a Value> {
+    let at = unwrap_optional(root, at);
+    if let Some(property) = at.get("properties").and_then(|p| p.get(name)) {
+        return Some(property);
+    }
+    if let Some(all) = branches(at) {
+        let kinds = all.iter().filter_map(|branch| tagged(resolve(root, branch)));
+        return kinds.into_iter().find(|(kind, _)| *kind == name).map(|(_, inner)| inner);
+    }
+    if let Some(other) = at.get("additionalProperties").filter(|other| other.is_object()) {
+        return Some(other);
+    }
+    // A list's items may be named by `[*]`, `[0]` or be skipped.
+    let items = at.get("items")?;
+    if name == "*" { Some(items) } else { step(root, items, name) }
+}
+
+fn names_below(root: &Value, at: &Value) -> Vec<String> {
+    let at = unwrap_optional(root, at);
+    let mut names: Vec<String> = Vec::new();
+    if let Some(properties) = at.get("properties").and_then(Value::as_object) {
+        names.extend(properties.keys().cloned());
+    }
+    for branch in branches(at).into_iter().flatten() {
+        names.extend(tagged(resolve(root, branch)).map(|(kind, _)| kind.to_owned()));
+    }
+    if let Some(items) = at.get("items") {
+        names.extend(names_below(root, items));
+    }
+    names
+}
+
+/// A text of the schema at a field, from the field itself or from its type.
+fn get<'a>(outer: &'a Value, inner: &'a Value, name: &str) -> Option<&'a Value> {
+    outer.get(name).or_else(|| inner.get(name))
+}
+
+fn head(out: &mut String, root: &Value, path: &Path, outer: &Value, at: &Value) -> std::fmt::Result {
+    if path.0.is_empty() {
+        writeln!(out, "a scenario")?;
+    } else {
+        writeln!(out, "{path}")?;
+    }
+    if let Some(about) = get(outer, at, "description").and_then(Value::as_str) {
+        writeln!(out, "\n  {}", about.replace('\n', "\n  "))?;
+    }
+    writeln!(out, "\n  type:    {}", type_name(root, at))?;
+    if let Some(default) = outer.get("default") {
+        let assumed = if outer.get("x-assumed") == Some(&Value::Bool(true)) { " (assumed)" } else { "" };
+        writeln!(out, "  default: {}{assumed}", short(default))?;
+    }
+    let bounds = (at.get("minimum"), at.get("maximum"));
+    let bounds = (outer.get("minimum").or(bounds.0), outer.get("maximum").or(bounds.1));
+    match bounds {
+        (Some(low), Some(high)) => writeln!(out, "  range:   {low} to {high}")?,
+        (Some(low), None) => writeln!(out, "  range:   at least {low}")?,
+        (None, Some(high)) => writeln!(out, "  range:   at most {high}")?,
+        (None, None) => {}
+    }
+    if let Some(source) = get(outer, at, "x-source").and_then(Value::as_str) {
+        writeln!(out, "  source:  {source}")?;
+    }
+    Ok(())
+}
+
+/// A default in one line.
+fn short(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// Children, one line each.
+fn below(out: &mut String, root: &Value, at: &Value) -> std::fmt::Result {
+    let rows = children(root, at);
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let wide = rows.iter().map(|row| row.0.chars().count()).max().unwrap_or(0);
+    writeln!(out)?;
+    for (name, inner, about) in rows {
+        let kind = type_name(root, unwrap_optional(root, inner));
+        let default = inner.get("default").map(|d| format!(" = {}", short(d))).unwrap_or_default();
+        let default = if default.len() > 40 { String::new() } else { default };
+        writeln!(out, "  {name:wide$}  {kind}{default}")?;
+        if !about.is_empty() {
+            writeln!(out, "  {:wide$}    {}", "", first_sentence(about))?;
+        }
+    }
+    Ok(())
+}
+
+/// Name, schema and description of what stands below.
+fn children<'a>(root: &'a Value, at: &'a Value) -> Vec<(String, &'a Value, &'a str)> {
+    let about = |schema: &'a Value| {
+        let inner = unwrap_optional(root, schema);
+        get(schema, inner, "description").and_then(Value::as_str).unwrap_or_default()
+    };
+    if let Some(properties) = at.get("properties").and_then(Value::as_object) {
+        return properties.iter().map(|(name, inner)| (name.clone(), inner, about(inner))).collect();
+    }
+    if let Some(all) = branches(at) {
+        let row = |branch: &'a Value| {
+            let real = resolve(root, branch);
+            let text = get(branch, real, "description").and_then(Value::as_str).unwrap_or_default();
+            if let Some((kind, inner)) = tagged(real) {
+                return Some((kind.to_owned(), inner, text));
+            }
+            let word = real.get("const").and_then(Value::as_str)?;
+            Some((word.to_owned(), real, text))
+        };
+        return all.iter().filter_map(row).collect();
+    }
+    if let Some(other) = at.get("additionalProperties").filter(|other| other.is_object()) {
+        return vec![("*".into(), other, about(other))];
+    }
+    match at.get("items") {
+        Some(items) => vec![("[*]".into(), items, about(items))],
+        None => Vec::new(),
+    }
+}
+
+fn tree(out: &mut String, root: &Value, at: &Value, depth: usize) -> std::fmt::Result {
+    // Laws may hold laws (mixtures): a few levels tell all.
+    if depth > 7 {
+        return Ok(());
+    }
+    for (name, inner, _) in children(root, at) {
+        let real = unwrap_optional(root, inner);
+        writeln!(out, "{:indent$}{name}  <{}>", "", type_name(root, real), indent = 2 * depth + 2)?;
+        if !is_law(&name, depth) {
+            tree(out, root, real, depth + 1)?;
+        }
+    }
+    Ok(())
+}
+
+/// Distributions are explained once, not below every field that takes one.
+fn is_law(name: &str, depth: usize) -> bool {
+    depth > 3 && matches!(name, "think" | "cpu" | "wait" | "hold" | "login" | "login_wait" | "place" | "init" | "overhead" | "of")
+}
+
+/// The type of a value, in words.
+fn type_name(root: &Value, at: &Value) -> String {
+    if let Some(unit) = at.get("x-unit").and_then(Value::as_str) {
+        return format!("{unit}, a text with its unit");
+    }
+    if let Some(all) = branches(at) {
+        let kinds = all.iter().filter(|branch| tagged(resolve(root, branch)).is_some()).count();
+        return if kinds > 0 { "one kind: {\"kind\": {…}}".into() } else { "one of the words".into() };
+    }
+    if at.get("enum").is_some() || at.get("const").is_some() {
+        return "one of the words".into();
+    }
+    let name = match at.get("type") {
+        Some(Value::String(name)) => name.as_str(),
+        Some(Value::Array(names)) => {
+            names.iter().filter_map(Value::as_str).find(|name| *name != "null").unwrap_or("any")
+        }
+        _ => "any",
+    };
+    match name {
+        "object" if at.get("properties").is_none() => "map by name".into(),
+        "object" => "map".into(),
+        "array" => "list".into(),
+        "integer" => "whole number".into(),
+        "string" => "text".into(),
+        "boolean" => "true or false".into(),
+        other => other.to_owned(),
+    }
+}
