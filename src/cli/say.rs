@@ -10,7 +10,8 @@ pub(super) fn bytes(bytes: &[u8]) -> Exit {
         Ok(()) => Exit::Ok,
         Err(why) if why.kind() == std::io::ErrorKind::BrokenPipe => Exit::Ok,
         Err(why) => {
-            error(&format!("error[E0005]: cannot write to standard output: {why}"));
+            let code = "E0005";
+            error(&format!("error[{code}]: cannot write to standard output: {why}"));
             Exit::Failed
         }
     }

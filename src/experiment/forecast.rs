@@ -5,6 +5,7 @@ use crate::model::data::Data;
 use crate::model::message::NodeId;
 use crate::model::registry::NodeSpec;
 use crate::model::work::Work;
+use crate::model::world::DesignSpec;
 use crate::scenario::spec::Scenario;
 use std::fmt::Write as _;
 
@@ -40,7 +41,8 @@ fn write(out: &mut String, scenario: &Scenario, data: &Data) -> std::fmt::Result
             let first = spec.request.as_ref().or_else(|| spec.session.as_ref()?.first().map(|s| &s.request));
             let work = works.iter().find(|work| Some(&work.name) == first);
             let (alone, cpu) = work.map_or((0.0, 0.0), |w| (w.duration_mean(), w.cpu_mean()));
-            let demand = demand(&spec.load, alone + spec.connection.rtt.as_secs_f64(), data);
+            let most = capacity(design, alone, cpu);
+            let demand = demand(&spec.load, alone + spec.connection.rtt.as_secs_f64(), most, data);
             requests += demand.requests;
             users += demand.users;
             writeln!(
@@ -68,6 +70,21 @@ fn write(out: &mut String, scenario: &Scenario, data: &Data) -> std::fmt::Result
         )?;
     }
     Ok(())
+}
+
+/// Requests per second that the pods of a design can serve at most; infinite for functions.
+fn capacity(design: &DesignSpec, alone: f64, cpu: f64) -> f64 {
+    let pods = design.nodes.values().filter_map(|node| match node {
+        NodeSpec::Pods(pods) => Some(pods),
+        _ => None,
+    });
+    let one = |pods: &crate::model::compute::pods::PodsSpec| {
+        let replicas = f64::from(pods.replicas);
+        let cores = (f64::from(pods.hosts.count) * pods.hosts.vcpu).min(replicas * f64::from(pods.places()));
+        let by_cpu = cores * pods.hosts.speed / cpu.max(1e-9);
+        by_cpu.min(replicas * f64::from(pods.places()) / alone.max(1e-9))
+    };
+    pods.map(one).fold(f64::INFINITY, f64::min)
 }
 
 /// Little's law at the limits that a specification names.
@@ -110,14 +127,16 @@ fn limits(spec: &NodeSpec, demand: &Demand, alone: f64, cpu: f64) -> Vec<String>
     }
 }
 
-fn demand(load: &Load, alone: f64, data: &Data) -> Demand {
+fn demand(load: &Load, alone: f64, most: f64, data: &Data) -> Demand {
     let alone = alone.max(1e-4);
     match load {
         Load::Closed(closed) => {
             let users = f64::from(closed.users);
             let think = closed.think.sampler(data).map_or(0.0, |law| law.mean());
             let rate = users / (alone + think);
-            let by_time = closed.duration.map_or(f64::INFINITY, |d| rate * d.as_secs_f64());
+            let served = rate.min(most);
+            let by_time =
+                closed.duration.map_or(f64::INFINITY, |d| served * d.as_secs_f64() + users);
             let by_count = closed.requests_per_user.map_or(f64::INFINITY, |n| users * f64::from(n));
             Demand { peak_rate: rate, users, requests: by_time.min(by_count) }
         }
@@ -169,7 +188,7 @@ mod tests {
             r#"{"open": {"rate": {"spike": {"base": "10/s", "peak": "100/s", "at": "5s", "lasts": "10s", "for": "60s"}}}}"#,
         )
         .unwrap();
-        let demand = demand(&load, 0.1, &Data::default());
+        let demand = demand(&load, 0.1, f64::INFINITY, &Data::default());
         assert!((demand.requests - (10.0 * 50.0 + 100.0 * 10.0)).abs() < 1e-9);
         assert!((demand.peak_rate - 100.0).abs() < 1e-9);
     }

@@ -1,6 +1,6 @@
 //! Every code a finding can carry, with the paragraph that `headroom explain CODE` prints.
 //!
-//! E01xx text and syntax, E02xx shape (what the schema says), E03xx meaning, W04xx warnings.
+//! E00xx files and runs, E01xx text and syntax, E02xx shape (what the schema says), E03xx meaning, W04xx warnings.
 //! A code is written in reports and scripts: it is never given a second meaning and never renumbered.
 
 /// One code of the catalogue.
@@ -20,6 +20,41 @@ const fn code(code: &'static str, title: &'static str, explanation: &'static str
 
 /// The catalogue, in order of code.
 pub const CODES: &[Code] = &[
+    code(
+        "E0001",
+        "no such file",
+        "The file that is named does not exist. Paths inside a scenario are relative to its folder.",
+    ),
+    code(
+        "E0002",
+        "a file that cannot be read",
+        "The file exists but cannot be read: it is a folder, larger than 4 GiB, or access is denied.",
+    ),
+    code(
+        "E0003",
+        "a file that cannot be written",
+        "The output folder cannot be made or written to. This is tried before a run begins.",
+    ),
+    code(
+        "E0004",
+        "the disk is full",
+        "There was no room for an output file; none is left half-written.",
+    ),
+    code(
+        "E0005",
+        "standard output is gone",
+        "The result could not be written to standard output.",
+    ),
+    code(
+        "E0010",
+        "an internal error",
+        "A law of conservation was broken, or a checked scenario could not be built: a bug of this program. No figure is shown, since none could be trusted.",
+    ),
+    code(
+        "E0011",
+        "interrupted",
+        "The run was stopped before two replications of every design were done: too few for an interval.",
+    ),
     code(
         "E0101",
         "the file is not text",
@@ -148,16 +183,6 @@ pub const CODES: &[Code] = &[
          means seconds or milliseconds would be a guess, so the unit is part of the value.",
     ),
     code(
-        "E0212",
-        "too few or too many",
-        "A list, map or text has fewer or more parts than this place allows.",
-    ),
-    code(
-        "E0213",
-        "only one value is allowed here",
-        "This place takes one fixed value, for example the version of the file's format.",
-    ),
-    code(
         "E0214",
         "the value fits none of the forms",
         "The place takes a value in one of several forms, and this value has none of them.",
@@ -229,7 +254,7 @@ pub const CODES: &[Code] = &[
     code(
         "E0308",
         "no design",
-        "A scenario needs at least one design.",
+        "A scenario compares designs: it needs at least one under `designs`.",
     ),
     code(
         "E0309",
@@ -254,7 +279,7 @@ pub const CODES: &[Code] = &[
     code(
         "E0313",
         "a function timeout that Lambda does not offer",
-        "A function runs for at most 900 s.",
+        "A function runs for at least 1 s and at most 900 s (15 minutes) before Lambda ends it.",
     ),
     code(
         "E0314",
@@ -388,12 +413,19 @@ mod tests {
     #[test]
     fn every_code_in_use_is_in_the_table_and_back() {
         let mut used = BTreeSet::new();
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/scenario");
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() || path.ends_with("codes.rs") {
-                continue;
+        let mut folders = vec![std::path::PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))];
+        let mut files = Vec::new();
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.extension().is_some_and(|e| e == "rs") && !path.ends_with("codes.rs") {
+                    files.push(path);
+                }
             }
+        }
+        for path in files {
             let source = String::from_utf8(std::fs::read(path).unwrap()).unwrap();
             let source = source.split("#[cfg(test)]").next().unwrap();
             for piece in source.split('"') {

@@ -255,7 +255,7 @@ mod tests {
         let yaml = tree("a:\n  b: [1, x, true, ~]\nc: 1.5\n");
         assert_eq!(json.to_json(), yaml.to_json());
         let path = Path::parse("a.b[1]");
-        assert_eq!(json.place(&path), 15..18);
+        assert_eq!(json.place(&path), 16..19);
         assert_eq!(yaml.place(&path), 12..13);
     }
 

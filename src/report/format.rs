@@ -1,0 +1,148 @@
+//! Figures for people: units, separators, intervals; never a rounding that hides a failure.
+
+use crate::experiment::result::Estimate;
+
+/// Significant digits of a positive number: `1234` → `1,230`, `0.001234` → `0.00123`.
+fn digits(value: f64, significant: i32) -> String {
+    if value == 0.0 {
+        return "0".into();
+    }
+    let magnitude = value.abs().log10().floor() as i32;
+    let decimals = (significant - 1 - magnitude).max(0);
+    let text = format!("{value:.*}", decimals.min(15) as usize);
+    separated(&text)
+}
+
+/// Puts commas between thousands.
+fn separated(text: &str) -> String {
+    let (sign, rest) = text.strip_prefix('-').map_or(("", text), |rest| ("-", rest));
+    let (whole, fraction) = rest.split_once('.').map_or((rest, None), |(w, f)| (w, Some(f)));
+    let mut out = String::new();
+    for (i, c) in whole.chars().enumerate() {
+        if i > 0 && (whole.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(c);
+    }
+    match fraction {
+        Some(fraction) => format!("{sign}{out}.{fraction}"),
+        None => format!("{sign}{out}"),
+    }
+}
+
+/// A count: `1,234` or, for small means, `3.5`.
+pub(super) fn count(value: f64) -> String {
+    if value >= 100.0 || value.fract() == 0.0 {
+        separated(&format!("{value:.0}"))
+    } else {
+        digits(value, 3)
+    }
+}
+
+/// Seconds: `7.47 s`, `33 ms`, `1.2 ms`, `2m10s`.
+pub(super) fn seconds(value: f64) -> String {
+    if !value.is_finite() {
+        return "–".into();
+    }
+    if value >= 100.0 {
+        let whole = value.round() as u64;
+        return format!("{}m{:02}s", whole / 60, whole % 60);
+    }
+    if value >= 1.0 || value == 0.0 {
+        format!("{} s", digits(value, 3))
+    } else if value >= 1e-3 {
+        format!("{} ms", digits(value * 1e3, 3))
+    } else {
+        format!("{} µs", digits(value * 1e6, 3))
+    }
+}
+
+/// A share: `43.5 %`, `100 %`; what is not all is never shown as all.
+pub(super) fn share(value: f64) -> String {
+    let percent = value * 100.0;
+    if value <= 0.0 {
+        return "0 %".into();
+    }
+    if value >= 1.0 {
+        return "100 %".into();
+    }
+    let mut decimals = 1;
+    while decimals < 8 {
+        let text = format!("{percent:.decimals$}");
+        let shown: f64 = text.parse().unwrap_or(percent);
+        if shown > 0.0 && shown < 100.0 {
+            return format!("{text} %");
+        }
+        decimals += 1;
+    }
+    format!("{percent} %")
+}
+
+/// Money in the currency of the price table: `$12.60`, `$0.0000184`.
+pub(super) fn money(value: f64, currency: &str) -> String {
+    let sign = if currency == "USD" { "$".to_owned() } else { format!("{currency} ") };
+    if value == 0.0 {
+        return format!("{sign}0");
+    }
+    if value.abs() >= 1.0 {
+        return format!("{sign}{}", separated(&format!("{value:.2}")));
+    }
+    format!("{sign}{}", digits(value, 3))
+}
+
+/// A figure with its interval, by the given way of showing one value: `7.47 s [7.40, 7.55]`.
+pub(super) fn interval(estimate: &Estimate, show: impl Fn(f64) -> String) -> String {
+    let (value, low, high) = (show(estimate.value), show(estimate.low), show(estimate.high));
+    if low == value && high == value {
+        return value;
+    }
+    format!("{value} [{}, {}]", bare(&low, &value), bare(&high, &value))
+}
+
+/// Leaves out the unit of a bound where it is that of the value.
+fn bare(bound: &str, value: &str) -> String {
+    let unit = value.rsplit_once(' ').map(|(_, unit)| unit);
+    match (bound.rsplit_once(' '), unit) {
+        (Some((number, own)), Some(unit)) if own == unit => number.to_owned(),
+        _ => bound.to_owned(),
+    }
+}
+
+/// Cuts a text to `width` characters.
+pub(super) fn cut(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
+    }
+    let kept: String = text.chars().take(width.saturating_sub(1)).collect();
+    format!("{}…", kept.trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_for_people() {
+        assert_eq!(seconds(7.468), "7.47 s");
+        assert_eq!(seconds(0.033), "33.0 ms");
+        assert_eq!(seconds(0.0000021), "2.10 µs");
+        assert_eq!(seconds(130.2), "2m10s");
+        assert_eq!(share(0.4348), "43.5 %");
+        assert_eq!(share(0.999_96), "99.996 %".replace("99.996", "99.996"));
+        assert_eq!(share(1.0), "100 %");
+        assert_eq!(share(0.000_004), "0.0004 %");
+        assert_eq!(count(1_234_567.0), "1,234,567");
+        assert_eq!(count(3.5), "3.50");
+        assert_eq!(money(1633.1, "USD"), "$1,633.10");
+        assert_eq!(money(0.000_018_4, "USD"), "$0.0000184");
+    }
+
+    #[test]
+    fn intervals_share_their_unit() {
+        let estimate = Estimate { value: 7.468, low: 7.4, high: 7.55 };
+        assert_eq!(interval(&estimate, seconds), "7.47 s [7.40, 7.55]");
+        let exact = Estimate { value: 1.0, low: 1.0, high: 1.0 };
+        assert_eq!(interval(&exact, share), "100 %");
+        assert_eq!(cut("abcdef", 4), "abc…");
+    }
+}

@@ -1,0 +1,93 @@
+//! The result for a pull request.
+
+use super::format::{count, interval, money, seconds, share};
+use crate::experiment::result::{DesignResult, RunResult, Verdict};
+use std::fmt::Write as _;
+
+/// Markdown with a marker line, so that a bot can find its own comment again.
+pub fn markdown(result: &RunResult) -> String {
+    let mut out = String::new();
+    // Writing into a String cannot fail.
+    let _ = write(&mut out, result);
+    out
+}
+
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|").replace('\n', " ")
+}
+
+fn write(out: &mut String, result: &RunResult) -> std::fmt::Result {
+    let name = cell(&result.scenario.name);
+    writeln!(out, "<!-- headroom:{name} -->\n## {name}\n")?;
+    writeln!(
+        out,
+        "{} replications, seed {}, prices {} of {}. Intervals are 95 %.\n",
+        result.replications, result.seed, result.prices.name, result.prices.date
+    )?;
+    writeln!(out, "| design | success | p50 | p95 | p99 | cost per user | first bottleneck |")?;
+    writeln!(out, "|---|---:|---:|---:|---:|---:|---|")?;
+    for design in &result.designs {
+        let l = &design.latency;
+        let first = design.bottleneck.as_ref();
+        writeln!(
+            out,
+            "| {} | {} | {} | {} | {} | {} | {} |",
+            cell(&design.name),
+            interval(&design.success_rate, share),
+            seconds(l.p50.value),
+            interval(&l.p95, seconds),
+            seconds(l.p99.value),
+            interval(&design.cost.per_user, |v| money(v, &result.prices.currency)),
+            first.map_or("–".into(), |b| cell(&format!("{} of {} at {}", b.about, b.node, seconds(b.at))))
+        )?;
+    }
+    if !result.thresholds.is_empty() {
+        writeln!(out, "\n| verdict | design | threshold |\n|---|---|---|")?;
+        for row in &result.thresholds {
+            let verdict = match row.verdict {
+                Verdict::Pass => "✅ pass",
+                Verdict::Fail => "❌ fail",
+                Verdict::Undecided => "❔ undecided",
+            };
+            writeln!(out, "| {verdict} | {} | `{} {}` |", cell(&row.design), row.metric, row.expression)?;
+        }
+    }
+    for design in &result.designs {
+        details(out, design, &result.prices.currency)?;
+    }
+    Ok(())
+}
+
+fn details(out: &mut String, design: &DesignResult, currency: &str) -> std::fmt::Result {
+    writeln!(out, "\n<details><summary>{}</summary>\n", cell(&design.name))?;
+    if design.failures.is_empty() {
+        writeln!(out, "No request failed.")?;
+    } else {
+        writeln!(out, "| cause | node | status | share | requests | first at |\n|---|---|---:|---:|---:|---:|")?;
+        for row in &design.failures {
+            writeln!(
+                out,
+                "| {} | {} | {} | {} | {} | {} |",
+                row.cause,
+                cell(&row.node),
+                row.status,
+                interval(&row.share, share),
+                count(row.count.value),
+                seconds(row.first_at)
+            )?;
+        }
+    }
+    writeln!(out, "\n| cost line | quantity | amount |\n|---|---:|---:|")?;
+    for line in &design.cost.lines {
+        writeln!(
+            out,
+            "| {} {} | {:.4} {} | {} |",
+            cell(&line.node),
+            line.item,
+            line.quantity,
+            line.unit,
+            money(line.amount, currency)
+        )?;
+    }
+    writeln!(out, "| **total** | | {} |\n\n</details>", interval(&design.cost.total, |v| money(v, currency)))
+}

@@ -1,0 +1,288 @@
+//! One screen that a person understands: what survives, how slow, what breaks first, what it costs.
+
+use super::format::{count, cut, interval, money, seconds, share};
+use crate::experiment::result::{DesignResult, Estimate, RunResult, ThresholdResult, Verdict};
+use comfy_table::{Cell, CellAlignment, Table, presets};
+use std::fmt::Write as _;
+
+/// The result as text of about `width` columns.
+pub fn table(result: &RunResult, width: usize, colour: bool) -> String {
+    let mut screen = Screen { out: String::new(), width, colour, currency: &result.prices.currency };
+    // Writing into a String cannot fail.
+    let _ = screen.all(result);
+    screen.out
+}
+
+const GREEN: &str = "\u{1b}[32m";
+const RED: &str = "\u{1b}[31m";
+const YELLOW: &str = "\u{1b}[33m";
+const BOLD: &str = "\u{1b}[1m";
+
+struct Screen<'a> {
+    out: String,
+    width: usize,
+    colour: bool,
+    currency: &'a str,
+}
+
+impl Screen<'_> {
+    fn paint(&self, code: &str, text: &str) -> String {
+        if self.colour { format!("{code}{text}\u{1b}[0m") } else { text.to_owned() }
+    }
+
+    fn heading(&mut self, text: &str) -> std::fmt::Result {
+        let text = self.paint(BOLD, text);
+        writeln!(self.out, "\n{text}")
+    }
+
+    fn all(&mut self, result: &RunResult) -> std::fmt::Result {
+        let title = self.paint(BOLD, &result.scenario.name);
+        writeln!(
+            self.out,
+            "{title}: {} designs, {} replications each, seed {}, era {}, prices {} of {}",
+            result.designs.len(),
+            result.replications,
+            result.seed,
+            result.scenario.era,
+            result.prices.name,
+            result.prices.date
+        )?;
+        if !result.scenario.about.is_empty() {
+            writeln!(self.out, "{}", cut(&result.scenario.about, self.width))?;
+        }
+        self.out.push('\n');
+        for design in &result.designs {
+            self.sentence(design)?;
+        }
+        self.comparison(result)?;
+        self.thresholds(&result.thresholds)?;
+        for design in &result.designs {
+            self.design(design)?;
+        }
+        self.differences(result)?;
+        self.assumptions(result)
+    }
+
+    /// The verdict on a design in a sentence.
+    fn sentence(&mut self, design: &DesignResult) -> std::fmt::Result {
+        let rate = design.success_rate;
+        let (code, text) = if design.latency_all.count == 0 {
+            (RED, "no request ended".to_owned())
+        } else if rate.value >= 1.0 {
+            (GREEN, format!("every request succeeded, p95 {}", seconds(design.latency.p95.value)))
+        } else {
+            let worst = design.failures.first();
+            let why = worst.map_or(String::new(), |row| {
+                format!("; {} failed by {} at {}", share(row.share.value), row.cause, row.node)
+            });
+            (RED, format!("{} of requests succeeded{why}", share(rate.value)))
+        };
+        let name = self.paint(code, &design.name);
+        let first = design.bottleneck.as_ref().map_or(String::new(), |limit| {
+            format!("; first limit to bind: {} of {} at {}", limit.about, limit.node, seconds(limit.at))
+        });
+        let line = wrap(&format!("{text}{first}"), self.width.saturating_sub(design.name.chars().count() + 2), 4);
+        writeln!(self.out, "{name}: {line}")
+    }
+
+    fn comparison(&mut self, result: &RunResult) -> std::fmt::Result {
+        let mut table = Table::new();
+        table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+        let head = ["design", "success", "p50", "p95", "p99", "mean", "ok/s", "cost/user", "first bottleneck"];
+        table.set_header(head.map(|text| Cell::new(text)));
+        for design in &result.designs {
+            let served = design.latency.count > 0;
+            let time = |e: &Estimate| if served { seconds(e.value) } else { "–".into() };
+            let first = design.bottleneck.as_ref();
+            let row = [
+                cut(&design.name, 20),
+                interval(&design.success_rate, share),
+                time(&design.latency.p50),
+                time(&design.latency.p95),
+                time(&design.latency.p99),
+                time(&design.latency.mean),
+                count(design.throughput.value),
+                if served { money(design.cost.per_user.value, self.currency) } else { "–".into() },
+                first.map_or("–".into(), |limit| format!("{} {}", limit.node, limit.limit)),
+            ];
+            let cells = row.into_iter().enumerate().map(|(i, text)| {
+                let side = if i == 0 || i == 8 { CellAlignment::Left } else { CellAlignment::Right };
+                Cell::new(text).set_alignment(side)
+            });
+            table.add_row(cells);
+        }
+        writeln!(self.out, "\n{table}")
+    }
+
+    fn thresholds(&mut self, rows: &[ThresholdResult]) -> std::fmt::Result {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        self.heading("Thresholds")?;
+        let wide = rows.iter().map(|row| row.design.chars().count()).max().unwrap_or(0).min(24);
+        for row in rows {
+            let (code, mark) = match row.verdict {
+                Verdict::Pass => (GREEN, "✓ pass     "),
+                Verdict::Fail => (RED, "✗ fail     "),
+                Verdict::Undecided => (YELLOW, "? undecided"),
+            };
+            let observed = match &row.observed {
+                None => "no success to measure".into(),
+                Some(e) if row.metric.starts_with("latency") => interval(e, seconds),
+                Some(e) if row.metric == "success_rate" => interval(e, share),
+                Some(e) if row.metric.starts_with("cost") => interval(e, |v| money(v, self.currency)),
+                Some(e) => interval(e, count),
+            };
+            let more = if row.verdict == Verdict::Undecided { "; raise --replications" } else { "" };
+            let mark = self.paint(code, mark);
+            let expression = format!("{} {}", row.metric, row.expression);
+            writeln!(self.out, "  {mark} {:wide$}  {expression:28} {observed}{more}", cut(&row.design, wide))?;
+        }
+        Ok(())
+    }
+
+    fn design(&mut self, design: &DesignResult) -> std::fmt::Result {
+        self.heading(&design.name)?;
+        let attempts = design.attempts_per_request.value;
+        let retries = if attempts > 1.000_001 { format!(", {attempts:.2} attempts each") } else { String::new() };
+        writeln!(
+            self.out,
+            "  requests   {} by {} users in {}{retries}",
+            count(design.requests.value),
+            count(design.users.value),
+            seconds(design.duration.value)
+        )?;
+        if design.unfinished.value > 0.0 {
+            writeln!(self.out, "  unfinished {} had no answer at the end", count(design.unfinished.value))?;
+        }
+        let l = &design.latency;
+        if l.count > 0 {
+            let quantiles = [("p50", l.p50), ("p90", l.p90), ("p95", l.p95), ("p99", l.p99), ("p99.9", l.p99_9)];
+            let shown: Vec<String> =
+                quantiles.iter().map(|(name, e)| format!("{name} {}", interval(e, seconds))).collect();
+            let mean = format!("mean {}", interval(&l.mean, seconds));
+            let text = wrap(&format!("{mean}  {}", shown.join("  ")), self.width - 13, 13);
+            writeln!(self.out, "  latency    {text}")?;
+        }
+        self.failures(design)?;
+        self.cost(design)
+    }
+
+    fn failures(&mut self, design: &DesignResult) -> std::fmt::Result {
+        for (i, row) in design.failures.iter().take(6).enumerate() {
+            let status = if row.status == 0 { "no answer".into() } else { format!("HTTP {}", row.status) };
+            let label = if i == 0 { "failures" } else { "" };
+            writeln!(
+                self.out,
+                "  {label:10} {:>8} {} at {} ({status}), {} requests, first at {}",
+                share(row.share.value),
+                row.cause,
+                row.node,
+                count(row.count.value),
+                seconds(row.first_at)
+            )?;
+        }
+        if design.failures.len() > 6 {
+            writeln!(self.out, "  {:10} and {} more causes", "", design.failures.len() - 6)?;
+        }
+        if let Some(limit) = &design.bottleneck {
+            let effect = if limit.failures.value > 0.0 {
+                format!("caused {} failures", count(limit.failures.value))
+            } else {
+                format!("caused {} of waiting in all", seconds(limit.waiting.value))
+            };
+            let text = format!("{} of {} bound first, at {}; it {effect}", limit.about, limit.node, seconds(limit.at));
+            writeln!(self.out, "  bottleneck {}", wrap(&text, self.width - 13, 13))?;
+        }
+        Ok(())
+    }
+
+    fn cost(&mut self, design: &DesignResult) -> std::fmt::Result {
+        let cost = &design.cost;
+        let cash = |value: f64| money(value, self.currency);
+        let mut lines = vec![format!("  cost       {} for the window", interval(&cost.total, cash))];
+        for line in &cost.lines {
+            lines.push(format!(
+                "             ├─ {:26} {:>16} {:<8} {}",
+                cut(&format!("{} {}", line.node, line.item), 26),
+                count_small(line.quantity),
+                line.unit,
+                cash(line.amount)
+            ));
+        }
+        if cost.idle.value > 0.0 || cost.wasted.value > 0.0 {
+            lines.push(format!(
+                "             ├─ of it idle but reserved {}, spent on failed work {}",
+                cash(cost.idle.value),
+                cash(cost.wasted.value)
+            ));
+        }
+        if design.latency.count > 0 {
+            lines.push(format!(
+                "             └─ per user served {}, per successful request {}, per month {}",
+                interval(&cost.per_user, cash),
+                cash(cost.per_request.value),
+                cash(cost.monthly.value)
+            ));
+        }
+        writeln!(self.out, "{}", lines.join("\n"))
+    }
+
+    fn differences(&mut self, result: &RunResult) -> std::fmt::Result {
+        let Some(first) = result.differences.first() else { return Ok(()) };
+        self.heading(&format!("Compared with {} (paired by replication)", first.baseline))?;
+        for row in &result.differences {
+            let signed = |text: String| if text.starts_with('-') { text } else { format!("+{text}") };
+            let shown = match row.metric.as_str() {
+                "success_rate" => interval(&row.difference, |v| signed(format!("{:.2} points", v * 100.0))),
+                "latency_mean" => interval(&row.difference, |v| {
+                    let size = seconds(v.abs());
+                    if v < 0.0 { format!("-{size}") } else { format!("+{size}") }
+                }),
+                "cost_per_user" => interval(&row.difference, |v| {
+                    let size = money(v.abs(), self.currency);
+                    if v < 0.0 { format!("-{size}") } else { format!("+{size}") }
+                }),
+                _ => continue,
+            };
+            let verdict = if row.significant { "significant" } else { "no difference shown" };
+            writeln!(self.out, "  {:20} {:14} {shown}  {verdict}", cut(&row.design, 20), row.metric)?;
+        }
+        Ok(())
+    }
+
+    fn assumptions(&mut self, result: &RunResult) -> std::fmt::Result {
+        if result.assumptions.is_empty() {
+            return Ok(());
+        }
+        self.heading(&format!("{} values are assumed", result.assumptions.len()))?;
+        for row in result.assumptions.iter().take(3) {
+            let text = format!("{} = {} ({})", row.path, cut(&row.value, 40), row.why);
+            writeln!(self.out, "  {}", cut(&text, self.width - 2))?;
+        }
+        writeln!(self.out, "  `headroom plan FILE` lists them all")
+    }
+}
+
+fn count_small(value: f64) -> String {
+    if value.fract() == 0.0 || value >= 1000.0 { count(value) } else { format!("{value:.4}") }
+}
+
+/// Breaks a text at spaces; later lines are indented.
+fn wrap(text: &str, width: usize, indent: usize) -> String {
+    let mut out = String::new();
+    let mut used = 0;
+    for word in text.split(' ') {
+        let len = word.chars().count() + 1;
+        if used > 0 && used + len > width + 1 {
+            out.push('\n');
+            out.push_str(&" ".repeat(indent));
+            used = 0;
+        } else if used > 0 {
+            out.push(' ');
+        }
+        out.push_str(word);
+        used += len;
+    }
+    out
+}

@@ -1,0 +1,114 @@
+//! Bad input: a code, a place, a remedy, all problems at once, and never a panic.
+
+use headroom::model::data::Data;
+use headroom::price::Table;
+use headroom::scenario::{Findings, read, schema_of, schema_text, spec::Scenario};
+
+pub(crate) fn findings(bytes: &[u8]) -> Findings {
+    let (scenario, mut findings) = read(bytes);
+    if let Some(scenario) = scenario {
+        let prices = Table::builtin(&scenario.scenario.region);
+        findings.extend(scenario.check(&Data::default(), prices.as_ref()));
+    }
+    findings
+}
+
+fn codes(text: &str) -> Vec<&'static str> {
+    findings(text.as_bytes()).sorted().iter().map(|finding| finding.code).collect()
+}
+
+const COMPARE: &str = include_str!("../../src/cli/templates/compare.json");
+
+/// Replaces text in the template and expects exactly these codes.
+fn check(from: &str, to: &str, expected: &[&str]) {
+    assert!(COMPARE.contains(from), "the template has no {from}");
+    let text = COMPARE.replacen(from, to, 1);
+    let found = codes(&text);
+    assert_eq!(found, expected, "{from} -> {to}");
+    for finding in findings(text.as_bytes()).sorted() {
+        assert!(finding.span.is_some() && !finding.remedy.is_empty(), "{finding:?}");
+    }
+}
+
+#[test]
+fn the_templates_have_no_problems() {
+    for text in [
+        COMPARE,
+        include_str!("../../src/cli/templates/lambda.json"),
+        include_str!("../../src/cli/templates/cluster.json"),
+    ] {
+        assert_eq!(codes(text), Vec::<&str>::new());
+    }
+}
+
+#[test]
+fn every_kind_of_mistake_has_its_code() {
+    check("\"workers\": 2", "\"wrokers\": 2", &["E0201"]);
+    check("\"workers\": 2", "\"workers\": \"two\"", &["E0206"]);
+    check("\"workers\": 2", "\"workers\": -2", &["E0207"]);
+    check("\"workers\": 2", "\"workers\": 0", &["E0207"]);
+    check("\"workers\": 2", "\"workers\": 1e308", &["E0207"]);
+    check("\"workers\": 2", "\"workers\": 2.5", &["E0208"]);
+    check("\"workers\": 2", "\"workers\": NaN", &["E0110"]);
+    check("\"workers\": 2", "\"workers\": 2, \"workers\": 3", &["E0109"]);
+    check("\"pods\": {\n", "\"podz\": {\n", &["E0205", "E0205", "E0201"]);
+    check("\"timeout\": \"30s\"", "\"timeout\": 30", &["E0211"]);
+    check("\"timeout\": \"30s\"", "\"timeout\": \"soon\"", &["E0210"]);
+    check("\"runtime\": \"nodejs22\"", "\"runtime\": \"nodejs21\"", &["E0209"]);
+    check("\"postgres\": {", "\"postgress\": {", &["E0202"]);
+    check("\"to\": \"fn\"", "\"to\": \"fm\"", &["E0301"]);
+    check("\"account\": \"main\"", "\"account\": \"mian\"", &["E0302"]);
+    check("\"request\": \"checkout\"", "\"request\": \"chekout\"", &["E0300"]);
+    check("\"to\": \"fn\"", "\"to\": \"db\"", &["E0303"]);
+    check("\"rate>0.999\"", "\"rate>high\"", &["E0309"]);
+    check("\"memory\": \"512MB\"", "\"memory\": \"64MB\"", &["E0312"]);
+    check("\"t3.small\"", "\"t3.smal\"", &["E0320"]);
+    check("\"upstream\": [\n            \"api\"\n          ]", "\"upstream\": []", &["E0315"]);
+    check("\"nofile\": 65536", "\"nofile\": 8", &["E0316"]);
+    check("\"worker_connections\": 4096", "\"worker_connections\": 3", &["E0317"]);
+}
+
+#[test]
+fn all_problems_are_told_at_once() {
+    let text = COMPARE
+        .replacen("\"workers\": 2", "\"wrokers\": 2", 1)
+        .replacen("\"timeout\": \"30s\"", "\"timeout\": 30", 1)
+        .replacen("\"runtime\": \"nodejs22\"", "\"runtime\": \"nodejs21\"", 1);
+    assert_eq!(codes(&text), ["E0211", "E0201", "E0209"]);
+    let text = COMPARE
+        .replacen("\"to\": \"fn\"", "\"to\": \"fm\"", 1)
+        .replacen("\"account\": \"main\"", "\"account\": \"mian\"", 1);
+    assert_eq!(codes(&text), ["E0301", "E0302"]);
+}
+
+#[test]
+fn circles_of_calls_are_refused() {
+    let text = COMPARE.replacen(
+        "\"checkout\": [",
+        "\"a\": [{\"call\": {\"to\": \"api\", \"request\": \"b\"}}], \"b\": [{\"call\": {\"to\": \"api\", \"request\": \"a\"}}], \"checkout\": [",
+        1,
+    );
+    assert!(codes(&text).contains(&"E0305"), "{:?}", codes(&text));
+}
+
+#[test]
+fn the_committed_schema_is_that_of_the_types() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/schemas/scenario.schema.json");
+    let text = schema_text(&schema_of::<Scenario>());
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(path, &text).unwrap();
+    }
+    let committed = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(committed == text, "run UPDATE_GOLDEN=1 cargo test and commit schemas/");
+}
+
+#[test]
+fn every_scenario_meets_the_published_schema() {
+    let schema = schema_of::<Scenario>();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    for (name, text) in super::golden::scenarios() {
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let errors: Vec<String> = validator.iter_errors(&value).map(|e| e.to_string()).collect();
+        assert!(errors.is_empty(), "{name}: {errors:?}");
+    }
+}
