@@ -95,7 +95,9 @@ pub(super) struct ScenarioArgs {
 
 /// Arguments of `run`.
 #[derive(Debug, Args, Default)]
-#[command(after_help = "Examples:\n  headroom run burst.json\n  headroom run burst.json --replications 100 --seed 7 --out out/\n  headroom run burst.json --format csv > summary.csv")]
+#[command(
+    after_help = "Examples:\n  headroom run burst.json\n  headroom run burst.json --replications 100 --seed 7 --out out/\n  headroom run burst.json --format csv > summary.csv"
+)]
 pub(super) struct RunArgs {
     /// Which scenario.
     #[command(flatten)]
@@ -142,7 +144,9 @@ pub(super) struct PlanArgs {
 
 /// Arguments of `check`.
 #[derive(Debug, Args, Default)]
-#[command(after_help = "Examples:\n  headroom check burst.json\n  headroom check burst.json --format github")]
+#[command(
+    after_help = "Examples:\n  headroom check burst.json\n  headroom check burst.json --format github"
+)]
 pub(super) struct CheckArgs {
     /// Which scenario.
     #[command(flatten)]
@@ -166,7 +170,9 @@ pub(super) enum FindingFormat {
 
 /// Arguments of `explain`.
 #[derive(Debug, Args, Default)]
-#[command(after_help = "Examples:\n  headroom explain\n  headroom explain workload.*.retry\n  headroom explain designs.*.nodes.*.nginx.nofile\n  headroom explain E0301")]
+#[command(
+    after_help = "Examples:\n  headroom explain\n  headroom explain workload.*.retry\n  headroom explain designs.*.nodes.*.nginx.nofile\n  headroom explain E0301"
+)]
 pub(super) struct ExplainArgs {
     /// Path of a field (`*` stands for any name), or an error code
     pub(super) path: Option<String>,
@@ -177,7 +183,9 @@ pub(super) struct ExplainArgs {
 
 /// Arguments of `init`.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  headroom init compare > scenario.json\n  headroom init lambda --out scenario.json")]
+#[command(
+    after_help = "Examples:\n  headroom init compare > scenario.json\n  headroom init lambda --out scenario.json"
+)]
 pub(super) struct InitArgs {
     /// What kind of scenario
     #[arg(value_enum, default_value_t = Template::Compare)]

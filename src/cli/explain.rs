@@ -14,7 +14,10 @@ pub(super) fn explain(args: &ExplainArgs) -> Exit {
     match scenario::explain(&schema, path, args.recursive) {
         Ok(text) => say::bytes(text.as_bytes()),
         Err(finding) => {
-            say::error(&format!("error[{}]: {}\n  = help: {}", finding.code, finding.message, finding.remedy));
+            say::error(&format!(
+                "error[{}]: {}\n  = help: {}",
+                finding.code, finding.message, finding.remedy
+            ));
             Exit::Usage
         }
     }

@@ -19,7 +19,13 @@ impl std::fmt::Display for FileError {
             (_, std::io::ErrorKind::StorageFull) => ("E0004", "free some space and run again"),
             _ => ("E0003", "check that the folder exists and may be written to"),
         };
-        write!(f, "error[{code}]: cannot {} \"{}\": {}; {remedy}", self.doing, self.path.display(), self.why)
+        write!(
+            f,
+            "error[{code}]: cannot {} \"{}\": {}; {remedy}",
+            self.doing,
+            self.path.display(),
+            self.why
+        )
     }
 }
 

@@ -13,7 +13,10 @@ pub(super) fn init(args: &InitArgs) -> Exit {
     };
     let Some(path) = &args.out else { return say::bytes(text.as_bytes()) };
     if files::exists(path) {
-        say::error(&format!("error[E0003]: \"{}\" exists already; choose another name", path.display()));
+        say::error(&format!(
+            "error[E0003]: \"{}\" exists already; choose another name",
+            path.display()
+        ));
         return Exit::Usage;
     }
     match files::write(path, text.as_bytes()) {

@@ -55,7 +55,10 @@ pub(super) fn load(args: &ScenarioArgs) -> Result<Loaded, Exit> {
             let at = base.unwrap_or(Path::new("")).join(&file);
             match files::read(&at).map_err(|why| why.to_string()).and_then(|bytes| table(&bytes)) {
                 Ok(csv) => data.insert(&file, csv),
-                Err(why) => findings.push(read.finding("E0328", &path, why).remedy("the path is relative to the scenario")),
+                Err(why) => findings.push(
+                    read.finding("E0328", &path, why)
+                        .remedy("the path is relative to the scenario"),
+                ),
             }
         }
         prices = price_table(args, &read.scenario.region)?;
@@ -102,7 +105,9 @@ impl Loaded {
             return;
         }
         let colour = files::wants_colour(shared.color);
-        say::error(scenario::render_text(&self.name, &self.text, &self.findings, colour).trim_end());
+        say::error(
+            scenario::render_text(&self.name, &self.text, &self.findings, colour).trim_end(),
+        );
     }
 
     /// Every value that was assumed.

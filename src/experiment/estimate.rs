@@ -122,7 +122,9 @@ mod tests {
 
     #[test]
     fn quantiles_of_student() {
-        for (df, t) in [(1, 12.706_205), (19, 2.093_024), (30, 2.042_272), (40, 2.021_075), (120, 1.979_930)] {
+        for (df, t) in
+            [(1, 12.706_205), (19, 2.093_024), (30, 2.042_272), (40, 2.021_075), (120, 1.979_930)]
+        {
             assert!((t_quantile(df) - t).abs() < 2e-6, "{df}: {}", t_quantile(df));
         }
     }
@@ -142,7 +144,8 @@ mod tests {
         // Three standard errors of a coverage of 0.95 over 2,000 experiments: ± 1.5 points.
         let exp = |s: &mut Stream| -> f64 { Exp1.sample(s) };
         let of_mean = coverage(1.0, |s| {
-            let values: Vec<f64> = (0..20).map(|_| (0..50).map(|_| exp(s)).sum::<f64>() / 50.0).collect();
+            let values: Vec<f64> =
+                (0..20).map(|_| (0..50).map(|_| exp(s)).sum::<f64>() / 50.0).collect();
             mean(&values)
         });
         let of_ratio = coverage(2.0, |s| {
@@ -156,9 +159,8 @@ mod tests {
             ratio(&pairs).unwrap()
         });
         let of_share = coverage(0.9, |s| {
-            let pairs: Vec<(u64, u64)> = (0..20)
-                .map(|_| ((0..200).filter(|_| s.chance(0.9)).count() as u64, 200))
-                .collect();
+            let pairs: Vec<(u64, u64)> =
+                (0..20).map(|_| ((0..200).filter(|_| s.chance(0.9)).count() as u64, 200)).collect();
             share(&pairs).unwrap()
         });
         let of_difference = coverage(1.0, |s| {
@@ -170,9 +172,12 @@ mod tests {
                 .collect();
             difference(&pairs)
         });
-        for (what, share) in
-            [("mean", of_mean), ("ratio", of_ratio), ("share", of_share), ("difference", of_difference)]
-        {
+        for (what, share) in [
+            ("mean", of_mean),
+            ("ratio", of_ratio),
+            ("share", of_share),
+            ("difference", of_difference),
+        ] {
             assert!((0.93..=0.97).contains(&share), "{what}: {share}");
         }
     }

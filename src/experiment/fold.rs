@@ -2,6 +2,7 @@
 
 use super::estimate::{difference, mean, ratio, sectioned, share};
 use super::judge::judge;
+use super::limits::{bottleneck, limits};
 use super::plan::Plan;
 use super::replicate::{Observer, RunError, replicate};
 use super::result::{
@@ -9,7 +10,6 @@ use super::result::{
     NodeRow, PriceRef, RunResult, SCHEMA_VERSION, ScenarioRef,
 };
 use super::series::series;
-use super::limits::{bottleneck, limits};
 use crate::kernel::Histogram;
 use crate::model::message::Cause;
 use crate::model::world::Outturn;
@@ -64,7 +64,8 @@ pub fn run(plan: &Plan, observer: &dyn Observer) -> Result<RunResult, RunError> 
 
 /// The bill of one replication.
 fn price(plan: &Plan, row: &Outturn) -> Result<Bill, RunError> {
-    let usage: Vec<_> = row.reports.iter().flat_map(|report| report.usage.iter().cloned()).collect();
+    let usage: Vec<_> =
+        row.reports.iter().flat_map(|report| report.usage.iter().cloned()).collect();
     let window_hours = (row.end.as_secs_f64() / 3600.0).max(1.0 / 3600.0);
     let windows = plan.scenario.run.month.windows.unwrap_or(if window_hours >= 1.0 {
         crate::price::MONTH_HOURS / window_hours
@@ -251,7 +252,8 @@ fn failures(rows: &[Outturn]) -> Vec<FailureRow> {
     let mut list: Vec<FailureRow> = by_way
         .into_iter()
         .map(|((cause, node, status), (counts, first_at))| {
-            let pairs: Vec<(u64, u64)> = counts.iter().copied().zip(ended.iter().copied()).collect();
+            let pairs: Vec<(u64, u64)> =
+                counts.iter().copied().zip(ended.iter().copied()).collect();
             FailureRow {
                 cause: cause.name().into(),
                 node: node_name(rows, node),
@@ -337,7 +339,8 @@ fn nodes(rows: &[Outturn]) -> Vec<NodeRow> {
             ok: of(&|node, _| node.ok as f64),
             failed: of(&|node, _| node.failed as f64),
             busy_mean: of(&|node, row| node.busy.mean(row.end)),
-            busy_max: rows.iter().map(|row| row.ledger.nodes[at].busy.high()).max().unwrap_or(0) as f64,
+            busy_max: rows.iter().map(|row| row.ledger.nodes[at].busy.high()).max().unwrap_or(0)
+                as f64,
             time_mean: ratio(&times).unwrap_or_default(),
             counters: first.reports[at].counters.iter().enumerate().map(counter).collect(),
         }

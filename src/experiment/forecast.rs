@@ -30,7 +30,8 @@ pub fn forecast(scenario: &Scenario, data: &Data) -> String {
 }
 
 fn write(out: &mut String, scenario: &Scenario, data: &Data) -> std::fmt::Result {
-    let works = Work::compile_all(&scenario.work, &|_| Some(NodeId::default()), data).unwrap_or_default();
+    let works =
+        Work::compile_all(&scenario.work, &|_| Some(NodeId::default()), data).unwrap_or_default();
     let replications = f64::from(scenario.run.replications);
     for (name, design) in &scenario.designs {
         let mut requests = 0.0;
@@ -38,7 +39,10 @@ fn write(out: &mut String, scenario: &Scenario, data: &Data) -> std::fmt::Result
         writeln!(out, "{name}:")?;
         for class in design.enter.keys() {
             let Some(spec) = scenario.workload.get(class) else { continue };
-            let first = spec.request.as_ref().or_else(|| spec.session.as_ref()?.first().map(|s| &s.request));
+            let first = spec
+                .request
+                .as_ref()
+                .or_else(|| spec.session.as_ref()?.first().map(|s| &s.request));
             let work = works.iter().find(|work| Some(&work.name) == first);
             let (alone, cpu) = work.map_or((0.0, 0.0), |w| (w.duration_mean(), w.cpu_mean()));
             let most = capacity(design, alone, cpu);
@@ -80,7 +84,8 @@ fn capacity(design: &DesignSpec, alone: f64, cpu: f64) -> f64 {
     });
     let one = |pods: &crate::model::compute::pods::PodsSpec| {
         let replicas = f64::from(pods.replicas);
-        let cores = (f64::from(pods.hosts.count) * pods.hosts.vcpu).min(replicas * f64::from(pods.places()));
+        let cores = (f64::from(pods.hosts.count) * pods.hosts.vcpu)
+            .min(replicas * f64::from(pods.places()));
         let by_cpu = cores * pods.hosts.speed / cpu.max(1e-9);
         by_cpu.min(replicas * f64::from(pods.places()) / alone.max(1e-9))
     };

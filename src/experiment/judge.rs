@@ -30,7 +30,11 @@ fn observed(design: &DesignResult, metric: &str, statistic: Statistic) -> Option
 }
 
 /// Judges one threshold. A design without the figure (no success, hence no latency) fails.
-pub(super) fn judge(design: &DesignResult, metric: &str, expression: &str) -> Option<ThresholdResult> {
+pub(super) fn judge(
+    design: &DesignResult,
+    metric: &str,
+    expression: &str,
+) -> Option<ThresholdResult> {
     let threshold = Threshold::parse(metric, expression).ok()?;
     let observed = observed(design, metric, threshold.statistic);
     let verdict = match observed {

@@ -68,7 +68,8 @@ pub fn replicate(plan: &Plan, observer: &dyn Observer) -> Result<Vec<Vec<Outturn
         }
     };
     let outcomes: Vec<_> = (0..total).into_par_iter().with_max_len(1).map(one).collect();
-    let done = outcomes.iter().take_while(|outcome| outcome.is_some()).count() / designs.len().max(1);
+    let done =
+        outcomes.iter().take_while(|outcome| outcome.is_some()).count() / designs.len().max(1);
     if done < 2 {
         let finished = outcomes.iter().filter(|outcome| outcome.is_some()).count();
         // An error is told even if the run was stopped.

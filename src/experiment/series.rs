@@ -13,9 +13,11 @@ pub(super) fn series(rows: &[Outturn]) -> Series {
     let Some(first) = rows.first() else { return Series::default() };
     let clock = rows.iter().fold(first.ledger.clock, |clock, row| clock.widest(row.ledger.clock));
     let n = rows.len() as f64;
-    let buckets = rows.iter().map(|row| row.end).max().map_or(1, |end| {
-        (end.nanos() / clock.width().nanos()) as usize + 1
-    });
+    let buckets = rows
+        .iter()
+        .map(|row| row.end)
+        .max()
+        .map_or(1, |end| (end.nanos() / clock.width().nanos()) as usize + 1);
     let merged = |of: &dyn Fn(&Outturn) -> Option<&Counts>| {
         let mut sum = Counts::default();
         rows.iter().filter_map(of).for_each(|counts| sum.merge(clock, counts));
@@ -26,7 +28,8 @@ pub(super) fn series(rows: &[Outturn]) -> Series {
         for failure in &row.ledger.failures {
             let mut counts = failure.series.clone();
             counts.widen(clock);
-            let sum = ways.entry((failure.cause, failure.node.0)).or_insert_with(|| vec![0.0; buckets]);
+            let sum =
+                ways.entry((failure.cause, failure.node.0)).or_insert_with(|| vec![0.0; buckets]);
             for (mine, &c) in sum.iter_mut().zip(counts.cells()) {
                 *mine += c as f64 / n;
             }

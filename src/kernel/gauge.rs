@@ -42,7 +42,11 @@ impl Gauge {
     }
     /// Mean level from the start to `now`; the level itself at time zero.
     pub fn mean(&self, now: Time) -> f64 {
-        if now == Time::ZERO { self.level as f64 } else { self.area(now) as f64 / now.nanos() as f64 }
+        if now == Time::ZERO {
+            self.level as f64
+        } else {
+            self.area(now) as f64 / now.nanos() as f64
+        }
     }
 }
 

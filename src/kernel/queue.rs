@@ -305,7 +305,8 @@ mod tests {
                         twin.immediate.push_back(event);
                     }
                     1..=3 => {
-                        let (at, rank) = (twin.now + 1 + stream.below(50), RANKS[stream.below(3) as usize]);
+                        let (at, rank) =
+                            (twin.now + 1 + stream.below(50), RANKS[stream.below(3) as usize]);
                         queue.at(Time::from_nanos(at), rank, event);
                         twin.add(at, rank, event);
                     }
@@ -315,7 +316,8 @@ mod tests {
                         twin.add(twin.now + delay, rank, event);
                     }
                     7 if !armed.is_empty() => {
-                        let (timer, event) = armed.swap_remove(stream.below(armed.len() as u64) as usize);
+                        let (timer, event) =
+                            armed.swap_remove(stream.below(armed.len() as u64) as usize);
                         queue.cancel(timer);
                         twin.rows.retain(|row| row.1 != event);
                     }

@@ -56,9 +56,9 @@ impl Account {
     /// An idle account; `reserved` is the sum of its functions' reservations.
     pub fn new(spec: &AccountSpec, era: Era, reserved: u32) -> Account {
         // 500 a minute in one step each full minute is modelled as a bucket that refills continuously.
-        let scaling = era.account_scaling().then(|| AccountScaling {
-            bucket: Bucket::new(500.0 / 60.0, f64::from(spec.burst)),
-        });
+        let scaling = era
+            .account_scaling()
+            .then(|| AccountScaling { bucket: Bucket::new(500.0 / 60.0, f64::from(spec.burst)) });
         Account {
             concurrency: spec.concurrency,
             unreserved: spec.concurrency.saturating_sub(reserved),

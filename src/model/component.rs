@@ -68,7 +68,12 @@ impl Check<'_> {
                     format!("the design's nodes are {}", names.join(", "))
                 }
             };
-            self.problem("E0301", path, format!("there is no node \"{name}\" in this design"), &remedy);
+            self.problem(
+                "E0301",
+                path,
+                format!("there is no node \"{name}\" in this design"),
+                &remedy,
+            );
         }
     }
 }
@@ -121,6 +126,6 @@ pub trait Component: Sized {
     fn start(&mut self, _ctx: &mut Ctx) {}
     /// Handles a message.
     fn handle(&mut self, message: Message, ctx: &mut Ctx);
-    /// Whether it still does something by itself at the end of the load (background work that must be waited for).
+    /// Says at the end what was counted and used.
     fn close(&mut self, ctx: &mut Ctx) -> NodeReport;
 }

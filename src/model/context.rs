@@ -38,6 +38,8 @@ pub struct Ctx<'a> {
     pub accounts: &'a mut [Account],
     /// Kinds of request.
     pub works: &'a [Work],
+    /// Keys of the nodes, by name.
+    pub salts: &'a [u64],
     /// The node itself.
     pub me: NodeId,
 }
@@ -86,6 +88,15 @@ impl Ctx<'_> {
     pub fn call_store(&mut self, store: NodeId, parent: CallId, op: Op, amount: Span) -> CallId {
         let row = *self.calls.get(parent);
         let call = Call { op, amount, step: row.step, ..row.child(self.me, store, parent) };
+        self.call(call, Span::ZERO)
+    }
+
+    /// Calls a service on behalf of the present step of `parent`. The step is part of the new call's key: the same work
+    /// called twice draws twice.
+    pub fn call_service(&mut self, service: NodeId, work: u16, parent: CallId) -> CallId {
+        let row = *self.calls.get(parent);
+        let key = step_key(row.key, row.visit, row.work, row.step).named("call");
+        let call = Call { work, key, visit: 0, ..row.child(self.me, service, parent) };
         self.call(call, Span::ZERO)
     }
 
@@ -183,10 +194,13 @@ impl Ctx<'_> {
         self.queue.immediately(Event { to, message: Message::HangUp(connection) });
     }
 
-    /// The random stream of this call for `purpose` at this node's discretion.
+    /// The random stream of this call for `purpose` at this node: keyed by request, try, step, purpose and the node's
+    /// name, so that two nodes never draw the same.
     pub fn stream(&mut self, id: CallId, purpose: Purpose) -> Stream {
+        let salt = self.salts[self.me.index()];
         let row = self.calls.get(id);
-        row.key.with(u64::from(row.visit) << 32 | purpose as u64).stream()
+        let place = u64::from(row.visit) << 32 | purpose as u64 | u64::from(row.step);
+        row.key.with(place ^ salt).stream()
     }
 
     /// The random stream of the present step of a call's work.

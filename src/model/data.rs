@@ -57,7 +57,10 @@ impl Data {
             let text = row.get(at).map_or("", String::as_str);
             let value = text.trim().parse::<f64>().ok().filter(|v| v.is_finite());
             value.ok_or_else(|| {
-                format!("\"{file}\" line {}: \"{text}\" in column \"{column}\" is not a number", i + 2)
+                format!(
+                    "\"{file}\" line {}: \"{text}\" in column \"{column}\" is not a number",
+                    i + 2
+                )
             })
         };
         table.rows.iter().enumerate().map(number).collect()

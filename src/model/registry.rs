@@ -89,7 +89,10 @@ impl NodeSpec {
     pub fn is_store(&self) -> bool {
         matches!(
             self,
-            NodeSpec::Postgres(_) | NodeSpec::Mysql(_) | NodeSpec::Mongodb(_) | NodeSpec::Documentdb(_)
+            NodeSpec::Postgres(_)
+                | NodeSpec::Mysql(_)
+                | NodeSpec::Mongodb(_)
+                | NodeSpec::Documentdb(_)
         )
     }
 }
@@ -102,7 +105,8 @@ mod tests {
     fn every_kind_has_an_example_that_parses() {
         for (name, about) in KINDS {
             let text = format!("{{\"{name}\": {}}}", about.example);
-            let spec: NodeSpec = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{name}: {e}"));
+            let spec: NodeSpec =
+                serde_json::from_str(&text).unwrap_or_else(|e| panic!("{name}: {e}"));
             assert_eq!(spec.kind(), *name);
             let again: NodeSpec =
                 serde_json::from_value(serde_json::to_value(&spec).unwrap()).unwrap();

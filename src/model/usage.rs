@@ -1,5 +1,13 @@
 //! What a design physically used. Money is not known here; the `price` floor turns these lines into a bill.
 
+use crate::kernel::Time;
+
+/// Hours for which one host is billed that ran from the start to `end`: per second, at least a minute (EC2 pricing page,
+/// on-demand Linux).
+pub fn host_hours(end: Time) -> f64 {
+    (end.nanos().div_ceil(1_000_000_000).max(60)) as f64 / 3600.0
+}
+
 /// One metered quantity of one node over one replication, rounded the way it is billed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UsageLine {

@@ -83,6 +83,8 @@ pub struct World {
     accounts: Vec<Account>,
     works: Vec<Work>,
     names: Vec<(String, &'static str)>,
+    /// Keys of the nodes' draws, by name.
+    salts: Vec<u64>,
     horizon: Time,
 }
 
@@ -136,7 +138,8 @@ impl World {
             wiring.name = name;
             wiring.me = NodeId((nodes.len() + index) as u16);
             let fail = |why: String| format!("class \"{name}\": {why}");
-            let spec = setup.workload.get(*name).ok_or_else(|| fail("not in the workload".into()))?;
+            let spec =
+                setup.workload.get(*name).ok_or_else(|| fail("not in the workload".into()))?;
             let entry = wiring.node(entry).map_err(fail)?;
             classes.push(Class::new(spec, index, entry, &mut wiring).map_err(fail)?);
         }
@@ -153,6 +156,7 @@ impl World {
             calls: Calls::default(),
             ledger,
             works,
+            salts: listed.iter().map(|(name, _)| Key::root(0, 0).named(name).bits()).collect(),
             names: listed,
             horizon: Time::ZERO + setup.horizon,
         })
@@ -199,6 +203,7 @@ impl World {
             ledger: &mut self.ledger,
             accounts: &mut self.accounts,
             works: &self.works,
+            salts: &self.salts,
             me: to,
         };
         let nodes = self.nodes.len();
@@ -219,12 +224,14 @@ impl World {
                 ledger: &mut self.ledger,
                 accounts: &mut self.accounts,
                 works: &self.works,
+                salts: &self.salts,
                 me: NodeId(index as u16),
             };
             reports.push(self.nodes[index].close(&mut ctx));
         }
         for class in &self.classes {
-            reports.push(NodeReport { counters: vec![("dropped", class.dropped())], usage: vec![] });
+            reports
+                .push(NodeReport { counters: vec![("dropped", class.dropped())], usage: vec![] });
         }
         let unfinished = self.audit()?;
         let Ledger { clock, gauges, .. } = &mut self.ledger;
@@ -251,7 +258,10 @@ impl World {
             if row.issued != row.ok + row.failed + open {
                 return Err(format!(
                     "class \"{}\": {} requests issued, but {} ok + {} failed + {open} in progress",
-                    self.names[first_class + index].0, row.issued, row.ok, row.failed
+                    self.names[first_class + index].0,
+                    row.issued,
+                    row.ok,
+                    row.failed
                 ));
             }
             unfinished += open;
@@ -271,7 +281,11 @@ impl World {
                 return Err(format!(
                     "node \"{}\": {} calls arrived, but {} ok + {} failed + {open} in progress \
                      (level {})",
-                    self.names[index].0, row.arrived, row.ok, row.failed, row.busy.level()
+                    self.names[index].0,
+                    row.arrived,
+                    row.ok,
+                    row.failed,
+                    row.busy.level()
                 ));
             }
         }

@@ -9,7 +9,10 @@ fn text(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String 
     for row in rows {
         let _ = writer.write_record(&row);
     }
-    writer.into_inner().map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+    writer
+        .into_inner()
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        .unwrap_or_default()
 }
 
 /// Every table with its file name.
@@ -27,7 +30,12 @@ pub fn all(result: &RunResult) -> Vec<(&'static str, String)> {
 }
 
 fn estimate(design: &str, metric: &str, unit: &str, e: &Estimate) -> Vec<String> {
-    [design, metric].map(str::to_owned).into_iter().chain(numbers(e)).chain([unit.to_owned()]).collect()
+    [design, metric]
+        .map(str::to_owned)
+        .into_iter()
+        .chain(numbers(e))
+        .chain([unit.to_owned()])
+        .collect()
 }
 
 fn numbers(e: &Estimate) -> [String; 3] {
@@ -87,10 +95,14 @@ fn series(result: &RunResult) -> String {
     let mut rows = Vec::new();
     for design in &result.designs {
         let series = &design.series;
-        let mut column = |metric: &str, node: &str, cause: &str, values: &mut dyn Iterator<Item = Option<f64>>| {
+        let mut column = |metric: &str,
+                          node: &str,
+                          cause: &str,
+                          values: &mut dyn Iterator<Item = Option<f64>>| {
             for (t, value) in series.t.iter().zip(values) {
                 if let Some(value) = value {
-                    let row = [&design.name, &t.to_string(), metric, node, cause, &value.to_string()];
+                    let row =
+                        [&design.name, &t.to_string(), metric, node, cause, &value.to_string()];
                     rows.push(row.map(str::to_owned).to_vec());
                 }
             }
@@ -117,7 +129,12 @@ fn series(result: &RunResult) -> String {
 fn failures(result: &RunResult) -> String {
     let rows = result.designs.iter().flat_map(|design| {
         design.failures.iter().map(|row| {
-            let mut cells = vec![design.name.clone(), row.cause.clone(), row.node.clone(), row.status.to_string()];
+            let mut cells = vec![
+                design.name.clone(),
+                row.cause.clone(),
+                row.node.clone(),
+                row.status.to_string(),
+            ];
             cells.extend(numbers(&row.count));
             cells.extend(numbers(&row.share));
             cells.push(row.first_at.to_string());
@@ -125,7 +142,16 @@ fn failures(result: &RunResult) -> String {
         })
     });
     let header = [
-        "design", "cause", "node", "status", "count", "count_low", "count_high", "share", "share_low", "share_high",
+        "design",
+        "cause",
+        "node",
+        "status",
+        "count",
+        "count_low",
+        "count_high",
+        "share",
+        "share_low",
+        "share_high",
         "first_at",
     ];
     text(&header, rows)
@@ -134,7 +160,8 @@ fn failures(result: &RunResult) -> String {
 fn limits(result: &RunResult) -> String {
     let rows = result.designs.iter().flat_map(|design| {
         design.limits.iter().map(|row| {
-            let mut cells = vec![design.name.clone(), row.node.clone(), row.limit.clone(), row.about.clone()];
+            let mut cells =
+                vec![design.name.clone(), row.node.clone(), row.limit.clone(), row.about.clone()];
             cells.extend([row.at.to_string(), row.bound_in.to_string()]);
             cells.extend(numbers(&row.failures));
             cells.extend(numbers(&row.waiting));
@@ -142,8 +169,18 @@ fn limits(result: &RunResult) -> String {
         })
     });
     let header = [
-        "design", "node", "limit", "about", "at", "bound_in", "failures", "failures_low", "failures_high", "waiting",
-        "waiting_low", "waiting_high",
+        "design",
+        "node",
+        "limit",
+        "about",
+        "at",
+        "bound_in",
+        "failures",
+        "failures_low",
+        "failures_high",
+        "waiting",
+        "waiting_low",
+        "waiting_high",
     ];
     text(&header, rows)
 }
@@ -164,7 +201,10 @@ fn cost(result: &RunResult) -> String {
             ]
         })
     });
-    text(&["design", "node", "item", "quantity", "unit", "amount", "idle", "monthly", "reserved"], rows)
+    text(
+        &["design", "node", "item", "quantity", "unit", "amount", "idle", "monthly", "reserved"],
+        rows,
+    )
 }
 
 /// Design, node, kind, metric, value, low, high.
@@ -203,7 +243,9 @@ fn thresholds(result: &RunResult) -> String {
     let rows = result.thresholds.iter().map(|row| {
         let mut cells = vec![row.design.clone(), row.metric.clone(), row.expression.clone()];
         cells.push(format!("{:?}", row.verdict).to_lowercase());
-        cells.extend(row.observed.map_or([String::new(), String::new(), String::new()], |e| numbers(&e)));
+        cells.extend(
+            row.observed.map_or([String::new(), String::new(), String::new()], |e| numbers(&e)),
+        );
         cells
     });
     text(&["design", "metric", "expression", "verdict", "value", "low", "high"], rows)

@@ -38,7 +38,12 @@ fn write(out: &mut String, result: &RunResult) -> std::fmt::Result {
             interval(&l.p95, seconds),
             seconds(l.p99.value),
             interval(&design.cost.per_user, |v| money(v, &result.prices.currency)),
-            first.map_or("–".into(), |b| cell(&format!("{} of {} at {}", b.about, b.node, seconds(b.at))))
+            first.map_or("–".into(), |b| cell(&format!(
+                "{} of {} at {}",
+                b.about,
+                b.node,
+                seconds(b.at)
+            )))
         )?;
     }
     if !result.thresholds.is_empty() {
@@ -49,7 +54,13 @@ fn write(out: &mut String, result: &RunResult) -> std::fmt::Result {
                 Verdict::Fail => "❌ fail",
                 Verdict::Undecided => "❔ undecided",
             };
-            writeln!(out, "| {verdict} | {} | `{} {}` |", cell(&row.design), row.metric, row.expression)?;
+            writeln!(
+                out,
+                "| {verdict} | {} | `{} {}` |",
+                cell(&row.design),
+                row.metric,
+                row.expression
+            )?;
         }
     }
     for design in &result.designs {
@@ -63,7 +74,10 @@ fn details(out: &mut String, design: &DesignResult, currency: &str) -> std::fmt:
     if design.failures.is_empty() {
         writeln!(out, "No request failed.")?;
     } else {
-        writeln!(out, "| cause | node | status | share | requests | first at |\n|---|---|---:|---:|---:|---:|")?;
+        writeln!(
+            out,
+            "| cause | node | status | share | requests | first at |\n|---|---|---:|---:|---:|---:|"
+        )?;
         for row in &design.failures {
             writeln!(
                 out,
@@ -89,5 +103,9 @@ fn details(out: &mut String, design: &DesignResult, currency: &str) -> std::fmt:
             money(line.amount, currency)
         )?;
     }
-    writeln!(out, "| **total** | | {} |\n\n</details>", interval(&design.cost.total, |v| money(v, currency)))
+    writeln!(
+        out,
+        "| **total** | | {} |\n\n</details>",
+        interval(&design.cost.total, |v| money(v, currency))
+    )
 }

@@ -8,12 +8,15 @@ pub use json::json;
 pub use markdown::markdown;
 pub use table::table;
 /// x
-pub struct Chart { 
+pub struct Chart {
+    /// x
+    pub name: &'static str,
+    /// x
+    pub svg: String,
+    /// x
+    pub png: Vec<u8>,
+}
 /// x
-pub name: &'static str, 
-/// x
-pub svg: String, 
-/// x
-pub png: Vec<u8> }
-/// x
-pub fn charts(_r: &crate::experiment::result::RunResult) -> Vec<Chart> { vec![] }
+pub fn charts(_r: &crate::experiment::result::RunResult) -> Vec<Chart> {
+    vec![]
+}

@@ -7,7 +7,8 @@ use std::fmt::Write as _;
 
 /// The result as text of about `width` columns.
 pub fn table(result: &RunResult, width: usize, colour: bool) -> String {
-    let mut screen = Screen { out: String::new(), width, colour, currency: &result.prices.currency };
+    let mut screen =
+        Screen { out: String::new(), width, colour, currency: &result.prices.currency };
     // Writing into a String cannot fail.
     let _ = screen.all(result);
     screen.out
@@ -79,17 +80,36 @@ impl Screen<'_> {
         };
         let name = self.paint(code, &design.name);
         let first = design.bottleneck.as_ref().map_or(String::new(), |limit| {
-            format!("; first limit to bind: {} of {} at {}", limit.about, limit.node, seconds(limit.at))
+            format!(
+                "; first limit to bind: {} of {} at {}",
+                limit.about,
+                limit.node,
+                seconds(limit.at)
+            )
         });
-        let line = wrap(&format!("{text}{first}"), self.width.saturating_sub(design.name.chars().count() + 2), 4);
+        let line = wrap(
+            &format!("{text}{first}"),
+            self.width.saturating_sub(design.name.chars().count() + 2),
+            4,
+        );
         writeln!(self.out, "{name}: {line}")
     }
 
     fn comparison(&mut self, result: &RunResult) -> std::fmt::Result {
         let mut table = Table::new();
-        table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
-        let head = ["design", "success", "p50", "p95", "p99", "mean", "ok/s", "cost/user", "first bottleneck"];
-        table.set_header(head.map(|text| Cell::new(text)));
+        table.load_style(presets::UTF8_FULL_CONDENSED);
+        let head = [
+            "design",
+            "success",
+            "p50",
+            "p95",
+            "p99",
+            "mean",
+            "ok/s",
+            "cost/user",
+            "first bottleneck",
+        ];
+        table.set_header(head.map(Cell::new));
         for design in &result.designs {
             let served = design.latency.count > 0;
             let time = |e: &Estimate| if served { seconds(e.value) } else { "–".into() };
@@ -102,11 +122,16 @@ impl Screen<'_> {
                 time(&design.latency.p99),
                 time(&design.latency.mean),
                 count(design.throughput.value),
-                if served { money(design.cost.per_user.value, self.currency) } else { "–".into() },
+                if served {
+                    money(design.cost.per_user.value, self.currency)
+                } else {
+                    "–".into()
+                },
                 first.map_or("–".into(), |limit| format!("{} {}", limit.node, limit.limit)),
             ];
             let cells = row.into_iter().enumerate().map(|(i, text)| {
-                let side = if i == 0 || i == 8 { CellAlignment::Left } else { CellAlignment::Right };
+                let side =
+                    if i == 0 || i == 8 { CellAlignment::Left } else { CellAlignment::Right };
                 Cell::new(text).set_alignment(side)
             });
             table.add_row(cells);
@@ -130,13 +155,20 @@ impl Screen<'_> {
                 None => "no success to measure".into(),
                 Some(e) if row.metric.starts_with("latency") => interval(e, seconds),
                 Some(e) if row.metric == "success_rate" => interval(e, share),
-                Some(e) if row.metric.starts_with("cost") => interval(e, |v| money(v, self.currency)),
+                Some(e) if row.metric.starts_with("cost") => {
+                    interval(e, |v| money(v, self.currency))
+                }
                 Some(e) => interval(e, count),
             };
-            let more = if row.verdict == Verdict::Undecided { "; raise --replications" } else { "" };
+            let more =
+                if row.verdict == Verdict::Undecided { "; raise --replications" } else { "" };
             let mark = self.paint(code, mark);
             let expression = format!("{} {}", row.metric, row.expression);
-            writeln!(self.out, "  {mark} {:wide$}  {expression:28} {observed}{more}", cut(&row.design, wide))?;
+            writeln!(
+                self.out,
+                "  {mark} {:wide$}  {expression:28} {observed}{more}",
+                cut(&row.design, wide)
+            )?;
         }
         Ok(())
     }
@@ -144,7 +176,11 @@ impl Screen<'_> {
     fn design(&mut self, design: &DesignResult) -> std::fmt::Result {
         self.heading(&design.name)?;
         let attempts = design.attempts_per_request.value;
-        let retries = if attempts > 1.000_001 { format!(", {attempts:.2} attempts each") } else { String::new() };
+        let retries = if attempts > 1.000_001 {
+            format!(", {attempts:.2} attempts each")
+        } else {
+            String::new()
+        };
         writeln!(
             self.out,
             "  requests   {} by {} users in {}{retries}",
@@ -153,13 +189,25 @@ impl Screen<'_> {
             seconds(design.duration.value)
         )?;
         if design.unfinished.value > 0.0 {
-            writeln!(self.out, "  unfinished {} had no answer at the end", count(design.unfinished.value))?;
+            writeln!(
+                self.out,
+                "  unfinished {} had no answer at the end",
+                count(design.unfinished.value)
+            )?;
         }
         let l = &design.latency;
         if l.count > 0 {
-            let quantiles = [("p50", l.p50), ("p90", l.p90), ("p95", l.p95), ("p99", l.p99), ("p99.9", l.p99_9)];
-            let shown: Vec<String> =
-                quantiles.iter().map(|(name, e)| format!("{name} {}", interval(e, seconds))).collect();
+            let quantiles = [
+                ("p50", l.p50),
+                ("p90", l.p90),
+                ("p95", l.p95),
+                ("p99", l.p99),
+                ("p99.9", l.p99_9),
+            ];
+            let shown: Vec<String> = quantiles
+                .iter()
+                .map(|(name, e)| format!("{name} {}", interval(e, seconds)))
+                .collect();
             let mean = format!("mean {}", interval(&l.mean, seconds));
             let text = wrap(&format!("{mean}  {}", shown.join("  ")), self.width - 13, 13);
             writeln!(self.out, "  latency    {text}")?;
@@ -170,7 +218,8 @@ impl Screen<'_> {
 
     fn failures(&mut self, design: &DesignResult) -> std::fmt::Result {
         for (i, row) in design.failures.iter().take(6).enumerate() {
-            let status = if row.status == 0 { "no answer".into() } else { format!("HTTP {}", row.status) };
+            let status =
+                if row.status == 0 { "no answer".into() } else { format!("HTTP {}", row.status) };
             let label = if i == 0 { "failures" } else { "" };
             writeln!(
                 self.out,
@@ -191,7 +240,12 @@ impl Screen<'_> {
             } else {
                 format!("caused {} of waiting in all", seconds(limit.waiting.value))
             };
-            let text = format!("{} of {} bound first, at {}; it {effect}", limit.about, limit.node, seconds(limit.at));
+            let text = format!(
+                "{} of {} bound first, at {}; it {effect}",
+                limit.about,
+                limit.node,
+                seconds(limit.at)
+            );
             writeln!(self.out, "  bottleneck {}", wrap(&text, self.width - 13, 13))?;
         }
         Ok(())
@@ -200,7 +254,8 @@ impl Screen<'_> {
     fn cost(&mut self, design: &DesignResult) -> std::fmt::Result {
         let cost = &design.cost;
         let cash = |value: f64| money(value, self.currency);
-        let mut lines = vec![format!("  cost       {} for the window", interval(&cost.total, cash))];
+        let mut lines =
+            vec![format!("  cost       {} for the window", interval(&cost.total, cash))];
         for line in &cost.lines {
             lines.push(format!(
                 "             ├─ {:26} {:>16} {:<8} {}",
@@ -232,9 +287,12 @@ impl Screen<'_> {
         let Some(first) = result.differences.first() else { return Ok(()) };
         self.heading(&format!("Compared with {} (paired by replication)", first.baseline))?;
         for row in &result.differences {
-            let signed = |text: String| if text.starts_with('-') { text } else { format!("+{text}") };
+            let signed =
+                |text: String| if text.starts_with('-') { text } else { format!("+{text}") };
             let shown = match row.metric.as_str() {
-                "success_rate" => interval(&row.difference, |v| signed(format!("{:.2} points", v * 100.0))),
+                "success_rate" => {
+                    interval(&row.difference, |v| signed(format!("{:.2} points", v * 100.0)))
+                }
                 "latency_mean" => interval(&row.difference, |v| {
                     let size = seconds(v.abs());
                     if v < 0.0 { format!("-{size}") } else { format!("+{size}") }
@@ -246,7 +304,12 @@ impl Screen<'_> {
                 _ => continue,
             };
             let verdict = if row.significant { "significant" } else { "no difference shown" };
-            writeln!(self.out, "  {:20} {:14} {shown}  {verdict}", cut(&row.design, 20), row.metric)?;
+            writeln!(
+                self.out,
+                "  {:20} {:14} {shown}  {verdict}",
+                cut(&row.design, 20),
+                row.metric
+            )?;
         }
         Ok(())
     }

@@ -5,13 +5,13 @@
 use super::graph;
 use super::spec::Scenario;
 use super::threshold::Threshold;
+use crate::kernel::Key;
 use crate::model::client::{Arrivals, ClassSpec, Load, Shape};
 use crate::model::component::{Check, Problem};
 use crate::model::data::Data;
 use crate::model::dist::Dist;
 use crate::model::work::StepSpec;
 use crate::model::world::DesignSpec;
-use crate::kernel::Key;
 use crate::price::{Table, check_items};
 use std::collections::BTreeMap;
 
@@ -31,7 +31,12 @@ impl Problems {
 
     fn law(&mut self, path: &str, law: &Dist, data: &Data) {
         if let Err(why) = law.sampler(data) {
-            self.add("E0307", path, why, "see `headroom explain work.*.cpu` for the forms of a distribution");
+            self.add(
+                "E0307",
+                path,
+                why,
+                "see `headroom explain work.*.cpu` for the forms of a distribution",
+            );
         }
     }
 }
@@ -47,7 +52,9 @@ pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a String>) -
     match best {
         Some((_, candidate)) => format!("did you mean \"{candidate}\"?"),
         None if known.is_empty() => "there are none".into(),
-        None => format!("there are {}", known.iter().map(|n| n.as_str()).collect::<Vec<_>>().join(", ")),
+        None => {
+            format!("there are {}", known.iter().map(|n| n.as_str()).collect::<Vec<_>>().join(", "))
+        }
     }
 }
 
@@ -55,7 +62,12 @@ pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a String>) -
 pub fn check(scenario: &Scenario, data: &Data, prices: Option<&Table>) -> Vec<Problem> {
     let mut problems = Problems::default();
     if let Some((path, n)) = too_large(scenario) {
-        problems.add("E0327", &path, format!("{n} entries; the limit is {NAMES_MAX}"), "split the scenario");
+        problems.add(
+            "E0327",
+            &path,
+            format!("{n} entries; the limit is {NAMES_MAX}"),
+            "split the scenario",
+        );
         return problems.0;
     }
     names(scenario, &mut problems);
@@ -77,7 +89,12 @@ pub fn check(scenario: &Scenario, data: &Data, prices: Option<&Table>) -> Vec<Pr
         for (i, text) in expressions.iter().enumerate() {
             if let Err(why) = Threshold::parse(metric, text) {
                 let path = format!("thresholds.{metric}[{i}]");
-                problems.add("E0309", &path, why, "metrics: success_rate, latency, cost_per_user, …");
+                problems.add(
+                    "E0309",
+                    &path,
+                    why,
+                    "metrics: success_rate, latency, cost_per_user, …",
+                );
             }
         }
     }
@@ -118,7 +135,9 @@ fn names(scenario: &Scenario, problems: &mut Problems) {
     for (design, spec) in &scenario.designs {
         paths.push(("designs".into(), design));
         paths.extend(spec.nodes.keys().map(|n| (format!("designs.{design}.nodes"), n.as_str())));
-        paths.extend(spec.accounts.keys().map(|n| (format!("designs.{design}.accounts"), n.as_str())));
+        paths.extend(
+            spec.accounts.keys().map(|n| (format!("designs.{design}.accounts"), n.as_str())),
+        );
     }
     for (path, name) in paths {
         if name.trim().is_empty() || name.contains(['.', '[', ']', '*', '\n']) || name.len() > 60 {
@@ -178,7 +197,12 @@ fn workload(
                 problems.law(&format!("{at}.think"), &step.think, data);
             }
             if session.is_empty() {
-                problems.add("E0321", &format!("{path}.session"), "a session without a request".into(), "name at least one");
+                problems.add(
+                    "E0321",
+                    &format!("{path}.session"),
+                    "a session without a request".into(),
+                    "name at least one",
+                );
             }
         }
         _ => problems.add(
@@ -190,7 +214,12 @@ fn workload(
     }
     if class.patience.timeout.is_some_and(|t| t.is_zero()) {
         let at = format!("{path}.patience.timeout");
-        problems.add("E0322", &at, "a timeout of zero lets no request through".into(), "leave it out for no timeout");
+        problems.add(
+            "E0322",
+            &at,
+            "a timeout of zero lets no request through".into(),
+            "leave it out for no timeout",
+        );
     }
     load(&path, &class.load, data, problems);
 }
@@ -201,7 +230,9 @@ fn load(path: &str, load: &Load, data: &Data, problems: &mut Problems) {
             problems.add(
                 "E0323",
                 &format!("{path}.load.{at}"),
-                format!("about {n:.3e} requests in one replication; the limit is {REQUESTS_MAX:.0e}"),
+                format!(
+                    "about {n:.3e} requests in one replication; the limit is {REQUESTS_MAX:.0e}"
+                ),
                 "lower the rate or shorten the run",
             );
         }
@@ -220,7 +251,9 @@ fn load(path: &str, load: &Load, data: &Data, problems: &mut Problems) {
         }
         Load::Open(open) => {
             let (at, n) = match &open.rate {
-                Shape::Steady(s) => ("open.rate.steady", s.rate.per_second() * s.duration.as_secs_f64()),
+                Shape::Steady(s) => {
+                    ("open.rate.steady", s.rate.per_second() * s.duration.as_secs_f64())
+                }
                 Shape::Stages(s) => {
                     let peak = s.stages.iter().map(|stage| stage.target.per_second());
                     let peak = peak.fold(s.start.per_second(), f64::max);
@@ -256,16 +289,31 @@ fn design(scenario: &Scenario, name: &str, spec: &DesignSpec, problems: &mut Pro
         let at = format!("{path}.enter.{class}");
         if !scenario.workload.contains_key(class) {
             let remedy = nearest(class, scenario.workload.keys());
-            problems.add("E0300", &at, format!("there is no class \"{class}\" in the workload"), &remedy);
+            problems.add(
+                "E0300",
+                &at,
+                format!("there is no class \"{class}\" in the workload"),
+                &remedy,
+            );
         }
         if !kinds.contains_key(node) {
             let remedy = nearest(node, spec.nodes.keys());
-            problems.add("E0301", &at, format!("there is no node \"{node}\" in this design"), &remedy);
+            problems.add(
+                "E0301",
+                &at,
+                format!("there is no node \"{node}\" in this design"),
+                &remedy,
+            );
         }
     }
     if spec.enter.is_empty() {
         let at = format!("{path}.enter");
-        problems.add("E0326", &at, "nobody enters this design".into(), "name a class and the node it enters by");
+        problems.add(
+            "E0326",
+            &at,
+            "nobody enters this design".into(),
+            "name a class and the node it enters by",
+        );
     }
     for (node, node_spec) in &spec.nodes {
         let mut check = Check {
@@ -276,7 +324,8 @@ fn design(scenario: &Scenario, name: &str, spec: &DesignSpec, problems: &mut Pro
         };
         node_spec.check(&mut check);
         for problem in check.problems {
-            let inside = if problem.path.is_empty() { String::new() } else { format!(".{}", problem.path) };
+            let inside =
+                if problem.path.is_empty() { String::new() } else { format!(".{}", problem.path) };
             let at = format!("{path}.nodes.{node}.{}{inside}", node_spec.kind());
             problems.0.push(Problem { path: at, ..problem });
         }

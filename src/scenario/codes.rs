@@ -40,11 +40,7 @@ pub const CODES: &[Code] = &[
         "the disk is full",
         "There was no room for an output file; none is left half-written.",
     ),
-    code(
-        "E0005",
-        "standard output is gone",
-        "The result could not be written to standard output.",
-    ),
+    code("E0005", "standard output is gone", "The result could not be written to standard output."),
     code(
         "E0010",
         "an internal error",
@@ -286,11 +282,7 @@ pub const CODES: &[Code] = &[
         "too much reserved",
         "100 of an account's concurrent executions must stay unreserved.",
     ),
-    code(
-        "E0315",
-        "no upstream server",
-        "An nginx without an upstream server answers nobody.",
-    ),
+    code("E0315", "no upstream server", "An nginx without an upstream server answers nobody."),
     code(
         "E0316",
         "too few descriptors",
@@ -301,11 +293,7 @@ pub const CODES: &[Code] = &[
         "too few connections",
         "worker_connections counts both sides of a proxied request and the listening sockets.",
     ),
-    code(
-        "E0318",
-        "a name without an address",
-        "A DNS name must lead to at least one node.",
-    ),
+    code("E0318", "a name without an address", "A DNS name must lead to at least one node."),
     code(
         "E0320",
         "no price",
@@ -316,11 +304,7 @@ pub const CODES: &[Code] = &[
         "what the users send is not clear",
         "A class sends either one kind of `request` or a `session` of several.",
     ),
-    code(
-        "E0322",
-        "no patience at all",
-        "A timeout of zero lets no request through.",
-    ),
+    code("E0322", "no patience at all", "A timeout of zero lets no request through."),
     code(
         "E0323",
         "too many requests",
@@ -336,11 +320,7 @@ pub const CODES: &[Code] = &[
         "a trace that cannot be read",
         "The trace file is missing, or lacks the column, or holds a value that is no time or count.",
     ),
-    code(
-        "E0326",
-        "nobody enters",
-        "A design needs at least one class of users under `enter`.",
-    ),
+    code("E0326", "nobody enters", "A design needs at least one class of users under `enter`."),
     code(
         "E0327",
         "too many entries",
@@ -413,14 +393,16 @@ mod tests {
     #[test]
     fn every_code_in_use_is_in_the_table_and_back() {
         let mut used = BTreeSet::new();
-        let mut folders = vec![std::path::PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))];
+        let mut folders =
+            vec![std::path::PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))];
         let mut files = Vec::new();
         while let Some(folder) = folders.pop() {
             for entry in std::fs::read_dir(folder).unwrap() {
                 let path = entry.unwrap().path();
                 if path.is_dir() {
                     folders.push(path);
-                } else if path.extension().is_some_and(|e| e == "rs") && !path.ends_with("codes.rs") {
+                } else if path.extension().is_some_and(|e| e == "rs") && !path.ends_with("codes.rs")
+                {
                     files.push(path);
                 }
             }

@@ -23,7 +23,9 @@ pub fn explain(schema: &Value, path: &str, recursive: bool) -> Result<String, Fi
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
             let so_far = Path(parsed.0[..depth].to_vec());
             let what = format!("there is no `{}` below `{so_far}`", super::words::plain(&name));
-            Finding::error("E0216", &parsed, 0..0, what).unplaced().remedy(did_you_mean(&name, &names))
+            Finding::error("E0216", &parsed, 0..0, what)
+                .unplaced()
+                .remedy(did_you_mean(&name, &names))
         })?;
         at = unwrap_optional(schema, outer);
     }
@@ -72,7 +74,13 @@ fn get<'a>(outer: &'a Value, inner: &'a Value, name: &str) -> Option<&'a Value> 
     outer.get(name).or_else(|| inner.get(name))
 }
 
-fn head(out: &mut String, root: &Value, path: &Path, outer: &Value, at: &Value) -> std::fmt::Result {
+fn head(
+    out: &mut String,
+    root: &Value,
+    path: &Path,
+    outer: &Value,
+    at: &Value,
+) -> std::fmt::Result {
     if path.0.is_empty() {
         writeln!(out, "a scenario")?;
     } else {
@@ -83,7 +91,8 @@ fn head(out: &mut String, root: &Value, path: &Path, outer: &Value, at: &Value) 
     }
     writeln!(out, "\n  type:    {}", type_name(root, at))?;
     if let Some(default) = outer.get("default") {
-        let assumed = if outer.get("x-assumed") == Some(&Value::Bool(true)) { " (assumed)" } else { "" };
+        let assumed =
+            if outer.get("x-assumed") == Some(&Value::Bool(true)) { " (assumed)" } else { "" };
         writeln!(out, "  default: {}{assumed}", short(default))?;
     }
     let bounds = (at.get("minimum"), at.get("maximum"));
@@ -135,7 +144,10 @@ fn children<'a>(root: &'a Value, at: &'a Value) -> Vec<(String, &'a Value, &'a s
         get(schema, inner, "description").and_then(Value::as_str).unwrap_or_default()
     };
     if let Some(properties) = at.get("properties").and_then(Value::as_object) {
-        return properties.iter().map(|(name, inner)| (name.clone(), inner, about(inner))).collect();
+        return properties
+            .iter()
+            .map(|(name, inner)| (name.clone(), inner, about(inner)))
+            .collect();
     }
     if let Some(all) = branches(at) {
         let row = |branch: &'a Value| {
@@ -175,7 +187,20 @@ fn tree(out: &mut String, root: &Value, at: &Value, depth: usize) -> std::fmt::R
 
 /// Distributions are explained once, not below every field that takes one.
 fn is_law(name: &str, depth: usize) -> bool {
-    depth > 3 && matches!(name, "think" | "cpu" | "wait" | "hold" | "login" | "login_wait" | "place" | "init" | "overhead" | "of")
+    depth > 3
+        && matches!(
+            name,
+            "think"
+                | "cpu"
+                | "wait"
+                | "hold"
+                | "login"
+                | "login_wait"
+                | "place"
+                | "init"
+                | "overhead"
+                | "of"
+        )
 }
 
 /// The type of a value, in words.
@@ -185,7 +210,11 @@ fn type_name(root: &Value, at: &Value) -> String {
     }
     if let Some(all) = branches(at) {
         let kinds = all.iter().filter(|branch| tagged(resolve(root, branch)).is_some()).count();
-        return if kinds > 0 { "one kind: {\"kind\": {…}}".into() } else { "one of the words".into() };
+        return if kinds > 0 {
+            "one kind: {\"kind\": {…}}".into()
+        } else {
+            "one of the words".into()
+        };
     }
     if at.get("enum").is_some() || at.get("const").is_some() {
         return "one of the words".into();

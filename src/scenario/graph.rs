@@ -56,7 +56,10 @@ pub(super) fn check(scenario: &Scenario, name: &str, spec: &DesignSpec, problems
                 problems.add(
                     "E0303",
                     &format!("{path}.nodes.{node}.{}.{inside}", node_spec.kind()),
-                    format!("a {} cannot lead to \"{target}\", which is a {found}", node_spec.kind()),
+                    format!(
+                        "a {} cannot lead to \"{target}\", which is a {found}",
+                        node_spec.kind()
+                    ),
                     "see `headroom explain` of the kind for what may stand behind it",
                 );
             }
@@ -93,7 +96,10 @@ fn steps(scenario: &Scenario, path: &str, spec: &DesignSpec, problems: &mut Prob
                     problems.add(
                         "E0303",
                         &format!("{at}.{target}"),
-                        format!("work \"{work}\" needs {wanted} \"{target}\", but it is a {}", node.kind()),
+                        format!(
+                            "work \"{work}\" needs {wanted} \"{target}\", but it is a {}",
+                            node.kind()
+                        ),
                         "use `query` for stores and `call` for services",
                     );
                 }

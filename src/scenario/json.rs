@@ -39,7 +39,13 @@ impl Reader<'_> {
         self.at..self.at + len
     }
 
-    fn finding(&self, code: &'static str, span: Range<usize>, what: &str, remedy: &str) -> Box<Finding> {
+    fn finding(
+        &self,
+        code: &'static str,
+        span: Range<usize>,
+        what: &str,
+        remedy: &str,
+    ) -> Box<Finding> {
         Box::new(Finding::error(code, &Path::default(), span, what.into()).remedy(remedy))
     }
 
@@ -82,7 +88,12 @@ impl Reader<'_> {
     fn nested(&mut self, inside: fn(&mut Self) -> Outcome<Kind>) -> Outcome<Kind> {
         self.depth += 1;
         if self.depth > DEPTH_MAX {
-            return Err(self.finding("E0104", self.here(), "more than 64 levels inside each other", ""));
+            return Err(self.finding(
+                "E0104",
+                self.here(),
+                "more than 64 levels inside each other",
+                "",
+            ));
         }
         self.at += 1;
         let kind = inside(self)?;
@@ -100,7 +111,9 @@ impl Reader<'_> {
         loop {
             self.space();
             if self.peek() != Some(b'"') {
-                return Err(self.wrong("a key in double quotes is wanted here", "write \"key\": value"));
+                return Err(
+                    self.wrong("a key in double quotes is wanted here", "write \"key\": value")
+                );
             }
             let start = self.at;
             let key = self.string()?;
@@ -151,20 +164,29 @@ impl Reader<'_> {
                 self.at += 1;
                 Ok(true)
             }
-            _ => Err(self.wrong(&format!("{wanted} is wanted here"), "a comma or a bracket is missing before it")),
+            _ => Err(self.wrong(
+                &format!("{wanted} is wanted here"),
+                "a comma or a bracket is missing before it",
+            )),
         }
     }
 
     fn word(&mut self) -> Outcome<Kind> {
         let rest = &self.text[self.at..];
-        let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_' && c != '.').unwrap_or(rest.len());
+        let end =
+            rest.find(|c: char| !c.is_alphanumeric() && c != '_' && c != '.').unwrap_or(rest.len());
         let kind = match &rest[..end] {
             "true" => Kind::Bool(true),
             "false" => Kind::Bool(false),
             "null" => Kind::Null,
             "NaN" | "Infinity" | "nan" | "inf" => {
                 let span = self.at..self.at + end;
-                return Err(self.finding("E0110", span, "a number must be finite", "give a number"));
+                return Err(self.finding(
+                    "E0110",
+                    span,
+                    "a number must be finite",
+                    "give a number",
+                ));
             }
             "" => return Err(self.wrong("a value is wanted here", "")),
             word => {
@@ -210,7 +232,9 @@ impl Reader<'_> {
             Ok(_) if fine => {
                 Err(self.finding("E0110", span, "this number is too large", "give a finite number"))
             }
-            _ => Err(self.finding("E0102", span, "this is not a number", "write it like 12 or 0.5")),
+            _ => {
+                Err(self.finding("E0102", span, "this is not a number", "write it like 12 or 0.5"))
+            }
         }
     }
 
@@ -223,7 +247,12 @@ impl Reader<'_> {
             let Some(stop) = rest.find(['"', '\\', '\n']) else {
                 self.at = self.text.len();
                 let what = "this text is not closed";
-                return Err(self.finding("E0102", start..start + 1, what, "close it with a double quote"));
+                return Err(self.finding(
+                    "E0102",
+                    start..start + 1,
+                    what,
+                    "close it with a double quote",
+                ));
             };
             out.push_str(&rest[..stop]);
             self.at += stop;

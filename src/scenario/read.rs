@@ -55,7 +55,8 @@ pub fn read(bytes: &[u8]) -> (Option<Read>, Findings) {
 impl Read {
     /// Findings of meaning, placed in the text.
     pub fn check(&self, data: &Data, prices: Option<&Table>) -> Findings {
-        let mut findings = unknown_assumed_paths(&self.tree, &self.resolved, &self.scenario.assumed);
+        let mut findings =
+            unknown_assumed_paths(&self.tree, &self.resolved, &self.scenario.assumed);
         for problem in check(&self.scenario, data, prices) {
             let path = Path::parse(&problem.path);
             let place = self.tree.place(&path);
@@ -74,7 +75,8 @@ impl Read {
         let mut files = Vec::new();
         for (name, class) in &self.scenario.workload {
             if let Load::Trace(trace) = &class.load {
-                let path = Path::default().key("workload").key(name).key("load").key("trace").key("file");
+                let path =
+                    Path::default().key("workload").key(name).key("load").key("trace").key("file");
                 files.push((trace.file.clone(), path));
             }
         }

@@ -92,10 +92,13 @@ fn empty_assumed<'a>(
     let at = unwrap_optional(root, schema);
     match resolved {
         Value::Object(map) => {
-            for (key, property) in at.get("properties").and_then(Value::as_object).into_iter().flatten() {
+            for (key, property) in
+                at.get("properties").and_then(Value::as_object).into_iter().flatten()
+            {
                 let assumed = property.get("x-assumed") == Some(&Value::Bool(true));
                 if assumed && !map.contains_key(key) {
-                    let source = property.get("x-source").and_then(Value::as_str).unwrap_or("assumed");
+                    let source =
+                        property.get("x-source").and_then(Value::as_str).unwrap_or("assumed");
                     found(path.key(key), source);
                 }
             }
@@ -162,7 +165,11 @@ pub fn assumptions(
 }
 
 /// Declared assumptions whose path leads nowhere.
-pub fn unknown_assumed_paths(tree: &Tree, resolved: &Value, declared: &BTreeMap<String, String>) -> Findings {
+pub fn unknown_assumed_paths(
+    tree: &Tree,
+    resolved: &Value,
+    declared: &BTreeMap<String, String>,
+) -> Findings {
     let mut findings = Findings::new();
     for path in declared.keys() {
         if at(resolved, &Path::parse(path)).is_none() {
@@ -245,7 +252,9 @@ fn print(
         }
         other => {
             // Defaults inside a value that fits one line are noted with it.
-            let inside = notes.iter().find(|(place, _)| place.0.len() > path.0.len() && place.0.starts_with(&path.0));
+            let inside = notes
+                .iter()
+                .find(|(place, _)| place.0.len() > path.0.len() && place.0.starts_with(&path.0));
             let note = match inside {
                 Some((place, inner)) if note.is_empty() => {
                     format!("  // {}: {inner}", Path(place.0[path.0.len()..].to_vec()))

@@ -79,13 +79,22 @@ impl Walk<'_> {
                     _ => units::parse_rate(text).map(|_| ()),
                 };
                 if let Err(why) = outcome {
-                    let missing = why.problem.contains("no unit") || why.problem.contains("per what");
+                    let missing =
+                        why.problem.contains("no unit") || why.problem.contains("per what");
                     let code = if missing { "E0211" } else { "E0210" };
-                    self.push(code, path, tree, plain_sentence(&why.problem), format!("write it like {}", why.accepted));
+                    self.push(
+                        code,
+                        path,
+                        tree,
+                        plain_sentence(&why.problem),
+                        format!("write it like {}", why.accepted),
+                    );
                 }
             }
             Kind::Number(_, text) => {
-                let remedy = format!("write \"{text}{example}\" instead of {text}, or the unit that is meant");
+                let remedy = format!(
+                    "write \"{text}{example}\" instead of {text}, or the unit that is meant"
+                );
                 self.push("E0211", path, tree, "this number has no unit".into(), remedy);
             }
             _ => self.wrong_sort(tree, "a quantity with its unit, in quotes,", path),
@@ -111,15 +120,28 @@ impl Walk<'_> {
             }
             Kind::Text(text) if kinds.iter().any(|(kind, _)| kind == text) => {
                 let what = format!("the kind {} takes parameters", quoted(text));
-                self.push("E0215", path, tree, what, format!("write {{\"{}\": {{…}}}}", plain(text)));
+                self.push(
+                    "E0215",
+                    path,
+                    tree,
+                    what,
+                    format!("write {{\"{}\": {{…}}}}", plain(text)),
+                );
             }
             _ if !kinds.is_empty() => {
                 let names: Vec<&str> = kinds.iter().map(|(kind, _)| *kind).collect();
-                let what = format!("a map with one key, its kind, is wanted here, not {}", found(tree));
+                let what =
+                    format!("a map with one key, its kind, is wanted here, not {}", found(tree));
                 self.push("E0206", path, tree, what, kinds_remedy(&names));
             }
             _ if !words.is_empty() => self.word(tree, &words, path),
-            _ => self.push("E0214", path, tree, format!("{} fits none of the forms", found(tree)), String::new()),
+            _ => self.push(
+                "E0214",
+                path,
+                tree,
+                format!("{} fits none of the forms", found(tree)),
+                String::new(),
+            ),
         }
     }
 
@@ -130,7 +152,11 @@ impl Walk<'_> {
         }
         if entries.len() > 1 {
             let given = entries.iter().map(|entry| entry.key.as_str());
-            let what = format!("one kind is wanted, and here are {}: {}", entries.len(), either(given.take(6)));
+            let what = format!(
+                "one kind is wanted, and here are {}: {}",
+                entries.len(),
+                either(given.take(6))
+            );
             self.push("E0203", path, tree, what, "keep one of them".into());
         }
         for entry in entries {
@@ -138,9 +164,13 @@ impl Walk<'_> {
                 Some((kind, inner)) => self.value(&entry.value, inner, &path.key(kind)),
                 None => {
                     let what = format!("there is no kind {}", quoted(&entry.key));
-                    let finding =
-                        Finding::error("E0202", &path.key(&entry.key), entry.key_span.clone(), what)
-                            .remedy(did_you_mean(&entry.key, &names));
+                    let finding = Finding::error(
+                        "E0202",
+                        &path.key(&entry.key),
+                        entry.key_span.clone(),
+                        what,
+                    )
+                    .remedy(did_you_mean(&entry.key, &names));
                     self.findings.push(finding);
                 }
             }
@@ -161,7 +191,13 @@ impl Walk<'_> {
             }
             _ => {
                 let what = format!("one of the choices is wanted here, not {}", found(tree));
-                self.push("E0206", path, tree, what, format!("choices: {}", either(words.iter().copied())));
+                self.push(
+                    "E0206",
+                    path,
+                    tree,
+                    what,
+                    format!("choices: {}", either(words.iter().copied())),
+                );
             }
         }
     }
@@ -191,9 +227,12 @@ impl Walk<'_> {
         let required = schema.get("required").and_then(Value::as_array).into_iter().flatten();
         for name in required.filter_map(Value::as_str) {
             if !entries.iter().any(|entry| entry.key == name) {
-                let about = properties.get(name).and_then(|p| p.get("description")).and_then(Value::as_str);
+                let about =
+                    properties.get(name).and_then(|p| p.get("description")).and_then(Value::as_str);
                 let remedy = match about {
-                    Some(about) => format!("add \"{name}\": {}", super::words::first_sentence(about)),
+                    Some(about) => {
+                        format!("add \"{name}\": {}", super::words::first_sentence(about))
+                    }
                     None => format!("add \"{name}\""),
                 };
                 self.push("E0205", &path.key(name), tree, format!("`{name}` is missing"), remedy);
@@ -228,11 +267,29 @@ impl Walk<'_> {
                 (None, Some(high)) => format!("at most {high}"),
                 (None, None) => String::new(),
             };
-            self.push("E0207", path, tree, format!("{} is out of range", plain(text)), format!("allowed: {range}"));
+            self.push(
+                "E0207",
+                path,
+                tree,
+                format!("{} is out of range", plain(text)),
+                format!("allowed: {range}"),
+            );
         } else if wanted == "integer" && value.fract() != 0.0 {
-            self.push("E0208", path, tree, format!("{} is not a whole number", plain(text)), String::new());
+            self.push(
+                "E0208",
+                path,
+                tree,
+                format!("{} is not a whole number", plain(text)),
+                String::new(),
+            );
         } else if wanted == "integer" && *value >= 9e15 && text.parse::<u64>().is_err() {
-            self.push("E0208", path, tree, format!("{} is not written as a whole number", plain(text)), "write all its digits".into());
+            self.push(
+                "E0208",
+                path,
+                tree,
+                format!("{} is not written as a whole number", plain(text)),
+                "write all its digits".into(),
+            );
         }
     }
 }
@@ -276,7 +333,9 @@ fn main_type(schema: &Value) -> Option<&str> {
 
 fn allows_null(schema: &Value) -> bool {
     let null = Value::from("null");
-    let by_type = schema.get("type").is_some_and(|t| *t == null || t.as_array().is_some_and(|a| a.contains(&null)));
+    let by_type = schema
+        .get("type")
+        .is_some_and(|t| *t == null || t.as_array().is_some_and(|a| a.contains(&null)));
     let by_branch = schema
         .get("anyOf")
         .and_then(Value::as_array)

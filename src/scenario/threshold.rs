@@ -89,7 +89,9 @@ impl Threshold {
                 let inner = other.strip_prefix("p(").and_then(|rest| rest.strip_suffix(')'));
                 match inner.and_then(|n| n.parse::<f64>().ok()) {
                     Some(p) if PERCENTILES.contains(&p) => Statistic::Percentile(p),
-                    Some(p) => return fail(&format!("p({p}) is not reported (50, 90, 95, 99, 99.9 are)")),
+                    Some(p) => {
+                        return fail(&format!("p({p}) is not reported (50, 90, 95, 99, 99.9 are)"));
+                    }
                     None => return fail(&format!("\"{other}\" is no statistic of a latency")),
                 }
             }

@@ -61,7 +61,8 @@ fn parse_into(bytes: &[u8], findings: &mut Findings) -> Option<Tree> {
     let root = Path::default();
     if bytes.len() > TEXT_MAX {
         let size = format!("{} bytes of text; the limit is 8 MiB", bytes.len());
-        findings.push(Finding::error("E0103", &root, 0..0, size).remedy("check that it is a scenario"));
+        findings
+            .push(Finding::error("E0103", &root, 0..0, size).remedy("check that it is a scenario"));
         return None;
     }
     let text = match std::str::from_utf8(bytes) {
@@ -69,7 +70,8 @@ fn parse_into(bytes: &[u8], findings: &mut Findings) -> Option<Tree> {
         Ok(text) => {
             let at = text.find('\0').unwrap_or(0);
             let what = "the file holds a zero byte: it is no text".to_owned();
-            findings.push(Finding::error("E0101", &root, at..at + 1, what).remedy("save it as UTF-8"));
+            findings
+                .push(Finding::error("E0101", &root, at..at + 1, what).remedy("save it as UTF-8"));
             return None;
         }
         Err(why) => {
@@ -126,12 +128,17 @@ fn duplicates(tree: &Tree, path: &Path, findings: &mut Findings) {
             let mut first = std::collections::BTreeMap::new();
             for entry in entries {
                 if let Some(before) = first.insert(entry.key.as_str(), &entry.key_span) {
-                    let what = format!("the key `{}` is written twice", super::words::plain(&entry.key));
-                    let finding =
-                        Finding::error("E0109", &path.key(&entry.key), entry.key_span.clone(), what)
-                            .label("again here")
-                            .also(before.clone(), "first here")
-                            .remedy("keep one of them, or give it another name");
+                    let what =
+                        format!("the key `{}` is written twice", super::words::plain(&entry.key));
+                    let finding = Finding::error(
+                        "E0109",
+                        &path.key(&entry.key),
+                        entry.key_span.clone(),
+                        what,
+                    )
+                    .label("again here")
+                    .also(before.clone(), "first here")
+                    .remedy("keep one of them, or give it another name");
                     findings.push(finding);
                 }
                 duplicates(&entry.value, &path.key(&entry.key), findings);
@@ -292,7 +299,9 @@ mod tests {
             assert!(found.contains(&code), "{text}: {found:?}");
             assert!(findings.iter().all(|f| f.span.is_some()), "{text}");
         }
-        for (bytes, code) in [(&b"\x7fELF\x00\x01"[..], "E0101"), (&[0xff, 0xfe, 0x7b][..], "E0101")] {
+        for (bytes, code) in
+            [(&b"\x7fELF\x00\x01"[..], "E0101"), (&[0xff, 0xfe, 0x7b][..], "E0101")]
+        {
             let (_, findings) = parse(bytes);
             assert_eq!(findings.iter().next().unwrap().code, code);
         }

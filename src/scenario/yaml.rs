@@ -45,7 +45,8 @@ struct Offsets {
 impl Offsets {
     fn new(text: &str) -> Offsets {
         let ascii = text.is_ascii();
-        let starts = if ascii { Vec::new() } else { text.char_indices().map(|(at, _)| at).collect() };
+        let starts =
+            if ascii { Vec::new() } else { text.char_indices().map(|(at, _)| at).collect() };
         Offsets { ascii, starts, len: text.len() }
     }
 
@@ -117,8 +118,12 @@ impl Reader<'_> {
                 };
                 self.add(Tree { kind, span: place }, anchor)
             }
-            Event::SequenceStart(anchor, tag) => self.open(Kind::List(Vec::new()), place, anchor, tag.is_some()),
-            Event::MappingStart(anchor, tag) => self.open(Kind::Map(Vec::new()), place, anchor, tag.is_some()),
+            Event::SequenceStart(anchor, tag) => {
+                self.open(Kind::List(Vec::new()), place, anchor, tag.is_some())
+            }
+            Event::MappingStart(anchor, tag) => {
+                self.open(Kind::Map(Vec::new()), place, anchor, tag.is_some())
+            }
             Event::SequenceEnd | Event::MappingEnd => {
                 let Some(open) = self.stack.pop() else { return Ok(()) };
                 let span = open.start..place.end.max(open.start);
@@ -131,7 +136,12 @@ impl Reader<'_> {
                     copy.span = place;
                     self.add(copy, 0)
                 }
-                None => Err(error("E0111", place, "this alias stands inside what it names", "write the value out")),
+                None => Err(error(
+                    "E0111",
+                    place,
+                    "this alias stands inside what it names",
+                    "write the value out",
+                )),
             },
             Event::Nothing
             | Event::StreamStart
@@ -183,7 +193,12 @@ impl Reader<'_> {
                 Kind::Number(_, key) => open.key = Some((key, tree.span)),
                 Kind::Bool(b) => open.key = Some((b.to_string(), tree.span)),
                 Kind::Null | Kind::List(_) | Kind::Map(_) => {
-                    return Err(error("E0108", tree.span, "a key must be a text", "write a plain key"));
+                    return Err(error(
+                        "E0108",
+                        tree.span,
+                        "a key must be a text",
+                        "write a plain key",
+                    ));
                 }
             },
             (Kind::List(items), _) => items.push(tree),
@@ -211,19 +226,27 @@ fn plain(text: &str, place: &Range<usize>) -> Result<Kind, Box<Finding>> {
         "" | "~" | "null" | "Null" | "NULL" => Kind::Null,
         "true" | "True" | "TRUE" => Kind::Bool(true),
         "false" | "False" | "FALSE" => Kind::Bool(false),
-        ".inf" | ".Inf" | ".INF" | "+.inf" | "-.inf" | "-.Inf" | "-.INF" | ".nan" | ".NaN" | ".NAN" => {
+        ".inf" | ".Inf" | ".INF" | "+.inf" | "-.inf" | "-.Inf" | "-.INF" | ".nan" | ".NaN"
+        | ".NAN" => {
             return Err(error("E0110", place.clone(), "a number must be finite", "give a number"));
         }
         _ => {
             let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
             let numeric = digits.starts_with(|c: char| c.is_ascii_digit() || c == '.')
-                && digits.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'-' | b'+'));
+                && digits
+                    .bytes()
+                    .all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'-' | b'+'));
             match text.parse::<f64>() {
                 Ok(value) if numeric && value.is_finite() => {
                     Kind::Number(value, text.trim_start_matches('+').to_owned())
                 }
                 Ok(_) if numeric => {
-                    return Err(error("E0110", place.clone(), "this number is too large", "give a finite number"));
+                    return Err(error(
+                        "E0110",
+                        place.clone(),
+                        "this number is too large",
+                        "give a finite number",
+                    ));
                 }
                 _ => Kind::Text(text.to_owned()),
             }

@@ -40,7 +40,16 @@ fn without_a_file_the_built_in_scenario_runs_and_is_no_failure() {
 fn failed_thresholds_end_with_99_and_files_are_written() {
     let dir = folder("run-out");
     let path = dir.to_str().unwrap();
-    let args = ["run", "scenarios/lambda-to-kubernetes.json", "--replications", "3", "--out", path, "--format", "json"];
+    let args = [
+        "run",
+        "scenarios/lambda-to-kubernetes.json",
+        "--replications",
+        "3",
+        "--out",
+        path,
+        "--format",
+        "json",
+    ];
     let output = headroom(&args);
     assert_eq!(code(&output), 99, "{}", text(&output.stderr));
     let printed: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -49,16 +58,40 @@ fn failed_thresholds_end_with_99_and_files_are_written() {
     assert_eq!(printed, written);
     assert_eq!(printed["schema_version"], 1);
     assert_eq!(printed["replications"], 3);
-    for file in ["summary.csv", "series.csv", "failures.csv", "cost.csv", "nodes.csv", "latency.svg", "latency.png", "cost_per_user.svg"] {
+    for file in [
+        "summary.csv",
+        "series.csv",
+        "failures.csv",
+        "cost.csv",
+        "nodes.csv",
+        "latency.svg",
+        "latency.png",
+        "cost_per_user.svg",
+    ] {
         assert!(dir.join(file).exists(), "{file}");
     }
-    assert!(!std::fs::read_dir(&dir).unwrap().any(|e| e.unwrap().path().extension().is_some_and(|x| x == "part")));
+    assert!(
+        !std::fs::read_dir(&dir).unwrap().any(|e| e
+            .unwrap()
+            .path()
+            .extension()
+            .is_some_and(|x| x == "part"))
+    );
 }
 
 #[test]
 fn threads_and_a_second_run_change_no_byte() {
     let run = |threads: &str| {
-        let args = ["run", "scenarios/lambda-to-kubernetes.json", "--replications", "3", "--format", "json", "--threads", threads];
+        let args = [
+            "run",
+            "scenarios/lambda-to-kubernetes.json",
+            "--replications",
+            "3",
+            "--format",
+            "json",
+            "--threads",
+            threads,
+        ];
         headroom(&args).stdout
     };
     let one = run("1");
@@ -105,12 +138,18 @@ fn a_typing_error_gets_a_caret_and_a_guess() {
     let dir = folder("typo");
     std::fs::create_dir_all(&dir).unwrap();
     let path = dir.join("typo.json");
-    let text_in = include_str!("../../src/cli/templates/cluster.json").replace("\"worker_connections\"", "\"worker_conections\"");
+    let text_in = include_str!("../../src/cli/templates/cluster.json")
+        .replace("\"worker_connections\"", "\"worker_conections\"");
     std::fs::write(&path, text_in).unwrap();
     let output = headroom(&["check", path.to_str().unwrap()]);
     let out = text(&output.stdout);
     assert_eq!(code(&output), 2);
-    assert!(out.contains("error[E0201]") && out.contains("^^^") && out.contains("did you mean `worker_connections`"), "{out}");
+    assert!(
+        out.contains("error[E0201]")
+            && out.contains("^^^")
+            && out.contains("did you mean `worker_connections`"),
+        "{out}"
+    );
 }
 
 #[test]
@@ -121,7 +160,11 @@ fn init_check_and_run_go_together() {
         let path = dir.join(format!("{template}.json"));
         let path = path.to_str().unwrap();
         assert_eq!(code(&headroom(&["init", template, "--out", path])), 0);
-        assert_eq!(code(&headroom(&["init", template, "--out", path])), 2, "an existing file is not touched");
+        assert_eq!(
+            code(&headroom(&["init", template, "--out", path])),
+            2,
+            "an existing file is not touched"
+        );
         assert_eq!(code(&headroom(&["check", path])), 0);
         let output = headroom(&["run", path, "--replications", "2", "--quiet"]);
         assert!([0, 99].contains(&code(&output)), "{}", text(&output.stderr));
@@ -137,9 +180,21 @@ fn yaml_is_read_by_the_same_reader() {
     let path = dir.join("s.yaml");
     // JSON after a comment is YAML.
     std::fs::write(&path, format!("# a comment\n{json}")).unwrap();
-    let output = headroom(&["run", path.to_str().unwrap(), "--replications", "2", "--format", "json"]);
-    let direct = headroom(&["run", "src/cli/templates/lambda.json", "--replications", "2", "--format", "json"]);
-    assert!(output.stdout == direct.stdout && !output.stdout.is_empty(), "{}", text(&output.stderr));
+    let output =
+        headroom(&["run", path.to_str().unwrap(), "--replications", "2", "--format", "json"]);
+    let direct = headroom(&[
+        "run",
+        "src/cli/templates/lambda.json",
+        "--replications",
+        "2",
+        "--format",
+        "json",
+    ]);
+    assert!(
+        output.stdout == direct.stdout && !output.stdout.is_empty(),
+        "{}",
+        text(&output.stderr)
+    );
 }
 
 #[test]

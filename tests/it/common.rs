@@ -1,7 +1,7 @@
 //! Runs scenarios given as JSON values.
 
-use headroom::experiment::{Plan, Silent, replicate, run};
 use headroom::experiment::result::RunResult;
+use headroom::experiment::{Plan, Silent, replicate, run};
 use headroom::model::data::Data;
 use headroom::model::world::Outturn;
 use headroom::price::Table;

@@ -6,9 +6,39 @@ use headroom::kernel::{Key, Stream};
 
 /// Pieces that turn a scenario into a wrong one.
 const PIECES: &[&str] = &[
-    "1e308", "-1", "0", "NaN", "1e999", "18446744073709551616", "\"\"", "null", "true", "[]", "{}", "\"1s\"",
-    "\"-5ms\"", "\"1e300s\"", "\"∞\"", "\\u0000", "\"", "{", "}", "[", "]", ",", ":", "&a", "*a", "!t", "\u{feff}", "\n---\n",
-    "\"nodes\"", "\"cpu\"", "\"nginx\"", "\"lambda\"", "é",
+    "1e308",
+    "-1",
+    "0",
+    "NaN",
+    "1e999",
+    "18446744073709551616",
+    "\"\"",
+    "null",
+    "true",
+    "[]",
+    "{}",
+    "\"1s\"",
+    "\"-5ms\"",
+    "\"1e300s\"",
+    "\"∞\"",
+    "\\u0000",
+    "\"",
+    "{",
+    "}",
+    "[",
+    "]",
+    ",",
+    ":",
+    "&a",
+    "*a",
+    "!t",
+    "\u{feff}",
+    "\n---\n",
+    "\"nodes\"",
+    "\"cpu\"",
+    "\"nginx\"",
+    "\"lambda\"",
+    "é",
 ];
 
 fn mutate(text: &mut Vec<u8>, stream: &mut Stream) {
@@ -41,9 +71,13 @@ fn mutate(text: &mut Vec<u8>, stream: &mut Stream) {
 
 #[test]
 fn mutated_scenarios_are_refused_politely() {
-    let rounds = std::env::var("HEADROOM_FUZZ").ok().and_then(|n| n.parse().ok()).unwrap_or(6_000_u64);
-    let mut texts: Vec<String> =
-        super::golden::scenarios().into_iter().map(|(_, text)| text).filter(|t| t.len() < 12_000).collect();
+    let rounds =
+        std::env::var("HEADROOM_FUZZ").ok().and_then(|n| n.parse().ok()).unwrap_or(6_000_u64);
+    let mut texts: Vec<String> = super::golden::scenarios()
+        .into_iter()
+        .map(|(_, text)| text)
+        .filter(|t| t.len() < 12_000)
+        .collect();
     texts.push(include_str!("../../src/cli/templates/compare.json").to_owned());
     texts.push(include_str!("../../src/cli/templates/lambda.json").to_owned());
     for round in 0..rounds {

@@ -48,7 +48,11 @@ pub(crate) fn plan(text: &str, replications: u32) -> Plan {
         prices,
         assumptions: assumptions
             .into_iter()
-            .map(|row| headroom::experiment::result::Assumption { path: row.path, value: row.value, why: row.why })
+            .map(|row| headroom::experiment::result::Assumption {
+                path: row.path,
+                value: row.value,
+                why: row.why,
+            })
             .collect(),
     }
 }

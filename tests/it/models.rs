@@ -15,7 +15,12 @@ fn text() -> String {
         about.models.iter().for_each(|line| writeln!(out, "- {line}").unwrap());
         out.push_str("\nLeft out:\n\n");
         about.leaves_out.iter().for_each(|line| writeln!(out, "- {line}").unwrap());
-        write!(out, "\nExample:\n\n```json\n{{\"{name}\": {}}}\n```\n\nFields:\n\n```text\n", about.example).unwrap();
+        write!(
+            out,
+            "\nExample:\n\n```json\n{{\"{name}\": {}}}\n```\n\nFields:\n\n```text\n",
+            about.example
+        )
+        .unwrap();
         let path = format!("designs.*.nodes.*.{name}");
         let fields = explain(&schema, &path, false).unwrap();
         out.push_str(fields.trim_start_matches(&path).trim());

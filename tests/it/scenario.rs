@@ -75,9 +75,11 @@ fn all_problems_are_told_at_once() {
         .replacen("\"timeout\": \"30s\"", "\"timeout\": 30", 1)
         .replacen("\"runtime\": \"nodejs22\"", "\"runtime\": \"nodejs21\"", 1);
     assert_eq!(codes(&text), ["E0211", "E0201", "E0209"]);
-    let text = COMPARE
-        .replacen("\"to\": \"fn\"", "\"to\": \"fm\"", 1)
-        .replacen("\"account\": \"main\"", "\"account\": \"mian\"", 1);
+    let text = COMPARE.replacen("\"to\": \"fn\"", "\"to\": \"fm\"", 1).replacen(
+        "\"account\": \"main\"",
+        "\"account\": \"mian\"",
+        1,
+    );
     assert_eq!(codes(&text), ["E0301", "E0302"]);
 }
 

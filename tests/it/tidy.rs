@@ -99,14 +99,19 @@ fn no_import_circles_inside_the_model() {
         let text = code(&path);
         let own = name_of(&path);
         let mut targets = BTreeSet::new();
-        for piece in text.split("crate::model::").skip(1).chain(
-            if own.contains("::") { "".split("super::").skip(1) } else { text.split("use super::").skip(1) },
-        ) {
-            let full: String =
-                piece.chars().take_while(|c| c.is_alphanumeric() || *c == '_' || *c == ':').collect();
+        for piece in text.split("crate::model::").skip(1).chain(if own.contains("::") {
+            "".split("super::").skip(1)
+        } else {
+            text.split("use super::").skip(1)
+        }) {
+            let full: String = piece
+                .chars()
+                .take_while(|c| c.is_alphanumeric() || *c == '_' || *c == ':')
+                .collect();
             let mut candidate = full.trim_end_matches(':').to_owned();
             while !candidate.is_empty() && !names.contains(&candidate) {
-                candidate = candidate.rsplit_once("::").map_or(String::new(), |(head, _)| head.to_owned());
+                candidate =
+                    candidate.rsplit_once("::").map_or(String::new(), |(head, _)| head.to_owned());
             }
             if !candidate.is_empty() && candidate != own && !own.starts_with(&candidate) {
                 targets.insert(candidate);
@@ -141,7 +146,10 @@ fn habits() {
             wrong.push(format!("{name}: begin with a //! line"));
         }
         if text.lines().count() > 700 {
-            wrong.push(format!("{name}: {} lines; is there a second idea in it?", text.lines().count()));
+            wrong.push(format!(
+                "{name}: {} lines; is there a second idea in it?",
+                text.lines().count()
+            ));
         }
         for (i, line) in text.lines().enumerate() {
             if line.contains("FIXME") || line.contains("XXX") || line.ends_with(' ') {
@@ -150,7 +158,9 @@ fn habits() {
         }
         let code = code(&path);
         let below_cli = !name.starts_with("src/cli") && !name.starts_with("src/main");
-        for banned in ["std::fs", "std::env", "std::time", "std::process", "HashMap", "HashSet", "println!"] {
+        for banned in
+            ["std::fs", "std::env", "std::time", "std::process", "HashMap", "HashSet", "println!"]
+        {
             if below_cli && code.contains(banned) {
                 wrong.push(format!("{name}: {banned} belongs to the command line or nowhere"));
             }

@@ -79,7 +79,8 @@ impl Arrivals {
                 Some(Time::from_nanos(*time))
             }
             Kind::Rate { segments, at, used, even, first } => {
-                let gap: f64 = if *even { f64::from(u8::from(!*first)) } else { Exp1.sample(stream) };
+                let gap: f64 =
+                    if *even { f64::from(u8::from(!*first)) } else { Exp1.sample(stream) };
                 *first = false;
                 *used += gap;
                 loop {
@@ -101,8 +102,7 @@ impl Arrivals {
                     *last = 0.0;
                 }
                 // The smallest of `left` uniforms on what remains of the interval.
-                *last += (1.0 - *last)
-                    * (1.0 - libm::pow(stream.unit_open(), 1.0 / *left as f64));
+                *last += (1.0 - *last) * (1.0 - libm::pow(stream.unit_open(), 1.0 / *left as f64));
                 *left -= 1;
                 let seconds = ((*at - 1) as f64 + last.min(1.0)) * *every;
                 Some(Time::ZERO + Span::from_secs_f64(seconds))
@@ -173,8 +173,10 @@ impl Kind {
                     azure.function.as_ref().is_none_or(|wanted| is == Some(wanted))
                 };
                 let rows = table.rows.iter().zip(ends.iter().zip(&durations));
-                let starts: Vec<f64> =
-                    rows.filter(|(row, _)| wanted(row)).map(|(_, (end, long))| end - long).collect();
+                let starts: Vec<f64> = rows
+                    .filter(|(row, _)| wanted(row))
+                    .map(|(_, (end, long))| end - long)
+                    .collect();
                 let first = starts.iter().copied().fold(f64::INFINITY, f64::min);
                 times(starts.into_iter().map(|start| start - first).collect(), 1e9, file)
             }
@@ -270,7 +272,8 @@ mod tests {
 
     #[test]
     fn even_arrivals_are_evenly_spaced() {
-        let text = r#"{"open": {"rate": {"steady": {"rate": "20/s", "for": "5s"}}, "arrivals": "even"}}"#;
+        let text =
+            r#"{"open": {"rate": {"steady": {"rate": "20/s", "for": "5s"}}, "arrivals": "even"}}"#;
         let times = arrivals(text, 1, &Data::default());
         assert_eq!(times.len(), 100);
         assert_eq!(&times[..3], &[0.0, 0.05, 0.1]);
@@ -326,7 +329,8 @@ mod tests {
         assert_eq!(arrivals(starts, 1, &data), [0.1, 0.25, 0.5]);
 
         data.insert("c.csv", table(&["n"], &[&["3"], &["0"], &["5"]]));
-        let counts = r#"{"trace": {"file": "c.csv", "format": {"counts": {"column": "n", "every": "1m"}}}}"#;
+        let counts =
+            r#"{"trace": {"file": "c.csv", "format": {"counts": {"column": "n", "every": "1m"}}}}"#;
         let times = arrivals(counts, 1, &data);
         assert_eq!(times.iter().filter(|&&t| t < 60.0).count(), 3);
         assert_eq!(times.iter().filter(|&&t| (120.0..180.0).contains(&t)).count(), 5);
@@ -344,7 +348,8 @@ mod tests {
         data.insert("a19.csv", table(&header, &[&one, &two]));
         let all = r#"{"trace": {"file": "a19.csv", "format": {"azure_2019": {}}}}"#;
         assert_eq!(arrivals(all, 1, &data).len(), 11);
-        let only = r#"{"trace": {"file": "a19.csv", "format": {"azure_2019": {"function": "f2"}}}}"#;
+        let only =
+            r#"{"trace": {"file": "a19.csv", "format": {"azure_2019": {"function": "f2"}}}}"#;
         assert_eq!(arrivals(only, 1, &data).len(), 7);
 
         let header = ["app", "func", "end_timestamp", "duration"];

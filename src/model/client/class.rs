@@ -320,8 +320,8 @@ impl Class {
         if user.connection.is_none() && self.connection.keepalive {
             user.connection = self.spare.pop();
         }
-        let handshake = self.connection.rtt * u64::from(1 + self.tls_trips())
-            + self.connection.send_delay;
+        let handshake =
+            self.connection.rtt * u64::from(1 + self.tls_trips()) + self.connection.send_delay;
         let user = &mut self.users[slot as usize];
         let opening = user.connection.is_none();
         // An open connection leads straight to whoever accepted it; names and routers are asked for new ones only.
@@ -377,8 +377,7 @@ impl Class {
 
     fn timed_out(&mut self, slot: u32, ctx: &mut Ctx) {
         let user = &mut self.users[slot as usize];
-        let established =
-            ctx.calls.get(user.call).established < Time::MAX || !self.entry_listens;
+        let established = ctx.calls.get(user.call).established < Time::MAX || !self.entry_listens;
         ctx.abandon(user.call);
         user.call = CallId::NONE;
         user.connection = None;
@@ -393,8 +392,11 @@ impl Class {
         if let Some(limiter) = &mut self.adaptive {
             limiter.learn(now, outcome.cause.is_some_and(throttled));
         }
-        let mut stream =
-            self.request_key(slot).named("retry").with(u64::from(self.users[slot as usize].attempt)).stream();
+        let mut stream = self
+            .request_key(slot)
+            .named("retry")
+            .with(u64::from(self.users[slot as usize].attempt))
+            .stream();
         let user = &mut self.users[slot as usize];
         let state = user.own.as_deref_mut().unwrap_or(&mut self.shared);
         if outcome.is_ok() {

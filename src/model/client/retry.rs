@@ -437,7 +437,12 @@ mod tests {
             for _call in 0..500 {
                 for attempt in 0..3 {
                     let ask = retry.decide(
-                        &mut state, &lost, attempt, Span::ZERO, Time::ZERO, &mut stream,
+                        &mut state,
+                        &lost,
+                        attempt,
+                        Span::ZERO,
+                        Time::ZERO,
+                        &mut stream,
                     );
                     if ask.is_none() {
                         break;
@@ -452,9 +457,12 @@ mod tests {
     #[test]
     fn jitter_stays_in_its_band() {
         let mut stream = Key::root(3, 0).stream();
-        for (jitter, low, high) in
-            [("none", 0.4, 0.4), ("full", 0.0, 0.4), ("equal", 0.2, 0.4), ("decorrelated", 0.1, 0.9)]
-        {
+        for (jitter, low, high) in [
+            ("none", 0.4, 0.4),
+            ("full", 0.0, 0.4),
+            ("equal", 0.2, 0.4),
+            ("decorrelated", 0.1, 0.9),
+        ] {
             let retry = policy(&format!(
                 r#"{{"exponential": {{"attempts": 9, "base": "100ms", "jitter": "{jitter}"}}}}"#
             ));
@@ -471,9 +479,8 @@ mod tests {
 
     #[test]
     fn a_budget_bounds_retries_to_its_ratio() {
-        let retry = policy(
-            r#"{"fixed": {"attempts": 4, "delay": "10ms", "budget": {"ratio": 0.1}}}"#,
-        );
+        let retry =
+            policy(r#"{"fixed": {"attempts": 4, "delay": "10ms", "budget": {"ratio": 0.1}}}"#);
         let mut state = retry.state();
         let mut stream = Key::root(4, 0).stream();
         let lost = failure(Cause::ClientTimeout, 0);
@@ -481,9 +488,8 @@ mod tests {
         for _ in 0..1000 {
             retry.first_attempt(&mut state);
             for attempt in 0..3 {
-                let pause = retry.decide(
-                    &mut state, &lost, attempt, Span::ZERO, Time::ZERO, &mut stream,
-                );
+                let pause =
+                    retry.decide(&mut state, &lost, attempt, Span::ZERO, Time::ZERO, &mut stream);
                 if pause.is_none() {
                     break;
                 }
@@ -499,10 +505,7 @@ mod tests {
         let mut state = retry.state();
         let mut stream = Key::root(4, 0).stream();
         let lost = failure(Cause::FunctionError, 404);
-        assert_eq!(
-            retry.decide(&mut state, &lost, 0, Span::ZERO, Time::ZERO, &mut stream),
-            None
-        );
+        assert_eq!(retry.decide(&mut state, &lost, 0, Span::ZERO, Time::ZERO, &mut stream), None);
     }
 
     #[test]

@@ -139,7 +139,12 @@ impl Component for Alb {
         for name in &spec.to {
             let node = wiring.node(name)?;
             let all = 0..wiring.addresses(node);
-            targets.extend(all.map(|address| Target { node, address, outstanding: 0, idle: vec![] }));
+            targets.extend(all.map(|address| Target {
+                node,
+                address,
+                outstanding: 0,
+                idle: vec![],
+            }));
         }
         let me = wiring.me;
         let overhead = spec.overhead.clone().unwrap_or_else(overhead_default);

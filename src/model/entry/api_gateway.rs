@@ -125,11 +125,17 @@ impl Kind {
             ) => 503,
             (
                 Kind::Rest,
-                Cause::FunctionError | Cause::FunctionTimeout | Cause::PlatformError | Cause::ConnectionSlots,
+                Cause::FunctionError
+                | Cause::FunctionTimeout
+                | Cause::PlatformError
+                | Cause::ConnectionSlots,
             ) => 502,
             (
                 Kind::Http,
-                Cause::FunctionError | Cause::FunctionTimeout | Cause::PlatformError | Cause::ConnectionSlots,
+                Cause::FunctionError
+                | Cause::FunctionTimeout
+                | Cause::PlatformError
+                | Cause::ConnectionSlots,
             ) => 500,
             _ if inner != 0 => inner,
             (Kind::Rest, _) => 504,

@@ -96,7 +96,10 @@ impl Spec for DatabaseSpec {
             check.problem(
                 "E0310",
                 "reserved",
-                format!("{} of {} connections are reserved: none is left", self.reserved, self.connections),
+                format!(
+                    "{} of {} connections are reserved: none is left",
+                    self.reserved, self.connections
+                ),
                 "raise `connections` or lower `reserved`",
             );
         }

@@ -104,11 +104,23 @@ impl Component for Lambda {
         let pool = format!("account concurrency {}", account.concurrency);
         let limits = Limits {
             pool: ledger.limit(me, "account_concurrency", pool),
-            reserved: ledger.limit(me, "reserved_concurrency", format!("reserved concurrency {applies}")),
-            rate: ledger.limit(me, "request_rate", format!("{} requests/s", u64::from(applies) * 10)),
+            reserved: ledger.limit(
+                me,
+                "reserved_concurrency",
+                format!("reserved concurrency {applies}"),
+            ),
+            rate: ledger.limit(
+                me,
+                "request_rate",
+                format!("{} requests/s", u64::from(applies) * 10),
+            ),
             scaling: ledger.limit(me, "scaling_rate", "1,000 new environments per 10 s".into()),
             cold: ledger.limit(me, "cold_start", "no idle environment: cold start".into()),
-            timeout: ledger.limit(me, "function_timeout", format!("function timeout {}", spec.timeout)),
+            timeout: ledger.limit(
+                me,
+                "function_timeout",
+                format!("function timeout {}", spec.timeout),
+            ),
         };
         let gauges = Gauges {
             environments: ledger.gauge(me, "environments", None),
@@ -326,8 +338,9 @@ impl Lambda {
                 Step::Wait(law) => delay = delay + law.sample(&mut ctx.step_stream(call)),
                 _ if !delay.is_zero() => return ctx.wake(delay, STEP, call.slot, call.turn),
                 Step::Query(store, hold) => return self.query(call, *store, hold, ctx),
-                Step::Call(to, work) => return self.call(call, *to, *work, ctx),
-                Step::Publish(to, work, _) => return self.call(call, *to, *work, ctx),
+                Step::Call(to, work) | Step::Publish(to, work, _) => {
+                    return self.call(call, *to, *work, ctx);
+                }
             }
             ctx.calls.get(call).step += 1;
         }
@@ -356,8 +369,7 @@ impl Lambda {
     }
 
     fn call(&mut self, call: CallId, to: NodeId, work: u16, ctx: &mut Ctx) {
-        let child = ctx.calls.get(call).child(ctx.me, to, call);
-        let child = ctx.call(Call { work, ..child }, Span::ZERO);
+        let child = ctx.call_service(to, work, call);
         ctx.calls.get(call).child = child;
     }
 

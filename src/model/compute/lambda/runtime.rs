@@ -107,7 +107,8 @@ impl Runtime {
     /// Init time of a new environment.
     pub fn init(self) -> Dist {
         let points = QUANTILES.into_iter().zip(self.microseconds());
-        let quantiles = points.map(|(q, us)| Quantile { q, value: Span::from_micros(us) }).collect();
+        let quantiles =
+            points.map(|(q, us)| Quantile { q, value: Span::from_micros(us) }).collect();
         Dist::Empirical(Empirical { quantiles: Some(quantiles), csv: None })
     }
 }

@@ -171,13 +171,17 @@ impl Spec for LambdaSpec {
                 "choose a timeout of at most 15 minutes",
             );
         }
-        if let (Some(reserved), Some(account)) = (self.reserved, check.accounts.get(&self.account)) {
+        if let (Some(reserved), Some(account)) = (self.reserved, check.accounts.get(&self.account))
+        {
             let most = account.concurrency.saturating_sub(100);
             if reserved > most {
                 check.problem(
                     "E0314",
                     "reserved",
-                    format!("{reserved} reserved of {}: 100 must stay unreserved", account.concurrency),
+                    format!(
+                        "{reserved} reserved of {}: 100 must stay unreserved",
+                        account.concurrency
+                    ),
                     &format!("reserve at most {most}, or raise the account's `concurrency`"),
                 );
             }

@@ -12,7 +12,7 @@ use crate::model::ledger::{GaugeId, LimitId};
 use crate::model::listener::accept_queue;
 use crate::model::message::{CallId, Cause, Message, NodeId, Outcome};
 use crate::model::pool::{Checkout, Pool, PoolSpec};
-use crate::model::usage::UsageLine;
+use crate::model::usage::{UsageLine, host_hours};
 use crate::model::wiring::Wiring;
 use crate::model::work::Step;
 
@@ -98,10 +98,15 @@ impl Component for Pods {
         let accept_max = accept_queue(spec.backlog(), spec.somaxconn);
         let places = spec.places();
         let ledger = &mut *wiring.ledger;
-        let per_pod = |n: u32| if n == u32::MAX { "no limit".into() } else { format!("{n} per pod") };
+        let per_pod =
+            |n: u32| if n == u32::MAX { "no limit".into() } else { format!("{n} per pod") };
         let all = u64::from(places).checked_mul(u64::from(spec.replicas));
         let limits = Limits {
-            accept: ledger.limit(me, "accept_queue", format!("accept queue of {accept_max} per pod")),
+            accept: ledger.limit(
+                me,
+                "accept_queue",
+                format!("accept queue of {accept_max} per pod"),
+            ),
             places: ledger.limit(me, "concurrency", format!("concurrency {}", per_pod(places))),
             queue: ledger.limit(
                 me,
@@ -111,7 +116,10 @@ impl Component for Pods {
             cpu: ledger.limit(
                 me,
                 "cpu",
-                format!("{} hosts of {} vCPU, speed {}", spec.hosts.count, spec.hosts.vcpu, spec.hosts.speed),
+                format!(
+                    "{} hosts of {} vCPU, speed {}",
+                    spec.hosts.count, spec.hosts.vcpu, spec.hosts.speed
+                ),
             ),
             pool: ledger.limit(me, "connection_pool", "connection pools of the pods".into()),
         };
@@ -176,7 +184,7 @@ impl Component for Pods {
 
     fn close(&mut self, ctx: &mut Ctx) -> NodeReport {
         let seconds = ctx.now().as_secs_f64();
-        let hours = seconds / 3600.0 * self.hosts.len() as f64;
+        let hours = host_hours(ctx.now()) * self.hosts.len() as f64;
         let work: f64 = self.hosts.iter().map(Processor::work_done).sum::<f64>() * 1e-9;
         let capacity = self.host_cores * self.speed * seconds * self.hosts.len() as f64;
         let busy = if capacity > 0.0 { (work / capacity).min(1.0) } else { 0.0 };
@@ -312,8 +320,7 @@ impl Pods {
             }
             Some(Step::Query(store, _)) => self.checkout(call, *store, ctx),
             Some(Step::Call(to, work) | Step::Publish(to, work, _)) => {
-                let child = Call { work: *work, ..row.child(ctx.me, *to, call) };
-                let child = ctx.call(child, Span::ZERO);
+                let child = ctx.call_service(*to, *work, call);
                 ctx.calls.get(call).child = child;
             }
         }

@@ -199,4 +199,3 @@ impl Spec for PodsSpec {
         self.hosts.instance.iter().map(|instance| format!("ec2.{instance}")).collect()
     }
 }
-

@@ -76,7 +76,8 @@ impl Peers {
         let best = match self.balance {
             Balance::RoundRobin => self.round_robin(usable),
             Balance::LeastConn => {
-                let open = |(at, peer): (usize, &Peer)| usable(at, peer).then_some(peer.connections);
+                let open =
+                    |(at, peer): (usize, &Peer)| usable(at, peer).then_some(peer.connections);
                 let least = self.rows.iter().enumerate().filter_map(open).min()?;
                 self.round_robin(|at, peer| usable(at, peer) && peer.connections == least)
             }

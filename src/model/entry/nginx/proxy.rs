@@ -10,7 +10,7 @@ use crate::model::context::{Ctx, Purpose};
 use crate::model::ledger::{GaugeId, LimitId};
 use crate::model::listener::{SynRetry, accept_queue};
 use crate::model::message::{CallId, Cause, Message, NodeId, Outcome};
-use crate::model::usage::UsageLine;
+use crate::model::usage::{UsageLine, host_hours};
 use crate::model::wiring::Wiring;
 use std::collections::VecDeque;
 
@@ -110,7 +110,11 @@ impl Component for Nginx {
             descriptors: ledger.limit(me, "nofile", format!("{nofile} descriptors per worker")),
             slots: ledger.limit(me, "worker_connections", format!("worker_connections {wc}")),
             cpu: ledger.limit(me, "cpu", format!("{workers} worker processes")),
-            upstream: ledger.limit(me, "upstream", "upstream servers that fail or do not answer".into()),
+            upstream: ledger.limit(
+                me,
+                "upstream",
+                "upstream servers that fail or do not answer".into(),
+            ),
         };
         let connections_gauge = ledger.gauge(me, "connections", Some(workers * u64::from(slots)));
         let listen_gauge = ledger.gauge(me, "listen queue", Some(listen_max as u64));
@@ -181,7 +185,7 @@ impl Component for Nginx {
     }
 
     fn close(&mut self, ctx: &mut Ctx) -> NodeReport {
-        let hours = ctx.now().as_secs_f64() / 3600.0;
+        let hours = host_hours(ctx.now());
         let usage = self.instance.iter().map(|instance| UsageLine {
             node: self.name.clone(),
             item: format!("ec2.{instance}"),
@@ -210,9 +214,8 @@ impl Nginx {
         let row = *ctx.calls.get(call);
         if let Via::Open(connection) = row.via {
             let known = self.connections.get(connection as usize);
-            let open = known.is_some_and(|c| {
-                c.state == State::Idle && c.owner == (row.from, row.parent.slot)
-            });
+            let open = known
+                .is_some_and(|c| c.state == State::Idle && c.owner == (row.from, row.parent.slot));
             if open {
                 self.leave_reusable(connection, ctx);
                 let kept = &mut self.connections[connection as usize];
@@ -566,7 +569,9 @@ impl Nginx {
             (row.a, row.idempotent)
         };
         let kept = match answer.via {
-            Via::Open(connection) if answer.keep_alive && answer.outcome.status != 0 => Some(connection),
+            Via::Open(connection) if answer.keep_alive && answer.outcome.status != 0 => {
+                Some(connection)
+            }
             _ => None,
         };
         self.release_upstream(at, kept, ctx);
@@ -645,7 +650,8 @@ impl Nginx {
         }
         let row = *ctx.calls.get(call);
         let Via::Open(connection) = row.via else { return };
-        let Some(state) = self.connections.get(connection as usize).map(|c| (c.state, c.call)) else {
+        let Some(state) = self.connections.get(connection as usize).map(|c| (c.state, c.call))
+        else {
             return;
         };
         if state.1 != call {

@@ -229,7 +229,11 @@ impl Spec for NginxSpec {
     fn targets(&self) -> Vec<(String, &str)> {
         let path = |(i, name): (usize, &'_ String)| (format!("upstream[{i}]"), name.clone());
         let paths: Vec<_> = self.upstream.iter().enumerate().map(path).collect();
-        paths.into_iter().zip(&self.upstream).map(|((path, _), name)| (path, name.as_str())).collect()
+        paths
+            .into_iter()
+            .zip(&self.upstream)
+            .map(|((path, _), name)| (path, name.as_str()))
+            .collect()
     }
     fn listens(&self, _of: &dyn Fn(&str) -> bool) -> bool {
         true
