@@ -138,7 +138,7 @@ pub fn parse_bytes(text: &str) -> Result<Bytes, UnitError> {
         other => return fail(format!("\"{other}\" is not a unit of memory")),
     };
     let bytes = number * (1_u64 << shift) as f64;
-    if !(bytes >= 0.0 && bytes <= 1e18) {
+    if !(0.0..=1e18).contains(&bytes) {
         return fail(format!("\"{text}\" is negative or absurdly large"));
     }
     Ok(Bytes(bytes.round() as u64))
@@ -164,7 +164,7 @@ pub fn parse_rate(text: &str) -> Result<Rate, UnitError> {
         return fail(format!("\"{unit}\" is not a unit of time"));
     };
     let rate = number * scale / seconds;
-    if !(rate >= 0.0 && rate <= 1e12) {
+    if !(0.0..=1e12).contains(&rate) {
         return fail(format!("\"{text}\" is negative or absurdly large"));
     }
     Ok(Rate(rate))

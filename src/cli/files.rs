@@ -37,7 +37,6 @@ fn error<'a>(path: &'a Path, doing: &'static str) -> impl FnOnce(std::io::Error)
 const SIZE_MAX: u64 = 4 << 30;
 
 /// The bytes of a file; `-` is standard input.
-#[expect(clippy::disallowed_methods, reason = "this file is where files are touched")]
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, FileError> {
     if path == Path::new("-") {
         let mut bytes = Vec::new();

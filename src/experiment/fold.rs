@@ -292,7 +292,7 @@ fn cost(rows: &[Outturn], bills: &[Bill]) -> Cost {
                 node: line.node.clone(),
                 item: line.item.clone(),
                 quantity: 0.0,
-                unit: line.unit.to_string(),
+                unit: line.unit.clone(),
                 amount: 0.0,
                 reserved: line.reserved,
                 idle: 0.0,

@@ -3,6 +3,7 @@
 use super::estimate::mean;
 use super::fold::node_name;
 use super::result::Bottleneck;
+use crate::kernel::Time;
 use crate::model::world::Outturn;
 
 /// A limit is worth naming if it caused at least this share of all failures (or, without failures, of all waiting).
@@ -19,7 +20,7 @@ pub(super) fn limits(rows: &[Outturn]) -> Vec<Bottleneck> {
         .filter_map(|(at, limit)| {
             let own: Vec<_> = rows.iter().map(|row| &row.ledger.limits[at]).collect();
             let mut times: Vec<f64> =
-                own.iter().filter_map(|row| row.first).map(|t| t.as_secs_f64()).collect();
+                own.iter().filter_map(|row| row.first).map(Time::as_secs_f64).collect();
             times.sort_by(f64::total_cmp);
             let median = *times.get(times.len() / 2)?;
             let failures: Vec<f64> = own.iter().map(|row| row.failures as f64).collect();

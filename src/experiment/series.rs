@@ -3,7 +3,7 @@
 use super::fold::node_name;
 use super::result::{FailedBy, GaugeSeries, Series};
 use crate::kernel::{Clock, Counts};
-use crate::model::ledger::LatencySeries;
+use crate::model::ledger::{Coarse, LatencySeries};
 use crate::model::message::Cause;
 use crate::model::world::Outturn;
 use std::collections::BTreeMap;
@@ -49,7 +49,7 @@ pub(super) fn series(rows: &[Outturn]) -> Series {
         let cells = latency.buckets().iter().map(|bucket| bucket.quantile(q));
         cells.chain(std::iter::repeat(None)).take(buckets).collect()
     };
-    let means = latency.buckets().iter().map(|bucket| bucket.mean());
+    let means = latency.buckets().iter().map(Coarse::mean);
     Series {
         bucket: clock.width().as_secs_f64(),
         t: (0..buckets).map(|i| i as f64 * clock.width().as_secs_f64()).collect(),

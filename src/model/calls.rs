@@ -29,6 +29,7 @@ pub enum Via {
 
 /// One call in flight.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about one call")]
 pub struct Call {
     pub(in crate::model) turn: u32,
     /// Who calls.

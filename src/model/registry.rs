@@ -18,7 +18,6 @@ macro_rules! nodes {
         pub enum NodeSpec { $(#[doc = $what] #[serde(rename = $name)] $variant($spec),)+ }
 
         /// A node as it runs.
-        #[expect(clippy::large_enum_variant, reason = "nodes are few and never moved")]
         pub enum Node { $(#[doc = $what] $variant($node),)+ }
 
         /// Every kind: its name and what it is.

@@ -128,7 +128,7 @@ mod tests {
     fn figures_for_people() {
         assert_eq!(seconds(7.468), "7.47 s");
         assert_eq!(seconds(0.033), "33.0 ms");
-        assert_eq!(seconds(0.0000021), "2.10 µs");
+        assert_eq!(seconds(0.000_002_1), "2.10 µs");
         assert_eq!(seconds(130.2), "2m10s");
         assert_eq!(share(0.4348), "43.5 %");
         assert_eq!(share(0.999_96), "99.996 %");

@@ -5,7 +5,7 @@
 use super::graph;
 use super::spec::Scenario;
 use super::threshold::Threshold;
-use crate::kernel::Key;
+use crate::kernel::{Key, Span};
 use crate::model::client::{Arrivals, ClassSpec, Load, Shape};
 use crate::model::component::{Check, Problem};
 use crate::model::data::Data;
@@ -212,7 +212,7 @@ fn workload(
             "give exactly one of the two",
         ),
     }
-    if class.patience.timeout.is_some_and(|t| t.is_zero()) {
+    if class.patience.timeout.is_some_and(Span::is_zero) {
         let at = format!("{path}.patience.timeout");
         problems.add(
             "E0322",

@@ -7,6 +7,7 @@ use super::words::{did_you_mean, first_sentence};
 use serde_json::Value;
 use std::fmt::Write as _;
 
+#[expect(clippy::result_large_err, reason = "one finding, on the way to the user")]
 /// Explains the field at `path`; the whole scenario for an empty one. `recursive` prints all that is below it.
 ///
 /// # Errors

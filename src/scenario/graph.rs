@@ -2,6 +2,7 @@
 
 use super::check::{Problems, nearest};
 use super::spec::Scenario;
+use crate::model::registry::NodeSpec;
 use crate::model::work::StepSpec;
 use crate::model::world::DesignSpec;
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,7 +30,7 @@ fn may_lead_to(kind: &str, target: &str) -> bool {
 /// Finds targets of the wrong kind, missing stores and circles.
 pub(super) fn check(scenario: &Scenario, name: &str, spec: &DesignSpec, problems: &mut Problems) {
     let path = format!("designs.{name}");
-    let kind = |node: &str| spec.nodes.get(node).map(|node| node.kind());
+    let kind = |node: &str| spec.nodes.get(node).map(NodeSpec::kind);
     for (class, node) in &spec.enter {
         let at = format!("{path}.enter.{class}");
         match (kind(node), spec.nodes.get(node)) {

@@ -130,7 +130,7 @@ fn line_end(text: &str, at: usize) -> usize {
 pub fn line_column(text: &str, at: usize) -> (usize, usize) {
     let at = floor(text, at);
     let start = line_start(text, at);
-    let line = text.as_bytes()[..start].iter().filter(|&&byte| byte == b'\n').count() + 1;
+    let line = text[..start].matches('\n').count() + 1;
     // A byte-order mark is not a column that an editor shows.
     let shown = text[start..at].trim_start_matches('\u{feff}');
     (line, shown.chars().count() + 1)

@@ -45,15 +45,11 @@ impl Walk<'_> {
         match main_type(schema) {
             Some("object") => self.object(tree, schema, path),
             Some("array") => self.list(tree, schema, path),
-            Some("string") => {
-                if !matches!(tree.kind, Kind::Text(_)) {
-                    self.wrong_sort(tree, "a text", path);
-                }
+            Some("string") if !matches!(tree.kind, Kind::Text(_)) => {
+                self.wrong_sort(tree, "a text", path);
             }
-            Some("boolean") => {
-                if !matches!(tree.kind, Kind::Bool(_)) {
-                    self.wrong_sort(tree, "true or false", path);
-                }
+            Some("boolean") if !matches!(tree.kind, Kind::Bool(_)) => {
+                self.wrong_sort(tree, "true or false", path);
             }
             Some(number @ ("integer" | "number")) => self.number(tree, schema, number, path),
             _ => {}

@@ -138,7 +138,7 @@ mod tests {
         let parse = |m, t| Threshold::parse(m, t).unwrap();
         let p95 = parse("latency", "p(95) < 500");
         assert_eq!((p95.statistic, p95.limit), (Statistic::Percentile(95.0), 0.5));
-        assert_eq!(parse("latency", "p(99.9)<1s").limit, 1.0);
+        assert!((parse("latency", "p(99.9)<1s").limit - 1.0).abs() < 1e-12);
         assert_eq!(parse("latency", "avg<=1.5s").comparison, Comparison::LessOrEqual);
         assert!(parse("success_rate", "rate>0.999").met_by(1.0));
         assert!(!parse("cost_per_user", "value<$0.002").met_by(0.002));

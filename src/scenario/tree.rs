@@ -315,7 +315,8 @@ mod tests {
         let mut bomb = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x]\n");
         for i in 1..12 {
             let line = format!("*a{}, ", i - 1).repeat(9);
-            bomb.push_str(&format!("a{i}: &a{i} [{}]\n", line.trim_end_matches(", ")));
+            let items = line.trim_end_matches(", ");
+            bomb = format!("{bomb}a{i}: &a{i} [{items}]\n");
         }
         let (_, findings) = parse(bomb.as_bytes());
         assert_eq!(findings.iter().next().unwrap().code, "E0105");

@@ -189,8 +189,7 @@ impl Reader<'_> {
                 entries.push(Entry { key, key_span, value: tree });
             }
             (Kind::Map(_), None) => match tree.kind {
-                Kind::Text(key) => open.key = Some((key, tree.span)),
-                Kind::Number(_, key) => open.key = Some((key, tree.span)),
+                Kind::Text(key) | Kind::Number(_, key) => open.key = Some((key, tree.span)),
                 Kind::Bool(b) => open.key = Some((b.to_string(), tree.span)),
                 Kind::Null | Kind::List(_) | Kind::Map(_) => {
                     return Err(error(

@@ -86,7 +86,7 @@ fn mutated_scenarios_are_refused_politely() {
         for _ in 0..=stream.below(3) {
             mutate(&mut text, &mut stream);
         }
-        for finding in findings(&text).iter() {
+        for finding in &findings(&text) {
             assert!(finding.span.is_some(), "round {round}: {finding:?}");
         }
     }

@@ -1,5 +1,9 @@
 //! One integration binary, a module per topic.
-#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests read files, and panic when they fail")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "tests read files, and panic when they fail"
+)]
 
 mod analytic;
 mod cli;

@@ -129,9 +129,9 @@ fn no_import_circles_inside_the_model() {
         if free.is_empty() {
             break;
         }
-        free.iter().for_each(|name| {
+        for name in &free {
             graph.remove(name);
-        });
+        }
     }
     assert!(graph.is_empty(), "these import one another: {graph:?}");
 }

@@ -29,6 +29,9 @@ impl Segment {
     }
     /// Time into the piece at which `area` has been passed: from·x + (to−from)/(2·length)·x² = area.
     fn invert(&self, area: f64) -> f64 {
+        if area <= 0.0 {
+            return 0.0;
+        }
         let slope = (self.to - self.from) / self.length;
         let root = (self.from * self.from + 2.0 * slope * area).max(0.0).sqrt();
         // The form without cancellation; it also serves slope 0.
@@ -70,7 +73,7 @@ impl Arrivals {
     }
 
     /// The next arrival.
-    pub fn next(&mut self) -> Option<Time> {
+    pub fn take_next(&mut self) -> Option<Time> {
         let stream = &mut self.stream;
         match &mut self.kind {
             Kind::Times { times, at } => {
@@ -187,7 +190,7 @@ impl Kind {
 fn times(column: Vec<f64>, unit: f64, file: &str) -> Result<Kind, String> {
     let time = |v: f64| {
         let ns = v * unit;
-        let fits = ns >= 0.0 && ns < 4e18;
+        let fits = (0.0..4e18).contains(&ns);
         fits.then_some(ns.round() as u64)
             .ok_or_else(|| format!("\"{file}\": {v} is not a start time from 0 on"))
     };
@@ -267,7 +270,7 @@ mod tests {
     fn arrivals(text: &str, seed: u64, data: &Data) -> Vec<f64> {
         let load: Load = serde_json::from_str(text).unwrap();
         let mut source = Arrivals::new(&load, Key::root(seed, 0), data).unwrap().unwrap();
-        std::iter::from_fn(|| source.next()).map(Time::as_secs_f64).collect()
+        std::iter::from_fn(|| source.take_next()).map(Time::as_secs_f64).collect()
     }
 
     #[test]

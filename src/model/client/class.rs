@@ -228,7 +228,7 @@ impl Class {
     }
 
     fn schedule_arrival(&mut self, ctx: &mut Ctx) {
-        if let Some(at) = self.arrivals.as_mut().and_then(Arrivals::next) {
+        if let Some(at) = self.arrivals.as_mut().and_then(Arrivals::take_next) {
             ctx.wake_at(at.max(ctx.now()), Rank::Arrival, ARRIVAL, 0, 0);
         } else if self.closed.is_none() {
             self.exhausted = true;
@@ -402,7 +402,7 @@ impl Class {
         if outcome.is_ok() {
             self.retry.succeeded(state, user.attempt, user.last_cause);
         } else if let Some(pause) =
-            self.retry.decide(state, &outcome, user.attempt, user.backoff, now, &mut stream)
+            self.retry.decide(state, outcome, user.attempt, user.backoff, now, &mut stream)
         {
             user.attempt += 1;
             user.backoff = pause;

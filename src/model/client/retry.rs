@@ -212,7 +212,7 @@ impl Retry {
     pub fn decide(
         &self,
         state: &mut RetryState,
-        failure: &Outcome,
+        failure: Outcome,
         retries: u16,
         last: Span,
         now: Time,
@@ -279,7 +279,7 @@ pub(super) fn throttled(cause: Cause) -> bool {
 }
 
 /// SDKs and sensible clients try again after connection errors, timeouts and HTTP 429, 500, 502, 503, 504.
-fn retryable(failure: &Outcome) -> bool {
+fn retryable(failure: Outcome) -> bool {
     matches!(failure.status, 0 | 429 | 500 | 502 | 503 | 504)
 }
 
@@ -410,7 +410,7 @@ mod tests {
         for _ in 0..n {
             let mut state = retry.state();
             let mut ask = |retries| {
-                retry.decide(&mut state, &lost, retries, Span::ZERO, Time::ZERO, &mut stream)
+                retry.decide(&mut state, lost, retries, Span::ZERO, Time::ZERO, &mut stream)
             };
             let (a, b) = (ask(0).unwrap().as_secs_f64(), ask(1).unwrap().as_secs_f64());
             assert!(a <= 1.0 && b <= 2.0);
@@ -438,7 +438,7 @@ mod tests {
                 for attempt in 0..3 {
                     let ask = retry.decide(
                         &mut state,
-                        &lost,
+                        lost,
                         attempt,
                         Span::ZERO,
                         Time::ZERO,
@@ -470,7 +470,7 @@ mod tests {
             for _ in 0..1000 {
                 let mut state = retry.state();
                 let last = Span::from_millis(300);
-                let pause = retry.decide(&mut state, &lost, 2, last, Time::ZERO, &mut stream);
+                let pause = retry.decide(&mut state, lost, 2, last, Time::ZERO, &mut stream);
                 let seconds = pause.unwrap().as_secs_f64();
                 assert!((low..=high + 1e-9).contains(&seconds), "{jitter}: {seconds}");
             }
@@ -489,7 +489,7 @@ mod tests {
             retry.first_attempt(&mut state);
             for attempt in 0..3 {
                 let pause =
-                    retry.decide(&mut state, &lost, attempt, Span::ZERO, Time::ZERO, &mut stream);
+                    retry.decide(&mut state, lost, attempt, Span::ZERO, Time::ZERO, &mut stream);
                 if pause.is_none() {
                     break;
                 }
@@ -505,7 +505,7 @@ mod tests {
         let mut state = retry.state();
         let mut stream = Key::root(4, 0).stream();
         let lost = failure(Cause::FunctionError, 404);
-        assert_eq!(retry.decide(&mut state, &lost, 0, Span::ZERO, Time::ZERO, &mut stream), None);
+        assert_eq!(retry.decide(&mut state, lost, 0, Span::ZERO, Time::ZERO, &mut stream), None);
     }
 
     #[test]

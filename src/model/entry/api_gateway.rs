@@ -108,38 +108,28 @@ impl Kind {
     }
     /// Status for the client by what went wrong behind the gateway (Lambda guide, "errors with API Gateway").
     fn status(self, cause: Cause, inner: u16) -> u16 {
-        match (self, cause) {
-            (
-                Kind::Rest,
-                Cause::ThrottledAccount
+        let throttled = matches!(
+            cause,
+            Cause::ThrottledAccount
                 | Cause::ThrottledReserved
                 | Cause::ThrottledScaling
-                | Cause::ThrottledRequestRate,
-            ) => 500,
-            (
-                Kind::Http,
-                Cause::ThrottledAccount
-                | Cause::ThrottledReserved
-                | Cause::ThrottledScaling
-                | Cause::ThrottledRequestRate,
-            ) => 503,
-            (
-                Kind::Rest,
-                Cause::FunctionError
+                | Cause::ThrottledRequestRate
+        );
+        let handler = matches!(
+            cause,
+            Cause::FunctionError
                 | Cause::FunctionTimeout
                 | Cause::PlatformError
-                | Cause::ConnectionSlots,
-            ) => 502,
-            (
-                Kind::Http,
-                Cause::FunctionError
-                | Cause::FunctionTimeout
-                | Cause::PlatformError
-                | Cause::ConnectionSlots,
-            ) => 500,
+                | Cause::ConnectionSlots
+        );
+        match self {
+            Kind::Rest if throttled => 500,
+            Kind::Http if throttled => 503,
+            Kind::Rest if handler => 502,
+            Kind::Http if handler => 500,
             _ if inner != 0 => inner,
-            (Kind::Rest, _) => 504,
-            (Kind::Http, _) => 503,
+            Kind::Rest => 504,
+            Kind::Http => 503,
         }
     }
 }

@@ -31,6 +31,7 @@ const POOL: u32 = 2;
 const ENDED: u32 = 3;
 
 /// A service of pods as it runs.
+#[expect(clippy::struct_field_names, reason = "pods is what they are called")]
 pub struct Pods {
     name: String,
     pods: Vec<Pod>,
@@ -66,6 +67,37 @@ struct Limits {
     pool: LimitId,
 }
 
+impl Limits {
+    fn announce(spec: &PodsSpec, accept_max: usize, wiring: &mut Wiring) -> Limits {
+        let (me, places) = (wiring.me, spec.places());
+        let ledger = &mut *wiring.ledger;
+        let per_pod =
+            |n: u32| if n == u32::MAX { "no limit".into() } else { format!("{n} per pod") };
+        Limits {
+            accept: ledger.limit(
+                me,
+                "accept_queue",
+                format!("accept queue of {accept_max} per pod"),
+            ),
+            places: ledger.limit(me, "concurrency", format!("concurrency {}", per_pod(places))),
+            queue: ledger.limit(
+                me,
+                "queue",
+                format!("waiting line {}", per_pod(spec.queue.unwrap_or(u32::MAX))),
+            ),
+            cpu: ledger.limit(
+                me,
+                "cpu",
+                format!(
+                    "{} hosts of {} vCPU, speed {}",
+                    spec.hosts.count, spec.hosts.vcpu, spec.hosts.speed
+                ),
+            ),
+            pool: ledger.limit(me, "connection_pool", "connection pools of the pods".into()),
+        }
+    }
+}
+
 struct Gauges {
     in_progress: GaugeId,
     accept_queue: GaugeId,
@@ -97,32 +129,9 @@ impl Component for Pods {
         let own_pools = || pools.iter().map(|(node, pool, _)| (*node, Pool::new(pool))).collect();
         let accept_max = accept_queue(spec.backlog(), spec.somaxconn);
         let places = spec.places();
+        let limits = Limits::announce(spec, accept_max, wiring);
         let ledger = &mut *wiring.ledger;
-        let per_pod =
-            |n: u32| if n == u32::MAX { "no limit".into() } else { format!("{n} per pod") };
         let all = u64::from(places).checked_mul(u64::from(spec.replicas));
-        let limits = Limits {
-            accept: ledger.limit(
-                me,
-                "accept_queue",
-                format!("accept queue of {accept_max} per pod"),
-            ),
-            places: ledger.limit(me, "concurrency", format!("concurrency {}", per_pod(places))),
-            queue: ledger.limit(
-                me,
-                "queue",
-                format!("waiting line {}", per_pod(spec.queue.unwrap_or(u32::MAX))),
-            ),
-            cpu: ledger.limit(
-                me,
-                "cpu",
-                format!(
-                    "{} hosts of {} vCPU, speed {}",
-                    spec.hosts.count, spec.hosts.vcpu, spec.hosts.speed
-                ),
-            ),
-            pool: ledger.limit(me, "connection_pool", "connection pools of the pods".into()),
-        };
         let limited = all.filter(|_| places < u32::MAX);
         let gauges = Gauges {
             in_progress: ledger.gauge(me, "requests in progress", limited),
