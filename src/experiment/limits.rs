@@ -40,17 +40,17 @@ pub(super) fn limits(rows: &[Outturn]) -> Vec<Bottleneck> {
     list
 }
 
-/// The first limit that bound in most replications and is worth naming.
+/// The first limit that is worth naming; one that bound in most replications before one that bound in few.
 pub(super) fn bottleneck(limits: &[Bottleneck]) -> Option<Bottleneck> {
     let failures: f64 = limits.iter().map(|limit| limit.failures.value).sum();
     let waiting: f64 = limits.iter().map(|limit| limit.waiting.value).sum();
     let matters = |limit: &&Bottleneck| {
-        limit.bound_in > 0.5
-            && if failures > 0.0 {
-                limit.failures.value >= WORTH_NAMING * failures
-            } else {
-                limit.waiting.value >= WORTH_NAMING * waiting
-            }
+        if failures > 0.0 {
+            limit.failures.value >= WORTH_NAMING * failures
+        } else {
+            limit.waiting.value >= WORTH_NAMING * waiting
+        }
     };
-    limits.iter().find(matters).cloned()
+    let usual = |limit: &&Bottleneck| limit.bound_in > 0.5 && matters(limit);
+    limits.iter().find(usual).or_else(|| limits.iter().find(matters)).cloned()
 }

@@ -276,7 +276,7 @@ impl Walk<'_> {
                 path,
                 tree,
                 format!("{} is not a whole number", plain(text)),
-                String::new(),
+                "write a whole number".into(),
             );
         } else if wanted == "integer" && *value >= 9e15 && text.parse::<u64>().is_err() {
             self.push(

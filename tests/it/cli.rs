@@ -120,7 +120,7 @@ fn wrong_files_are_told_kindly() {
         (vec!["run".into(), "--out".into(), "/proc/nowhere".into()], 1, "E0003"),
         (vec!["run".into(), "--prices".into(), write("p.json", b"{}")], 2, "E0320"),
         (vec!["explain".into(), "workload.*.laod".into()], 2, "did you mean `load`"),
-        (vec!["rnu".into()], 2, "run"),
+        (vec!["chekc".into()], 2, "check"),
         (vec!["run".into(), "--replications".into(), "1".into()], 2, "2..=100000"),
     ] {
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
