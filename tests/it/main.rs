@@ -8,6 +8,9 @@
 mod analytic;
 mod cli;
 mod common;
+mod conservation;
+mod coverage;
+mod determinism;
 mod fuzz;
 mod golden;
 mod models;

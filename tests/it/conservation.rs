@@ -1,0 +1,108 @@
+//! Nothing is lost: random scenarios pass the closing audit, causes sum to failures, bills to their totals.
+
+use super::common::plan;
+use super::golden;
+use headroom::experiment::{Silent, replicate, run};
+use headroom::kernel::{Key, Stream};
+
+/// A random small scenario: limits that bind, timeouts, retries, every kind of node.
+fn random(seed: u64) -> String {
+    let s = &mut Key::root(seed, 5).stream();
+    let pick = |s: &mut Stream, all: &[&str]| all[s.below(all.len() as u64) as usize].to_owned();
+    let load = match s.below(4) {
+        0 => format!(r#"{{"closed": {{"users": {}, "for": "5s", "think": {{"exponential": {{"mean": "200ms"}}}}}}}}"#, 1 + s.below(300)),
+        1 => format!(r#"{{"open": {{"rate": {{"steady": {{"rate": "{}/s", "for": "5s"}}}}}}}}"#, 1 + s.below(300)),
+        2 => format!(r#"{{"burst": {{"requests": {}, "spread": "100ms"}}}}"#, 1 + s.below(800)),
+        _ => r#"{"open": {"arrivals": "even", "vus": {"max": 20, "when_busy": "wait"}, "rate": {"steady": {"rate": "100/s", "for": "4s"}}}}"#.into(),
+    };
+    let retry = pick(s, &[
+        r#"{"none": {}}"#,
+        r#"{"exponential": {"attempts": 3, "base": "50ms"}}"#,
+        r#"{"fixed": {"attempts": 5, "delay": "10ms", "budget": {"ratio": 0.2}}}"#,
+        r#"{"sdk": {"mode": "adaptive"}}"#,
+        r#"{"sdk": {"mode": "standard"}}"#,
+    ]);
+    let timeout = pick(s, &["80ms", "1s", "20s"]);
+    let (keepalive, tls) = (pick(s, &["true", "false"]), pick(s, &["true", "false"]));
+    let runtime = pick(s, &[r#"{"event_loop": {}}"#, r#"{"sync_workers": {"workers": 3}}"#, r#"{"threads": {"threads": 5}}"#]);
+    let pods = format!(
+        r#"{{"pods": {{"replicas": {}, "runtime": {runtime}, "backlog": {}, "queue": {}, "cancel": {}, "pool": {{"db": {{"max": {}, "acquire_timeout": "300ms"}}}}}}}}"#,
+        2 + s.below(3), 1 + s.below(20), s.below(30), pick(s, &["true", "false"]), 1 + s.below(5)
+    );
+    let nginx = format!(
+        r#"{{"nginx": {{"upstream": ["port"], "workers": {}, "worker_connections": {}, "nofile": {}, "version": "{}", "upstream_keepalive": {}, "proxy_read_timeout": "500ms", "proxy_connect_timeout": "2s", "balance": "{}"}}}}"#,
+        1 + s.below(3), 8 + s.below(100), 20 + s.below(100), pick(s, &["1.18", "1.22"]), s.below(4), pick(s, &["round_robin", "least_conn", "random"])
+    );
+    let db = format!(r#"{{"postgres": {{"connections": {}, "vcpu": 2}}}}"#, 5 + s.below(30));
+    format!(
+        r#"{{"name": "random", "era": "{}", "workload": {{"users": {{"load": {load}, "request": "job", "patience": {{"timeout": "{timeout}"}}, "retry": {retry},
+        "idempotent": {}, "connection": {{"rtt": "5ms", "keepalive": {keepalive}, "tls": {tls}}}}}}},
+        "work": {{"job": [{{"cpu": {{"exponential": {{"mean": "5ms"}}}}}}, {{"query": {{"to": "db", "hold": {{"exponential": {{"mean": "20ms"}}}}}}}}, {{"wait": {{"constant": "10ms"}}}}]}},
+        "designs": {{
+          "nginx": {{"enter": {{"users": "edge"}}, "nodes": {{"edge": {nginx}, "port": {{"node_port": {{"to": "api"}}}}, "api": {pods}, "db": {db}}}}},
+          "dns": {{"enter": {{"users": "name"}}, "nodes": {{"name": {{"dns": {{"to": ["port"]}}}}, "port": {{"node_port": {{"to": "api"}}}}, "api": {pods}, "db": {db}}}}},
+          "alb": {{"enter": {{"users": "lb"}}, "nodes": {{"lb": {{"alb": {{"to": ["api"], "idle_timeout": "400ms"}}}}, "api": {pods}, "db": {db}}}}},
+          "lambda": {{"enter": {{"users": "gate"}}, "nodes": {{"gate": {{"api_gateway": {{"kind": "rest", "to": "fn", "burst": {}, "timeout": "2s"}}}},
+             "fn": {{"lambda": {{"account": "a", "runtime": "python3.12", "timeout": "1s", "platform_errors": 0.05, "connections": "{}"}}}}, "db": {db}}}, "accounts": {{"a": {{"concurrency": {}}}}}}}
+        }}, "run": {{"replications": 2, "seed": {seed}, "horizon": "300s"}}}}"#,
+        pick(s, &["y2018", "y2020", "y2021", "y2023", "y2025"]),
+        pick(s, &["true", "false"]),
+        10 + s.below(500),
+        pick(s, &["per_environment", "per_invocation"]),
+        2 + s.below(60)
+    )
+}
+
+#[test]
+fn random_scenarios_lose_nothing() {
+    for seed in 0..60 {
+        let text = random(seed);
+        let rows = replicate(&plan(&text), &Silent).unwrap_or_else(|e| panic!("seed {seed}: {e}\n{text}"));
+        for row in rows.iter().flatten() {
+            let l = &row.ledger;
+            let failed: u64 = l.classes.iter().map(|c| c.failed).sum();
+            assert_eq!(l.failures.iter().map(|f| f.count).sum::<u64>(), failed, "seed {seed}");
+            assert_eq!(l.failures.iter().map(|f| f.series.total()).sum::<u64>(), failed);
+            let (issued, ok): (u64, u64) =
+                l.classes.iter().fold((0, 0), |s, c| (s.0 + c.issued, s.1 + c.ok));
+            assert_eq!(issued, ok + failed + row.unfinished, "seed {seed}");
+            assert_eq!(l.started.total(), issued);
+            assert_eq!(l.succeeded.total(), ok);
+        }
+    }
+}
+
+#[test]
+fn bills_and_causes_of_every_scenario_sum_up() {
+    for (name, text) in golden::scenarios() {
+        let result = run(&golden::plan(&text, 3), &Silent).unwrap();
+        for d in &result.designs {
+            let lines: f64 = d.cost.lines.iter().map(|line| line.amount).sum();
+            assert!((lines - d.cost.total.value).abs() < 1e-6, "{name} {}: {lines}", d.name);
+            let failures: f64 = d.failures.iter().map(|row| row.count.value).sum();
+            let failed = d.requests.value - d.unfinished.value
+                - d.latency.count as f64 / f64::from(result.replications);
+            assert!((failures - failed).abs() < 1e-6, "{name} {}: {failures} {failed}", d.name);
+            let by: f64 = d.series.failed_by.iter().flat_map(|by| &by.count).sum();
+            assert!((by - failures).abs() < 1e-6);
+            assert!(d.series.t.len() <= 601, "{name}: {} buckets", d.series.t.len());
+        }
+    }
+}
+
+#[test]
+fn more_capacity_never_lowers_success_without_feedback() {
+    let mut last = 0;
+    for pool in [5, 10, 20, 40, 80] {
+        let text = format!(
+            r#"{{"name": "m", "workload": {{"users": {{"load": {{"open": {{"rate": {{"steady": {{"rate": "100/s", "for": "20s"}}}}}}}}, "request": "job"}}}},
+            "work": {{"job": [{{"wait": {{"lognormal": {{"mean": "300ms", "cv": 1.0}}}}}}]}},
+            "designs": {{"d": {{"enter": {{"users": "fn"}}, "nodes": {{"fn": {{"lambda": {{"account": "a", "runtime": "go", "timeout": "60s"}}}}}},
+            "accounts": {{"a": {{"concurrency": {pool}}}}}}}}}, "run": {{"replications": 5, "seed": 1}}}}"#
+        );
+        let rows = replicate(&plan(&text), &Silent).unwrap();
+        let ok: u64 = rows[0].iter().map(|row| row.ledger.classes[0].ok).sum();
+        assert!(ok >= last, "pool {pool}: {ok} after {last}");
+        last = ok;
+    }
+}
