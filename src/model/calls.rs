@@ -56,6 +56,8 @@ pub struct Call {
     pub weight: u16,
     /// Connection it travels on.
     pub via: Via,
+    /// The caller's own name for the connection.
+    pub tag: u32,
     /// Whether the caller wants to keep the connection.
     pub keep_alive: bool,
     /// Whether it may be sent twice (GET, HEAD, PUT, DELETE).
@@ -107,6 +109,7 @@ impl Call {
             amount: Span::ZERO,
             weight: 1,
             via: Via::New,
+            tag: 0,
             keep_alive: false,
             idempotent: true,
             established: Time::MAX,

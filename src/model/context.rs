@@ -190,8 +190,9 @@ impl Ctx<'_> {
     }
 
     /// Closes an idle connection that this node holds to `to`.
-    pub fn hang_up(&mut self, to: NodeId, connection: u32) {
-        self.queue.immediately(Event { to, message: Message::HangUp(connection) });
+    pub fn hang_up(&mut self, to: NodeId, connection: u32, tag: u32) {
+        let message = Message::HangUp(self.me, connection, tag);
+        self.queue.immediately(Event { to, message });
     }
 
     /// The random stream of this call for `purpose` at this node: keyed by request, try, step, purpose and the node's

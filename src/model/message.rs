@@ -36,8 +36,9 @@ pub enum Message {
     Cancel(CallId),
     /// A timer of the node: which one, and a word and a turn that only the node reads.
     Wake(u8, u32, u32),
-    /// A connection to the node was closed by its owner: its number there, or any for a store.
-    HangUp(u32),
+    /// A connection to the node was closed by its owner: who that is, the connection's number here (for a store: how many),
+    /// and the owner's own name for it, since the number may have been given to another connection meanwhile.
+    HangUp(NodeId, u32, u32),
 }
 
 /// A message on its way.

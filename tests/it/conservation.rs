@@ -15,23 +15,42 @@ fn random(seed: u64) -> String {
         2 => format!(r#"{{"burst": {{"requests": {}, "spread": "100ms"}}}}"#, 1 + s.below(800)),
         _ => r#"{"open": {"arrivals": "even", "vus": {"max": 20, "when_busy": "wait"}, "rate": {"steady": {"rate": "100/s", "for": "4s"}}}}"#.into(),
     };
-    let retry = pick(s, &[
-        r#"{"none": {}}"#,
-        r#"{"exponential": {"attempts": 3, "base": "50ms"}}"#,
-        r#"{"fixed": {"attempts": 5, "delay": "10ms", "budget": {"ratio": 0.2}}}"#,
-        r#"{"sdk": {"mode": "adaptive"}}"#,
-        r#"{"sdk": {"mode": "standard"}}"#,
-    ]);
+    let retry = pick(
+        s,
+        &[
+            r#"{"none": {}}"#,
+            r#"{"exponential": {"attempts": 3, "base": "50ms"}}"#,
+            r#"{"fixed": {"attempts": 5, "delay": "10ms", "budget": {"ratio": 0.2}}}"#,
+            r#"{"sdk": {"mode": "adaptive"}}"#,
+            r#"{"sdk": {"mode": "standard"}}"#,
+        ],
+    );
     let timeout = pick(s, &["80ms", "1s", "20s"]);
     let (keepalive, tls) = (pick(s, &["true", "false"]), pick(s, &["true", "false"]));
-    let runtime = pick(s, &[r#"{"event_loop": {}}"#, r#"{"sync_workers": {"workers": 3}}"#, r#"{"threads": {"threads": 5}}"#]);
+    let runtime = pick(
+        s,
+        &[
+            r#"{"event_loop": {}}"#,
+            r#"{"sync_workers": {"workers": 3}}"#,
+            r#"{"threads": {"threads": 5}}"#,
+        ],
+    );
     let pods = format!(
         r#"{{"pods": {{"replicas": {}, "runtime": {runtime}, "backlog": {}, "queue": {}, "cancel": {}, "pool": {{"db": {{"max": {}, "acquire_timeout": "300ms"}}}}}}}}"#,
-        2 + s.below(3), 1 + s.below(20), s.below(30), pick(s, &["true", "false"]), 1 + s.below(5)
+        2 + s.below(3),
+        1 + s.below(20),
+        s.below(30),
+        pick(s, &["true", "false"]),
+        1 + s.below(5)
     );
     let nginx = format!(
         r#"{{"nginx": {{"upstream": ["port"], "workers": {}, "worker_connections": {}, "nofile": {}, "version": "{}", "upstream_keepalive": {}, "proxy_read_timeout": "500ms", "proxy_connect_timeout": "2s", "balance": "{}"}}}}"#,
-        1 + s.below(3), 8 + s.below(100), 20 + s.below(100), pick(s, &["1.18", "1.22"]), s.below(4), pick(s, &["round_robin", "least_conn", "random"])
+        1 + s.below(3),
+        8 + s.below(100),
+        20 + s.below(100),
+        pick(s, &["1.18", "1.22"]),
+        s.below(4),
+        pick(s, &["round_robin", "least_conn", "random"])
     );
     let db = format!(r#"{{"postgres": {{"connections": {}, "vcpu": 2}}}}"#, 5 + s.below(30));
     format!(
@@ -57,7 +76,8 @@ fn random(seed: u64) -> String {
 fn random_scenarios_lose_nothing() {
     for seed in 0..60 {
         let text = random(seed);
-        let rows = replicate(&plan(&text), &Silent).unwrap_or_else(|e| panic!("seed {seed}: {e}\n{text}"));
+        let rows =
+            replicate(&plan(&text), &Silent).unwrap_or_else(|e| panic!("seed {seed}: {e}\n{text}"));
         for row in rows.iter().flatten() {
             let l = &row.ledger;
             let failed: u64 = l.classes.iter().map(|c| c.failed).sum();
@@ -80,7 +100,8 @@ fn bills_and_causes_of_every_scenario_sum_up() {
             let lines: f64 = d.cost.lines.iter().map(|line| line.amount).sum();
             assert!((lines - d.cost.total.value).abs() < 1e-6, "{name} {}: {lines}", d.name);
             let failures: f64 = d.failures.iter().map(|row| row.count.value).sum();
-            let failed = d.requests.value - d.unfinished.value
+            let failed = d.requests.value
+                - d.unfinished.value
                 - d.latency.count as f64 / f64::from(result.replications);
             assert!((failures - failed).abs() < 1e-6, "{name} {}: {failures} {failed}", d.name);
             let by: f64 = d.series.failed_by.iter().flat_map(|by| &by.count).sum();

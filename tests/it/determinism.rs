@@ -56,7 +56,8 @@ fn two_designs_draw_the_same_arrivals_and_work() {
 fn retries_shift_nobody_elses_draws() {
     // The second design fails some requests, which are retried; its arrivals and the first attempts' work stay those of
     // the first design.
-    let lossy = LAMBDA.replace(r#""accounts": {"x": {}}"#, r#""accounts": {"x": {"concurrency": 3}}"#);
+    let lossy =
+        LAMBDA.replace(r#""accounts": {"x": {}}"#, r#""accounts": {"x": {"concurrency": 3}}"#);
     let retry = r#"{"fixed": {"attempts": 3, "delay": "100ms"}}"#;
     let rows = outturns(&two_designs(retry, &lossy));
     for (a, b) in rows[0].iter().zip(&rows[1]) {

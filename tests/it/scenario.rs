@@ -51,7 +51,7 @@ fn every_kind_of_mistake_has_its_code() {
     check("\"workers\": 2", "\"workers\": 2.5", &["E0208"]);
     check("\"workers\": 2", "\"workers\": NaN", &["E0110"]);
     check("\"workers\": 2", "\"workers\": 2, \"workers\": 3", &["E0109"]);
-    check("\"pods\": {\n", "\"podz\": {\n", &["E0205", "E0205", "E0201"]);
+    check("\"nodes\": {", "\"nods\": {", &["E0205", "E0201"]);
     check("\"timeout\": \"30s\"", "\"timeout\": 30", &["E0211"]);
     check("\"timeout\": \"30s\"", "\"timeout\": \"soon\"", &["E0210"]);
     check("\"runtime\": \"nodejs22\"", "\"runtime\": \"nodejs21\"", &["E0209"]);
@@ -62,8 +62,7 @@ fn every_kind_of_mistake_has_its_code() {
     check("\"to\": \"fn\"", "\"to\": \"db\"", &["E0303"]);
     check("\"rate>0.999\"", "\"rate>high\"", &["E0309"]);
     check("\"memory\": \"512MB\"", "\"memory\": \"64MB\"", &["E0312"]);
-    check("\"t3.small\"", "\"t3.smal\"", &["E0320"]);
-    check("\"upstream\": [\n            \"api\"\n          ]", "\"upstream\": []", &["E0315"]);
+    check("\"api\"\n", "\n", &["E0315"]);
     check("\"nofile\": 65536", "\"nofile\": 8", &["E0316"]);
     check("\"worker_connections\": 4096", "\"worker_connections\": 3", &["E0317"]);
 }

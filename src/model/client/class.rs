@@ -35,8 +35,7 @@ struct User {
     step: u16,
     attempt: u16,
     served: bool,
-    /// Node and number of the connection that is kept.
-    connection: Option<(NodeId, u32)>,
+    connection: Option<Kept>,
     call: CallId,
     timer: TimerId,
     sent: Time,
@@ -44,6 +43,14 @@ struct User {
     backoff: Span,
     last_cause: Option<Cause>,
     own: Option<Box<RetryState>>,
+}
+
+/// A connection that a user keeps: where it leads, its number there, and the users' own name for it.
+#[derive(Debug, Clone, Copy)]
+struct Kept {
+    node: NodeId,
+    number: u32,
+    tag: u32,
 }
 
 /// One kind of request of a session: its work and the pause after it.
@@ -75,7 +82,9 @@ pub struct Class {
     free: Vec<u32>,
     next_user: u64,
     /// Connections kept by users that are gone (open load): reused most recent first.
-    spare: Vec<(NodeId, u32)>,
+    spare: Vec<Kept>,
+    /// Connections opened so far: each gets a name of its own.
+    opened: u32,
     /// Scheduled arrivals that wait for a user of the load generator.
     waiting: VecDeque<Time>,
     /// Arrivals that were never sent because the load generator had no user free.
@@ -152,6 +161,7 @@ impl Class {
             free: Vec::new(),
             next_user: 0,
             spare: Vec::new(),
+            opened: 0,
             waiting: VecDeque::new(),
             dropped: 0,
             exhausted: false,
@@ -203,7 +213,7 @@ impl Class {
                     _ => self.timed_out(slot, ctx),
                 }
             }
-            Message::Arrive(_) | Message::Cancel(_) | Message::HangUp(_) => {
+            Message::Arrive(_) | Message::Cancel(_) | Message::HangUp(..) => {
                 debug_assert!(false, "users serve nobody");
             }
         }
@@ -325,12 +335,15 @@ impl Class {
         let user = &mut self.users[slot as usize];
         let opening = user.connection.is_none();
         // An open connection leads straight to whoever accepted it; names and routers are asked for new ones only.
-        let to = user.connection.map_or(self.entry, |(node, _)| node);
+        let to = user.connection.map_or(self.entry, |kept| kept.node);
+        self.opened = self.opened.wrapping_add(u32::from(opening));
+        let tag = user.connection.map_or(self.opened, |kept| kept.tag);
         let call = Call {
             work: self.rounds[user.step as usize].work,
             key,
             visit: user.attempt,
-            via: user.connection.map_or(Via::New, |(_, number)| Via::Open(number)),
+            via: user.connection.map_or(Via::New, |kept| Via::Open(kept.number)),
+            tag,
             keep_alive: self.connection.keepalive,
             idempotent: self.idempotent,
             established: if opening { Time::MAX } else { ctx.now() },
@@ -369,7 +382,9 @@ impl Class {
         ctx.queue.cancel(user.timer);
         user.call = CallId::NONE;
         user.connection = match call.via {
-            Via::Open(number) if call.keep_alive => Some((call.to, number)),
+            Via::Open(number) if call.keep_alive => {
+                Some(Kept { node: call.to, number, tag: call.tag })
+            }
             _ => None,
         };
         self.ended(slot, call.outcome, ctx);
@@ -453,7 +468,7 @@ impl Class {
             if self.closed.is_none() && self.connection.keepalive {
                 self.spare.push(connection);
             } else if self.entry_listens {
-                ctx.hang_up(connection.0, connection.1);
+                ctx.hang_up(connection.node, connection.number, connection.tag);
             }
         }
         self.free.push(slot);

@@ -178,7 +178,7 @@ impl Component for Alb {
                     self.timed_out(call, timer, ctx);
                 }
             }
-            Message::Cancel(_) | Message::HangUp(_) => {}
+            Message::Cancel(_) | Message::HangUp(..) => {}
         }
     }
 

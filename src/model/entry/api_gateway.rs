@@ -212,7 +212,7 @@ impl Component for ApiGateway {
             Message::Reply(child) => self.answered(child, ctx),
             Message::Wake(_, slot, turn) => self.give_up(CallId { slot, turn }, ctx),
             // A client that leaves does not stop the integration.
-            Message::Cancel(_) | Message::HangUp(_) => {}
+            Message::Cancel(_) | Message::HangUp(..) => {}
         }
     }
 

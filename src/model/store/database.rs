@@ -179,7 +179,7 @@ impl Component for Database {
             Message::Wake(LOGIN, slot, turn) => self.logged_in(CallId { slot, turn }, ctx),
             Message::Wake(WAITED, slot, turn) => self.enter_login(CallId { slot, turn }, ctx),
             Message::Wake(_, turn, _) => self.complete(turn, ctx),
-            Message::HangUp(slots) => {
+            Message::HangUp(_, slots, _) => {
                 debug_assert!(slots <= self.open, "more connections closed than open");
                 self.open = self.open.saturating_sub(slots);
                 ctx.ledger.set(self.connections, ctx.now(), u64::from(self.open));

@@ -178,7 +178,7 @@ impl Component for Lambda {
                 }
             }
             // Lambda works on when the caller has gone.
-            Message::Cancel(_) | Message::HangUp(_) => {}
+            Message::Cancel(_) | Message::HangUp(..) => {}
         }
     }
 
@@ -447,7 +447,7 @@ impl Lambda {
     fn hang_up(&self, connected: u64, ctx: &mut Ctx) {
         for (at, store) in self.stores.iter().enumerate() {
             if connected & (1 << at.min(63)) != 0 {
-                ctx.hang_up(*store, u32::from(self.slots_each));
+                ctx.hang_up(*store, u32::from(self.slots_each), 0);
             }
         }
     }

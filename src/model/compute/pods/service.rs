@@ -187,7 +187,7 @@ impl Component for Pods {
                     _ => self.acquire_timed_out(call, ctx),
                 }
             }
-            Message::HangUp(_) => {}
+            Message::HangUp(..) => {}
         }
     }
 

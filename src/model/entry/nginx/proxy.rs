@@ -154,7 +154,12 @@ impl Component for Nginx {
             Message::Arrive(call) => self.arrive(call, ctx),
             Message::Reply(child) => self.answered(child, ctx),
             Message::Cancel(call) => self.client_left(call, ctx),
-            Message::HangUp(connection) => self.close_connection(connection, ctx),
+            Message::HangUp(owner, connection, tag) => {
+                let row = self.connections.get(connection as usize);
+                if row.is_some_and(|c| c.state == State::Idle && c.owner == (owner, tag)) {
+                    self.close_connection(connection, ctx);
+                }
+            }
             Message::Wake(RESUME, worker, _) => {
                 self.workers[worker as usize].paused = false;
                 self.accept_waiting(ctx);
@@ -214,8 +219,8 @@ impl Nginx {
         let row = *ctx.calls.get(call);
         if let Via::Open(connection) = row.via {
             let known = self.connections.get(connection as usize);
-            let open = known
-                .is_some_and(|c| c.state == State::Idle && c.owner == (row.from, row.parent.slot));
+            let open =
+                known.is_some_and(|c| c.state == State::Idle && c.owner == (row.from, row.tag));
             if open {
                 self.leave_reusable(connection, ctx);
                 let kept = &mut self.connections[connection as usize];
@@ -304,7 +309,7 @@ impl Nginx {
         let connection = Connection {
             worker: worker as u16,
             state: State::Accepted,
-            owner: (row.from, row.parent.slot),
+            owner: (row.from, row.tag),
             requests: 0,
             call,
             timer: TimerId::NONE,

@@ -24,7 +24,7 @@ pub(super) enum State {
 pub(super) struct Connection {
     pub(super) worker: u16,
     pub(super) state: State,
-    /// Who holds the other end.
+    /// Who holds the other end, and its name for the connection.
     pub(super) owner: (NodeId, u32),
     pub(super) requests: u32,
     pub(super) call: CallId,
