@@ -113,7 +113,7 @@ impl Loaded {
     /// Every value that was assumed.
     pub(super) fn assumptions(&self) -> Vec<Assumption> {
         let Some(read) = &self.read else { return Vec::new() };
-        scenario::assumptions(&read.said, &read.resolved, &read.schema, &read.scenario.assumed)
+        scenario::assumptions(&read.said, &read.resolved, read.schema, &read.scenario.assumed)
             .into_iter()
             .map(|row| Assumption { path: row.path, value: row.value, why: row.why })
             .collect()

@@ -19,7 +19,7 @@ pub(super) fn plan(args: &PlanArgs, shared: &Shared) -> Exit {
         return say::bytes(text.as_bytes());
     }
     let declared = &read.scenario.assumed;
-    let mut text = scenario::mark_resolved(&read.said, &read.resolved, &read.schema, declared);
+    let mut text = scenario::mark_resolved(&read.said, &read.resolved, read.schema, declared);
     text.push('\n');
     text.push_str(&crate::experiment::forecast(&read.scenario, &loaded.data));
     say::bytes(text.as_bytes())

@@ -227,7 +227,7 @@ fn design(name: &str, rows: &[Outturn], bills: &[Bill]) -> DesignResult {
         latency_all: latency(&histograms(all_latency)),
         latency_from_schedule: (schedule.count > 0).then_some(schedule),
         failures: failures(rows),
-        bottleneck: bottleneck(&limits),
+        bottleneck: bottleneck(&limits, pairs.iter().any(|(ok, ended)| ok < ended)),
         limits,
         cost: cost(rows, bills),
         nodes: nodes(rows),

@@ -41,11 +41,12 @@ pub(super) fn limits(rows: &[Outturn]) -> Vec<Bottleneck> {
 }
 
 /// The first limit that is worth naming; one that bound in most replications before one that bound in few.
-pub(super) fn bottleneck(limits: &[Bottleneck]) -> Option<Bottleneck> {
+/// Where no request of a user failed, it is the waiting that counts, not failures of background work.
+pub(super) fn bottleneck(limits: &[Bottleneck], users_failed: bool) -> Option<Bottleneck> {
     let failures: f64 = limits.iter().map(|limit| limit.failures.value).sum();
     let waiting: f64 = limits.iter().map(|limit| limit.waiting.value).sum();
     let matters = |limit: &&Bottleneck| {
-        if failures > 0.0 {
+        if users_failed && failures > 0.0 {
             limit.failures.value >= WORTH_NAMING * failures
         } else {
             limit.waiting.value >= WORTH_NAMING * waiting

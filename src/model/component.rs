@@ -126,6 +126,10 @@ pub trait Component: Sized {
     fn start(&mut self, _ctx: &mut Ctx) {}
     /// Handles a message.
     fn handle(&mut self, message: Message, ctx: &mut Ctx);
+    /// Whether it still has work of its own that must be waited for at the end of the load.
+    fn busy(&self) -> bool {
+        false
+    }
     /// Says at the end what was counted and used.
     fn close(&mut self, ctx: &mut Ctx) -> NodeReport;
 }

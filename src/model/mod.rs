@@ -15,6 +15,7 @@ pub mod ledger;
 pub mod listener;
 pub mod message;
 pub mod pool;
+pub mod queue;
 pub mod registry;
 pub mod store;
 pub mod usage;

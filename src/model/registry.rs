@@ -6,6 +6,7 @@ use super::context::Ctx;
 use super::entry::{alb, api_gateway, dns, nginx, node_port};
 use super::era::Era;
 use super::message::Message;
+use super::queue::sqs;
 use super::store::database;
 use super::wiring::Wiring;
 use schemars::JsonSchema;
@@ -53,6 +54,10 @@ macro_rules! nodes {
             pub fn handle(&mut self, message: Message, ctx: &mut Ctx) {
                 match self { $(Node::$variant(node) => node.handle(message, ctx),)+ }
             }
+            /// Whether the node has work of its own left.
+            pub fn busy(&self) -> bool {
+                match self { $(Node::$variant(node) => node.busy(),)+ }
+            }
             /// Says what was counted and used.
             pub fn close(&mut self, ctx: &mut Ctx) -> NodeReport {
                 match self { $(Node::$variant(node) => Component::close(node, ctx),)+ }
@@ -69,6 +74,7 @@ nodes! {
     ApiGateway(api_gateway::ApiGatewaySpec, api_gateway::ApiGateway, api_gateway::ABOUT) "api_gateway" "Amazon API Gateway.";
     Lambda(lambda::LambdaSpec, lambda::Lambda, lambda::ABOUT) "lambda" "An AWS Lambda function.";
     Pods(pods::PodsSpec, pods::Pods, pods::ABOUT) "pods" "Replicas of one service on shared hosts.";
+    Sqs(sqs::SqsSpec, sqs::Sqs, sqs::ABOUT) "sqs" "A standard SQS queue with a consumer.";
     Postgres(database::DatabaseSpec, database::Database, database::ABOUT) "postgres" "A PostgreSQL server.";
     Mysql(database::DatabaseSpec, database::Database, database::ABOUT) "mysql" "A MySQL server.";
     Mongodb(database::DatabaseSpec, database::Database, database::ABOUT) "mongodb" "A MongoDB server.";

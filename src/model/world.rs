@@ -180,7 +180,10 @@ impl World {
                 return Ok(None);
             }
             calls_peak = calls_peak.max(self.calls.len());
-            if self.calls.is_empty() && self.classes.iter().all(Class::done) {
+            let over = self.calls.is_empty()
+                && self.classes.iter().all(Class::done)
+                && !self.nodes.iter().any(Node::busy);
+            if over {
                 break;
             }
         }

@@ -7,9 +7,13 @@ use crate::model::work::StepSpec;
 use crate::model::world::DesignSpec;
 use std::collections::{BTreeMap, BTreeSet};
 
+fn is_service(kind: &str) -> bool {
+    matches!(kind, "api_gateway" | "alb" | "nginx" | "lambda" | "pods")
+}
+
 /// Kinds that take requests from users, proxies and services.
 fn takes_requests(kind: &str) -> bool {
-    !is_store(kind)
+    !is_store(kind) && kind != "sqs"
 }
 
 fn is_store(kind: &str) -> bool {
@@ -23,6 +27,7 @@ fn may_lead_to(kind: &str, target: &str) -> bool {
         "alb" | "nginx" => matches!(target, "pods" | "node_port" | "nginx"),
         "dns" => matches!(target, "pods" | "node_port" | "nginx"),
         "node_port" => target == "pods",
+        "sqs" => target == "lambda",
         _ => true,
     }
 }
@@ -75,10 +80,10 @@ fn steps(scenario: &Scenario, path: &str, spec: &DesignSpec, problems: &mut Prob
     let mut told = BTreeSet::new();
     for work in used_work(scenario, spec) {
         for step in scenario.work.get(work).into_iter().flatten() {
-            let (target, wants_store) = match step {
-                StepSpec::Query(query) => (&query.to, true),
-                StepSpec::Call(call) => (&call.to, false),
-                StepSpec::Publish(publish) => (&publish.to, false),
+            let (target, wanted, fits): (_, _, fn(&str) -> bool) = match step {
+                StepSpec::Query(query) => (&query.to, "a store", is_store),
+                StepSpec::Call(call) => (&call.to, "a service", is_service),
+                StepSpec::Publish(publish) => (&publish.to, "a queue", |kind| kind == "sqs"),
                 StepSpec::Cpu(_) | StepSpec::Wait(_) => continue,
             };
             if !told.insert(target) {
@@ -92,8 +97,7 @@ fn steps(scenario: &Scenario, path: &str, spec: &DesignSpec, problems: &mut Prob
                     format!("work \"{work}\" needs a node \"{target}\", and this design has none"),
                     &nearest(target, spec.nodes.keys()),
                 ),
-                Some(node) if is_store(node.kind()) != wants_store => {
-                    let wanted = if wants_store { "a store" } else { "a service" };
+                Some(node) if !fits(node.kind()) => {
                     problems.add(
                         "E0303",
                         &format!("{at}.{target}"),
@@ -101,7 +105,7 @@ fn steps(scenario: &Scenario, path: &str, spec: &DesignSpec, problems: &mut Prob
                             "work \"{work}\" needs {wanted} \"{target}\", but it is a {}",
                             node.kind()
                         ),
-                        "use `query` for stores and `call` for services",
+                        "use `query` for stores, `call` for services and `publish` for queues",
                     );
                 }
                 Some(_) => {}

@@ -13,6 +13,7 @@ use crate::model::data::Data;
 use crate::model::work::StepSpec;
 use crate::price::Table;
 use serde_json::Value;
+use std::sync::LazyLock;
 
 /// A text that has the shape of a scenario.
 #[derive(Debug, Clone)]
@@ -24,16 +25,18 @@ pub struct Read {
     /// With defaults filled in, as JSON.
     pub resolved: Value,
     /// The schema it was held against.
-    pub schema: Value,
+    pub schema: &'static Value,
     tree: Tree,
 }
 
+/// The schema of scenarios, made once.
+static SCHEMA: LazyLock<Value> = LazyLock::new(schema_of::<Scenario>);
+
 /// Reads bytes up to the shape of a scenario. Without errors in the findings there is one.
 pub fn read(bytes: &[u8]) -> (Option<Read>, Findings) {
-    let schema = schema_of::<Scenario>();
     let (tree, mut findings) = parse(bytes);
     let Some(tree) = tree else { return (None, findings) };
-    findings.extend(check_shape(&tree, &schema));
+    findings.extend(check_shape(&tree, &SCHEMA));
     if findings.has_errors() {
         return (None, findings);
     }
@@ -41,7 +44,7 @@ pub fn read(bytes: &[u8]) -> (Option<Read>, Findings) {
     match serde_json::from_value::<Scenario>(said.clone()) {
         Ok(scenario) => {
             let resolved = serde_json::to_value(&scenario).unwrap_or_default();
-            (Some(Read { scenario, said, resolved, schema, tree }), findings)
+            (Some(Read { scenario, said, resolved, schema: &SCHEMA, tree }), findings)
         }
         Err(why) => {
             // The shape check should have found this: say it all the same, at the beginning.

@@ -212,6 +212,42 @@ fn help_man_and_completions() {
     assert_eq!(schema["$schema"], "http://json-schema.org/draft-07/schema#");
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_an_error_and_leaves_no_half_file() {
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_headroom"))
+        .args(["run", "src/cli/templates/lambda.json", "--replications", "2", "--format", "json"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .stdout(full)
+        .output()
+        .unwrap();
+    assert_eq!(code(&output), 1);
+    assert!(text(&output.stderr).contains("E0005"), "{}", text(&output.stderr));
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_stops_cleanly_and_shows_nothing_half_done() {
+    let child = Command::new(env!("CARGO_BIN_EXE_headroom"))
+        .args(["run", "scenarios/lambda-to-kubernetes.json", "--replications", "100000"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(code(&output), 130, "{}", text(&output.stderr));
+    let err = text(&output.stderr);
+    assert!(err.contains("interrupted"), "{err}");
+    // Whole replications of every design are kept, and the table says how many.
+    let out = text(&output.stdout);
+    assert!(out.is_empty() || err.contains("of 100000 replications"), "{err}");
+}
+
 /// Every `$ headroom …` block of the README and the docs is run, and prints what the block says.
 #[test]
 fn commands_in_the_documents_do_what_they_say() {

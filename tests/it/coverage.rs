@@ -14,6 +14,9 @@ const SCENARIO: &str = r#"{"name": "known", "era": "y2023", "workload": {"users"
       "b": {"enter": {"users": "s"}, "nodes": {"s": {"pods": {"replicas": 1, "hosts": {"count": 1, "instance": "t3.medium"}, "runtime": {"threads": {"threads": 10000}}}}}}},
     "run": {"replications": 20, "seed": 1}}"#;
 
+/// What is estimated, its true value, and where it stands in a result.
+type Figure = (&'static str, f64, fn(&RunResult) -> Estimate);
+
 fn covers(truth: f64, e: &Estimate) -> bool {
     e.low <= truth && truth <= e.high
 }
@@ -29,7 +32,6 @@ fn every_kind_of_interval() {
     let per_request = gb_s * 0.000_016_666_7 + 0.2e-6;
     let per_user = per_request / 0.9;
     let n = 1000;
-    type Figure = (&'static str, f64, fn(&RunResult) -> Estimate);
     let figures: [Figure; 5] = [
         ("mean latency", 0.1, |r| r.designs[1].latency.mean),
         ("success rate", 0.9, |r| r.designs[0].success_rate),

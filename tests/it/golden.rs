@@ -38,7 +38,7 @@ pub(crate) fn plan(text: &str, replications: u32) -> Plan {
     let assumptions = headroom::scenario::assumptions(
         &scenario.said,
         &scenario.resolved,
-        &scenario.schema,
+        scenario.schema,
         &scenario.scenario.assumed,
     );
     Plan {

@@ -5,6 +5,9 @@ use super::scale::Scale;
 use super::scene::{AXIS, GRID, Hang, INK, Point, SOFT, Scene};
 use plotters::style::RGBColor;
 
+/// How the ticks of the two axes are written.
+pub(super) type AxisLabels = (fn(f64) -> String, fn(f64) -> String);
+
 /// Width of every chart, points.
 pub(super) const WIDTH: f64 = 960.0;
 /// Space around everything.
@@ -131,7 +134,7 @@ impl Panel {
         scene: &mut Scene,
         name: &str,
         axes: (&Scale, &Scale),
-        labels: (fn(f64) -> String, fn(f64) -> String),
+        labels: AxisLabels,
     ) -> (Scale, Scale) {
         let x = axes.0.between(self.left, self.right);
         let y = axes.1.between(self.bottom, self.top);

@@ -75,7 +75,7 @@ pub(super) fn scene(result: &RunResult) -> Scene {
     for (i, one) in chosen.iter().enumerate() {
         let panel = grid.panel(i);
         let count = Scale::linear(0.0, one.peak.max(one.limit), 4);
-        let labels: (fn(f64) -> String, fn(f64) -> String) = (|v| figure(v, 4), |v| figure(v, 4));
+        let labels: super::frame::AxisLabels = (|v| figure(v, 4), |v| figure(v, 4));
         let name = format!("{} {} · {}", one.gauge.node, words(&one.gauge.gauge), one.design);
         let (x, y) = panel.furnish(&mut scene, &name, (&time, &count), labels);
         scene.line(curve(one.series, &one.gauge.mean, &x, &y), MEAN, MEAN_WIDTH);

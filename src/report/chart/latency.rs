@@ -74,7 +74,7 @@ pub(super) fn scene(result: &RunResult) -> Scene {
     let (time, latency) = (Scale::exact(0.0, last_time(result), 7), y_scale(result));
     for (i, design) in result.designs.iter().enumerate() {
         let panel = grid.panel(i);
-        let labels: (fn(f64) -> String, fn(f64) -> String) = (|v| figure(v, 4), seconds);
+        let labels: super::frame::AxisLabels = (|v| figure(v, 4), seconds);
         let (x, y) = panel.furnish(&mut scene, &design.name, (&time, &latency), labels);
         let series = &design.series;
         let upper = stretches(series, &series.latency_p95);

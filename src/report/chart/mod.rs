@@ -32,7 +32,7 @@ pub struct Chart {
 type Draw = fn(&RunResult) -> scene::Scene;
 
 /// Every chart by name, in the order of a report.
-const CHARTS: [(&'static str, Draw); 5] = [
+const CHARTS: [(&str, Draw); 5] = [
     ("success_and_latency", overview::scene),
     ("latency", latency::scene),
     ("outcomes", outcomes::scene),

@@ -111,7 +111,7 @@ pub(super) fn scene(result: &RunResult) -> Scene {
     for (i, design) in result.designs.iter().enumerate() {
         let panel = grid.panel(i);
         let rate = Scale::linear(0.0, if shared { highest } else { peaks[i] }, 4);
-        let labels: (fn(f64) -> String, fn(f64) -> String) = (|v| figure(v, 4), |v| figure(v, 4));
+        let labels: super::frame::AxisLabels = (|v| figure(v, 4), |v| figure(v, 4));
         let (x, y) = panel.furnish(&mut scene, &design.name, (&time, &rate), labels);
         stack(&mut scene, &design.series, &all[i], (&x, &y));
         if peaks[i] <= 0.0 {

@@ -1,0 +1,2 @@
+//! Queues: messages that are worked on later.
+pub mod sqs;
