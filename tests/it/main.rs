@@ -6,13 +6,17 @@
 )]
 
 mod analytic;
+mod analytic_loss;
 mod cli;
 mod common;
 mod conservation;
 mod coverage;
 mod determinism;
+mod facts_cluster;
+mod facts_lambda;
 mod fuzz;
 mod golden;
 mod models;
 mod scenario;
+mod theory;
 mod tidy;

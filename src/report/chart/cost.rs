@@ -1,4 +1,4 @@
-//! Chart "cost_per_user": what one served user costs by design, split by how it is paid.
+//! Chart `cost_per_user`: what one served user costs by design, split by how it is paid.
 
 use super::figure::{figure, money};
 use super::frame::{MARGIN, SMALL, WIDTH, headline, legend, legend_end};
@@ -36,6 +36,18 @@ fn shares(cost: &Cost) -> [f64; 3] {
     if total > 0.0 { sums.map(|s| s / total) } else { [1.0, 0.0, 0.0] }
 }
 
+/// So many users are priced together that the figures read well, and how to say it.
+fn lot(result: &RunResult) -> (f64, &'static str) {
+    let dearest = result.designs.iter().filter_map(known).fold(0.0, f64::max);
+    if dearest >= 1.0 || dearest <= 0.0 {
+        (1.0, "user")
+    } else if dearest >= 0.001 {
+        (1e3, "1,000 users")
+    } else {
+        (1e6, "1,000,000 users")
+    }
+}
+
 fn known(design: &DesignResult) -> Option<f64> {
     let value = design.cost.per_user.value;
     (value.is_finite() && value > 0.0).then_some(value)
@@ -62,10 +74,10 @@ fn bar(scene: &mut Scene, x: &Scale, design: &DesignResult, y: f64) {
     whisker(scene, x, design.cost.per_user, y, INK);
 }
 
-fn label(design: &DesignResult, currency: &str) -> String {
+fn label(design: &DesignResult, lot: f64, currency: &str) -> String {
     let value = design.cost.per_user.value;
     match known(design) {
-        Some(value) => money(value, currency),
+        Some(value) => money(value * lot, currency),
         None if value.is_finite() && design.users_served.value > 0.0 => money(0.0, currency),
         None => "no user served".to_owned(),
     }
@@ -82,16 +94,19 @@ pub(super) fn scene(result: &RunResult) -> Scene {
     let height = top + rows.max(1) as f64 * ROW + BELOW;
     let mut scene = Scene::new(WIDTH, height, "Cost per served user by design");
     let split = "bars split by share of the bill; whiskers: 95 % intervals over replications";
-    headline(&mut scene, "Cost per served user", split);
+    let scale = scale(result);
+    let log =
+        if scale.is_log() { "; logarithmic axis: a bar's parts show shares only" } else { "" };
+    headline(&mut scene, "Cost per served user", &format!("{split}{log}"));
     legend(&mut scene, &entries);
+    let (lot, lot_name) = lot(result);
     let currency = result.prices.currency.as_str();
     let left = names(&mut scene, result, top);
-    let words: Vec<String> = result.designs.iter().map(|d| label(d, currency)).collect();
+    let words: Vec<String> = result.designs.iter().map(|d| label(d, lot, currency)).collect();
     let room = words.iter().map(|w| width(w, SMALL)).fold(0.0, f64::max);
     let ends = (left, WIDTH - MARGIN - room - 16.0);
-    let tick = |v: f64| figure(v, 3);
-    let name = format!("cost per user with at least one success ({currency})");
-    let scale = scale(result);
+    let tick = |v: f64| figure(v * lot, 3);
+    let name = format!("cost per {lot_name} with at least one success ({currency})");
     let x = axis(&mut scene, &scale, ends, (top, rows), (&tick, &name));
     for (i, (design, words)) in result.designs.iter().zip(&words).enumerate() {
         let y = middle(top, i);

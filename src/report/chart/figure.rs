@@ -45,7 +45,7 @@ pub(super) fn seconds(value: f64) -> String {
 
 /// A share as a percentage.
 pub(super) fn percent(value: f64) -> String {
-    format!("{} %", figure(value * 100.0, 4))
+    if value.is_finite() { format!("{:.2} %", value * 100.0) } else { figure(value, 1) }
 }
 
 /// An amount with its currency, small amounts by two significant digits.

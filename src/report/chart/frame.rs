@@ -5,8 +5,8 @@ use super::scale::Scale;
 use super::scene::{AXIS, GRID, Hang, INK, Point, SOFT, Scene};
 use plotters::style::RGBColor;
 
-/// How the ticks of the two axes are written.
-pub(super) type AxisLabels = (fn(f64) -> String, fn(f64) -> String);
+/// Words for a figure on an axis.
+pub(super) type Label = fn(f64) -> String;
 
 /// Width of every chart, points.
 pub(super) const WIDTH: f64 = 960.0;
@@ -21,7 +21,7 @@ pub(super) const SMALL: f64 = 11.5;
 /// Room left of a panel for its tick labels.
 const LEFT: f64 = 54.0;
 /// Room above a panel for its name.
-const ABOVE: f64 = 26.0;
+const ABOVE: f64 = 34.0;
 /// Room below a panel for its tick labels.
 const BELOW: f64 = 30.0;
 /// Room between panels.
@@ -134,12 +134,12 @@ impl Panel {
         scene: &mut Scene,
         name: &str,
         axes: (&Scale, &Scale),
-        labels: AxisLabels,
+        labels: (Label, Label),
     ) -> (Scale, Scale) {
         let x = axes.0.between(self.left, self.right);
         let y = axes.1.between(self.bottom, self.top);
         let room = self.right - self.left + LEFT;
-        let place = (self.left - LEFT + 6.0, self.top - 13.0);
+        let place = (self.left - LEFT + 6.0, self.top - 19.0);
         scene.text(place, &fit(name, NAME, room - 6.0), (INK, NAME), Hang::Start);
         for tick in y.ticks() {
             let Some(at) = y.at(*tick) else { continue };

@@ -1,7 +1,7 @@
-//! Chart "concurrency": the gauges that came closest to their limits.
+//! Chart `concurrency`: the gauges that came closest to their limits.
 
 use super::figure::{figure, words};
-use super::frame::{Grid, WIDTH, headline, legend, legend_end};
+use super::frame::{Grid, Label, WIDTH, headline, legend, legend_end};
 use super::latency::last_time;
 use super::scale::Scale;
 use super::scene::{BLUE, SKY, Scene, VERMILLION};
@@ -36,19 +36,22 @@ fn peak(values: &[f64]) -> f64 {
     values.iter().copied().filter(|v| v.is_finite()).fold(0.0, f64::max)
 }
 
-/// The gauges closest to their limits, in the order of the designs among equals.
+/// The gauges closest to their limits; among equals every design's first before any one's second.
 fn chosen(result: &RunResult) -> Vec<Chosen<'_>> {
     let mut all = Vec::new();
     for design in &result.designs {
+        let mut own = Vec::new();
         for gauge in &design.series.gauges {
             let Some(limit) = gauge.limit.filter(|l| l.is_finite() && *l > 0.0) else { continue };
             let (peak, series) = (peak(&gauge.max), &design.series);
-            all.push(Chosen { design: &design.name, series, gauge, limit, peak });
+            own.push(Chosen { design: &design.name, series, gauge, limit, peak });
         }
+        own.sort_by(|a, b| (b.peak / b.limit).total_cmp(&(a.peak / a.limit)));
+        all.extend(own.into_iter().enumerate());
     }
-    all.sort_by(|a, b| (b.peak / b.limit).total_cmp(&(a.peak / a.limit)));
-    all.truncate(MOST);
-    all
+    let percent = |one: &Chosen| libm::round(one.peak / one.limit * 100.0);
+    all.sort_by(|a, b| percent(&b.1).total_cmp(&percent(&a.1)).then(a.0.cmp(&b.0)));
+    all.into_iter().map(|(_, one)| one).take(MOST).collect()
 }
 
 fn curve(series: &Series, values: &[f64], x: &Scale, y: &Scale) -> Vec<(f64, f64)> {
@@ -67,7 +70,9 @@ pub(super) fn scene(result: &RunResult) -> Scene {
     ];
     let grid = Grid::new(chosen.len(), legend_end(&entries));
     let mut scene = Scene::new(WIDTH, grid.height(), "Gauges closest to their limits over time");
-    let remark = format!("at most {MOST} gauges, highest share of the limit first; own scales");
+    let remark = format!(
+        "at most {MOST} gauges, highest share of its limit first; each panel has its own scale"
+    );
     headline(&mut scene, "What ran closest to its limit", &remark);
     legend(&mut scene, &entries);
     grid.axis_names(&mut scene, "time since the start (s)", "in use (count)");
@@ -75,7 +80,7 @@ pub(super) fn scene(result: &RunResult) -> Scene {
     for (i, one) in chosen.iter().enumerate() {
         let panel = grid.panel(i);
         let count = Scale::linear(0.0, one.peak.max(one.limit), 4);
-        let labels: super::frame::AxisLabels = (|v| figure(v, 4), |v| figure(v, 4));
+        let labels: (Label, Label) = (|v| figure(v, 4), |v| figure(v, 4));
         let name = format!("{} {} · {}", one.gauge.node, words(&one.gauge.gauge), one.design);
         let (x, y) = panel.furnish(&mut scene, &name, (&time, &count), labels);
         scene.line(curve(one.series, &one.gauge.mean, &x, &y), MEAN, MEAN_WIDTH);

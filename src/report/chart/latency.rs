@@ -1,7 +1,7 @@
-//! Chart "latency": median and 95th percentile over time, one panel a design, one scale for all.
+//! Chart `latency`: median and 95th percentile over time, one panel a design, one scale for all.
 
 use super::figure::{figure, seconds};
-use super::frame::{Grid, WIDTH, headline, legend, legend_end};
+use super::frame::{Grid, Label, WIDTH, headline, legend, legend_end};
 use super::scale::Scale;
 use super::scene::{BLUE, Point, SKY, Scene};
 use crate::experiment::result::{RunResult, Series};
@@ -74,7 +74,7 @@ pub(super) fn scene(result: &RunResult) -> Scene {
     let (time, latency) = (Scale::exact(0.0, last_time(result), 7), y_scale(result));
     for (i, design) in result.designs.iter().enumerate() {
         let panel = grid.panel(i);
-        let labels: super::frame::AxisLabels = (|v| figure(v, 4), seconds);
+        let labels: (Label, Label) = (|v| figure(v, 4), seconds);
         let (x, y) = panel.furnish(&mut scene, &design.name, (&time, &latency), labels);
         let series = &design.series;
         let upper = stretches(series, &series.latency_p95);

@@ -1,11 +1,11 @@
-//! Chart "outcomes": successes and failures by cause, requests per second, stacked over time.
+//! Chart `outcomes`: successes and failures by cause, requests per second, stacked over time.
 
-use super::figure::{figure, words};
-use super::frame::{Grid, WIDTH, headline, legend, legend_end};
+use super::figure::{figure, seconds, words};
+use super::frame::{Grid, Label, WIDTH, headline, legend, legend_end};
 use super::latency::last_time;
 use super::scale::Scale;
 use super::scene::{BLUE, GREEN, GREY, ORANGE, PURPLE, Point, SKY, Scene, VERMILLION, YELLOW};
-use crate::experiment::result::{RunResult, Series};
+use crate::experiment::result::{FailedBy, RunResult, Series};
 use plotters::style::RGBColor;
 use std::collections::BTreeMap;
 
@@ -15,6 +15,8 @@ const OK: RGBColor = GREEN;
 const CAUSES: [RGBColor; 6] = [VERMILLION, ORANGE, PURPLE, BLUE, SKY, YELLOW];
 /// Colour of all further causes.
 const OTHER: RGBColor = GREY;
+/// At most about so many steps along the time axis.
+const STEPS: f64 = 80.0;
 /// Panels keep one scale while the tallest peak is at most this many times the lowest.
 const SHARED_UP_TO: f64 = 6.0;
 
@@ -28,6 +30,25 @@ fn causes(result: &RunResult) -> Vec<String> {
     let mut all: Vec<(&str, f64)> = sums.into_iter().filter(|(_, sum)| *sum > 0.0).collect();
     all.sort_by(|a, b| b.1.total_cmp(&a.1));
     all.into_iter().map(|(cause, _)| cause.to_owned()).collect()
+}
+
+/// The same counts in steps wide enough to see: neighbouring buckets are added up.
+fn widened(series: &Series, end: f64) -> Series {
+    let buckets = end / STEPS / series.bucket;
+    let mut many = 1;
+    while f64::from(many) < buckets && many < 1 << 20 {
+        many += 1;
+    }
+    let many = usize::try_from(many).unwrap_or(1);
+    let sums = |counts: &[f64]| counts.chunks(many).map(|c| c.iter().sum()).collect();
+    let by = |of: &FailedBy| FailedBy { count: sums(&of.count), ..of.clone() };
+    Series {
+        bucket: series.bucket * many as f64,
+        t: series.t.iter().step_by(many).copied().collect(),
+        ok: sums(&series.ok),
+        failed_by: series.failed_by.iter().map(by).collect(),
+        ..Series::default()
+    }
 }
 
 /// Layers of one design from the bottom: ok, each coloured cause, all other causes; a second's count.
@@ -94,8 +115,9 @@ fn entries(causes: &[String]) -> Vec<(String, RGBColor)> {
 pub(super) fn scene(result: &RunResult) -> Scene {
     let causes = causes(result);
     let entries = entries(&causes);
-    let all: Vec<Vec<Vec<f64>>> =
-        result.designs.iter().map(|d| layers(&d.series, &causes)).collect();
+    let end = last_time(result);
+    let wide: Vec<Series> = result.designs.iter().map(|d| widened(&d.series, end)).collect();
+    let all: Vec<Vec<Vec<f64>>> = wide.iter().map(|s| layers(s, &causes)).collect();
     let peaks: Vec<f64> = all.iter().map(|l| peak(l)).collect();
     let highest = peaks.iter().copied().fold(0.0, f64::max);
     let lowest = peaks.iter().copied().filter(|p| *p > 0.0).fold(f64::INFINITY, f64::min);
@@ -103,17 +125,19 @@ pub(super) fn scene(result: &RunResult) -> Scene {
     let grid = Grid::new(result.designs.len(), legend_end(&entries));
     let mut scene = Scene::new(WIDTH, grid.height(), "Requests per second by outcome and design");
     let remark = if shared { "same scale in every panel" } else { "each panel has its own scale" };
-    let remark = format!("by the time of the answer, stacked; {remark}");
+    let step = wide.iter().map(|s| s.bucket).filter(|b| b.is_finite()).fold(0.0, f64::max);
+    let step = seconds(step);
+    let remark = format!("by the time of the answer, stacked, means over at most {step}; {remark}");
     headline(&mut scene, "How requests ended over time", &remark);
     legend(&mut scene, &entries);
     grid.axis_names(&mut scene, "time since the start (s)", "requests per second");
-    let time = Scale::exact(0.0, last_time(result), 7);
+    let time = Scale::exact(0.0, end, 7);
     for (i, design) in result.designs.iter().enumerate() {
         let panel = grid.panel(i);
         let rate = Scale::linear(0.0, if shared { highest } else { peaks[i] }, 4);
-        let labels: super::frame::AxisLabels = (|v| figure(v, 4), |v| figure(v, 4));
+        let labels: (Label, Label) = (|v| figure(v, 4), |v| figure(v, 4));
         let (x, y) = panel.furnish(&mut scene, &design.name, (&time, &rate), labels);
-        stack(&mut scene, &design.series, &all[i], (&x, &y));
+        stack(&mut scene, &wide[i], &all[i], (&x, &y));
         if peaks[i] <= 0.0 {
             panel.remark(&mut scene, "no request ended");
         }

@@ -1,4 +1,4 @@
-//! Chart "success_and_latency": success rate and 95th percentile by design, with intervals.
+//! Chart `success_and_latency`: success rate and 95th percentile by design, with intervals.
 
 use super::figure::{figure, percent, seconds};
 use super::frame::{MARGIN, SMALL, WIDTH, headline};
@@ -13,7 +13,7 @@ const SUCCESS: RGBColor = GREEN;
 /// Colour of latencies.
 const LATENCY: RGBColor = BLUE;
 /// Radius of a dot.
-const DOT: f64 = 4.5;
+const DOT: f64 = 4.0;
 /// Upper edge of the rows.
 const TOP: f64 = 64.0;
 /// Room right of each half for the figures in words.
@@ -48,10 +48,10 @@ fn half(
             scene.text(place, "none", (SOFT, SMALL), Hang::Start);
             continue;
         };
-        whisker(scene, x, of, y, color);
         if let Some(value) = x.at(of.value) {
             scene.dot((value, y), color, DOT);
         }
+        whisker(scene, x, of, y, INK);
         scene.text(place, &words(of.value), (INK, SMALL), Hang::Start);
     }
 }

@@ -88,7 +88,7 @@ struct Pen {
     drop: f64,
 }
 
-/// A line of some width, its corners rounded if it is drawn in pieces.
+/// A line of some width, its corners and ends rounded also if it is drawn in pieces.
 fn stroke<DB: DrawingBackend>(
     area: &DrawingArea<DB, Shift>,
     path: Vec<(i32, i32)>,
@@ -101,9 +101,8 @@ fn stroke<DB: DrawingBackend>(
     for pair in path.windows(2) {
         area.draw(&PathElement::new(pair.to_vec(), style)).ok()?;
     }
-    let inner = path.get(1..path.len().saturating_sub(1)).unwrap_or_default();
-    for at in inner {
-        area.draw(&Circle::new(*at, units(width / 2.0), color.filled())).ok()?;
+    for at in path {
+        area.draw(&Circle::new(at, units(width / 2.0), color.filled())).ok()?;
     }
     Some(())
 }
@@ -149,7 +148,7 @@ pub(super) fn svg(scene: &Scene) -> String {
     let (w, h) = (scene.size.0, scene.size.1);
     let text = text.replacen(
         &fine,
-        &format!("<svg role=\"img\" stroke-linejoin=\"round\" width=\"{w}\" height=\"{h}\""),
+        &format!("<svg role=\"img\" stroke-linejoin=\"round\" stroke-linecap=\"round\" width=\"{w}\" height=\"{h}\""),
         1,
     );
     text.replacen(">\n", &format!(">\n<title>{about}</title>\n"), 1)

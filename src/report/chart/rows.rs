@@ -12,9 +12,9 @@ pub(super) const ROW: f64 = 34.0;
 /// Room for the widest name.
 const MOST_NAME: f64 = 240.0;
 /// Half the height of a whisker's end.
-const CAP: f64 = 4.0;
+const CAP: f64 = 5.5;
 /// Line width of a whisker.
-const WHISKER: f64 = 1.5;
+const WHISKER: f64 = 1.25;
 /// Room below the rows for ticks and the axis' name.
 pub(super) const BELOW: f64 = 56.0;
 

@@ -85,6 +85,11 @@ impl Scale {
         Some(self.from + share * (self.to - self.from))
     }
 
+    /// Whether equal lengths are equal ratios.
+    pub(super) fn is_log(&self) -> bool {
+        self.log
+    }
+
     /// Round figures along the axis.
     pub(super) fn ticks(&self) -> &[f64] {
         &self.ticks

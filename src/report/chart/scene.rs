@@ -83,7 +83,7 @@ impl Scene {
         let points: Vec<Point> = points.into_iter().filter(finite).collect();
         match points.as_slice() {
             [] => {}
-            [only] => self.dot(*only, color, width.max(1.0) * 1.2),
+            [only] => self.dot(*only, color, width.max(1.0) * 0.75),
             _ => self.shapes.push(Shape::Line(points, color, width)),
         }
     }
