@@ -1,5 +1,4 @@
 //! The event queue under the hold model, and a whole design: figures are read as ratios inside one run.
-#![expect(missing_docs, reason = "criterion's macros make undocumented functions")]
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use headroom::experiment::{Plan, Silent, replicate};

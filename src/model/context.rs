@@ -107,8 +107,10 @@ impl Ctx<'_> {
         let from_here = row.to;
         row.to = to;
         row.address = address;
+        let sent = std::mem::replace(&mut row.sent, now);
         let here = &mut self.ledger.nodes[from_here.index()];
         here.ok += 1;
+        here.time += u128::from(now.since(sent).nanos());
         here.busy.sub(now, 1);
         let there = &mut self.ledger.nodes[to.index()];
         there.arrived += 1;

@@ -83,26 +83,57 @@ fn mmc_waits_as_erlang_c_says() {
 }
 
 #[test]
-fn mmc_tail_of_the_wait() {
-    // Constant service makes no M/M/c; so the tail is read off an M/M/1: P(T > t) = exp(−(μ−λ)t).
+fn mmc_tail_of_the_time_in_system() {
+    // M/M/c, a ≠ c − 1: P(T > t) = e^(−μt) (1 + C (1 − e^(−μt (c − 1 − a))) / (c − 1 − a)), C the probability of waiting.
+    let (c, a, mu) = (5, 4.4, 10.0);
     let rows = outturns(
-        r#"{"name": "s", "workload": {"users": {"load": {"open": {"rate": {"steady": {"rate": "50/s", "for": "1000s"}}}},
+        r#"{"name": "s", "workload": {"users": {"load": {"open": {"rate": {"steady": {"rate": "44/s", "for": "2000s"}}}},
         "request": "job", "connection": {"rtt": "0s", "tls": false}}},
-        "work": {"job": [{"wait": {"exponential": {"mean": "10ms"}}}]},
-        "designs": {"d": {"enter": {"users": "s"}, "nodes": {"s": {"pods": {"replicas": 1, "runtime": {"threads": {"threads": 1}}}}}}},
+        "work": {"job": [{"wait": {"exponential": {"mean": "100ms"}}}]},
+        "designs": {"d": {"enter": {"users": "s"}, "nodes": {"s": {"pods": {"replicas": 1, "runtime": {"threads": {"threads": 5}}}}}}},
         "run": {"replications": 20, "seed": 3}}"#,
     );
-    for t_ms in [20_u64, 60] {
+    let tail = |t: f64| {
+        let left = f64::from(c) - 1.0 - a;
+        let wait = erlang_c(c, a);
+        (-mu * t).exp() * (1.0 + wait * (1.0 - (-mu * t * left).exp()) / left)
+    };
+    for t_ms in [200_u64, 500] {
         let limit = headroom::kernel::Span::from_millis(t_ms);
         let own: Vec<f64> = rows[0]
             .iter()
             .map(|row| row.ledger.classes[0].latency.share_above(limit).unwrap())
             .collect();
         let e = mean(&own);
-        // A cell of the histogram is 1.6 % wide: the tail at its upper end is exp(−50·t·1.016) at least.
-        let truth = (-50.0 * t_ms as f64 * 1e-3).exp();
-        let cell = truth - (-50.0 * t_ms as f64 * 1e-3 * 1.016).exp();
-        assert!(e.low - cell <= truth && truth <= e.high + cell, "P(T > {t_ms} ms) {truth} {e:?}");
+        // A cell of the histogram is 1.6 % wide: between the tails at its two ends.
+        let t = t_ms as f64 * 1e-3;
+        let cell = tail(t) - tail(t * 1.016);
+        assert!(
+            e.low - cell <= tail(t) && tail(t) <= e.high + cell,
+            "P(T > {t}) {} {e:?}",
+            tail(t)
+        );
+    }
+}
+
+#[test]
+fn littles_law_at_every_node_of_every_scenario() {
+    // L = λW: the level integrated over time and the sum of the calls' own times are kept apart and must agree.
+    for (name, text) in super::golden::scenarios() {
+        let plan = super::golden::plan(&text, 2);
+        let rows = headroom::experiment::replicate(&plan, &headroom::experiment::Silent).unwrap();
+        for row in rows.iter().flatten() {
+            for (node, (node_name, kind)) in row.ledger.nodes.iter().zip(&row.names) {
+                if *kind == "users" || row.unfinished > 0 {
+                    continue;
+                }
+                let (area, time) = (node.busy.area(row.end) as f64, node.time as f64);
+                assert!(
+                    (area - time).abs() <= 1e-9 * area.max(1.0),
+                    "{name} {node_name}: {area} {time}"
+                );
+            }
+        }
     }
 }
 

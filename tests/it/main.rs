@@ -1,6 +1,8 @@
 //! One integration binary, a module per topic.
 #![expect(
     clippy::unwrap_used,
+    clippy::float_cmp,
+    clippy::needless_pass_by_value,
     clippy::disallowed_methods,
     reason = "tests read files, and panic when they fail"
 )]
