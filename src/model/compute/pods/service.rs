@@ -3,7 +3,7 @@
 use super::pod::Pod;
 use super::spec::{PodsSpec, Runtime};
 use crate::kernel::{LaneId, Rank, Span, Time};
-use crate::model::calls::{Call, Op, Via};
+use crate::model::calls::{Op, Via};
 use crate::model::component::{Component, NodeReport};
 use crate::model::context::Ctx;
 use crate::model::cpu::{Processor, Sharing};
@@ -25,10 +25,11 @@ const CPU: u8 = 3;
 const SYN_END: u8 = 4;
 
 // Where a call stands, in its second word.
-const QUEUED: u32 = 0;
 const RUNNING: u32 = 1;
 const POOL: u32 = 2;
 const ENDED: u32 = 3;
+/// In a plain wait: the only thing that can be dropped at once.
+const WAITING: u32 = 4;
 
 /// A service of pods as it runs.
 #[expect(clippy::struct_field_names, reason = "pods is what they are called")]
@@ -179,7 +180,10 @@ impl Component for Pods {
                 }
                 match timer {
                     READ => self.admit(call, ctx),
-                    STEP => self.run(call, ctx),
+                    STEP => {
+                        ctx.calls.get(call).b = RUNNING;
+                        self.run(call, ctx);
+                    }
                     SYN_END => {
                         ctx.ledger.refused_by(self.limits.accept, ctx.queue.now());
                         ctx.fail(call, Cause::ConnectTimeout, 0);
@@ -324,7 +328,9 @@ impl Pods {
             }
             Some(Step::Wait(law)) => {
                 let delay = law.sample(&mut ctx.step_stream(call));
-                ctx.calls.get(call).step += 1;
+                let row = ctx.calls.get(call);
+                row.step += 1;
+                row.b = WAITING;
                 ctx.wake(delay, STEP, call.slot, call.turn);
             }
             Some(Step::Query(store, _)) => self.checkout(call, *store, ctx),
@@ -558,24 +564,14 @@ impl Pods {
         if !self.cancel || !ctx.calls.alive(call) {
             return;
         }
-        let row = *ctx.calls.get(call);
         // Only waits can be dropped at once; queued calls are skipped when their turn comes, and a task on the
         // processor or a statement in a store runs to its end.
-        let waits = works_wait(&row, ctx);
-        if row.b == RUNNING && row.child == CallId::NONE && waits {
+        if ctx.calls.get(call).b == WAITING {
             self.counts.cancelled += 1;
-            self.finish(call, Outcome::failed(Cause::ClientTimeout, ctx.me, 0), ctx);
-        } else {
-            debug_assert!(row.b == QUEUED || row.b == POOL || row.b == RUNNING || row.b == ENDED);
+            let me = ctx.me;
+            self.finish(call, Outcome::failed(Cause::ClientTimeout, me, 0), ctx);
         }
     }
-}
-
-/// Whether the call is in a plain wait. The step counter already points behind it.
-fn works_wait(row: &Call, ctx: &Ctx) -> bool {
-    let steps = &ctx.works[usize::from(row.work)].steps;
-    let before = usize::from(row.step).checked_sub(1).and_then(|at| steps.get(at));
-    matches!(before, Some(Step::Wait(_)))
 }
 
 fn wake_host(host: usize, due: Option<(Time, u32)>, ctx: &mut Ctx) {

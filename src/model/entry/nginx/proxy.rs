@@ -21,6 +21,7 @@ const READ_TIMEOUT: u8 = 3;
 const IDLE: u8 = 4;
 const SYN_END: u8 = 5;
 const SEND: u8 = 6;
+const BEGIN: u8 = 7;
 
 /// After EMFILE a worker stops listening for this long (`ngx_event_accept.c`: accept_mutex_delay 500 ms).
 const ACCEPT_PAUSE: Span = Span::from_millis(500);
@@ -177,6 +178,7 @@ impl Component for Nginx {
                 }
                 match timer {
                     READ => self.request_read(call, ctx),
+                    BEGIN => self.begin(call, ctx),
                     SEND => self.send_upstream(call, ctx),
                     CONNECT_TIMEOUT => self.connect_timed_out(call, ctx),
                     READ_TIMEOUT => self.read_timed_out(call, ctx),
@@ -393,8 +395,19 @@ impl Nginx {
         self.workers[worker].no_longer_reusable();
     }
 
-    /// The request of a new connection is there.
+    /// The request of a new connection is there: the worker turns to it when it has done what came before. Until then the
+    /// connection counts as not yet used, and may be closed for want of slots.
     fn request_read(&mut self, call: CallId, ctx: &mut Ctx) {
+        let now = ctx.now();
+        let Via::Open(connection) = ctx.via(call) else { return };
+        let worker = self.connections[connection as usize].worker as usize;
+        let ready = self.workers[worker].work(now, self.cpu_request);
+        ctx.ledger.waited_for(self.limits.cpu, now + self.cpu_request, ready);
+        ctx.wake(ready - now, BEGIN, call.slot, call.turn);
+    }
+
+    /// The worker handles the first request of a connection.
+    fn begin(&mut self, call: CallId, ctx: &mut Ctx) {
         let Via::Open(connection) = ctx.via(call) else { return };
         let row = &self.connections[connection as usize];
         if row.state != State::Accepted || row.call != call {
@@ -402,12 +415,22 @@ impl Nginx {
         }
         self.leave_reusable(connection, ctx);
         self.connections[connection as usize].state = State::Active;
-        self.take_up(call, connection, ctx);
+        self.new_exchange(call, connection, ctx);
+        self.send_upstream(call, ctx);
     }
 
-    /// Begins to proxy a request.
+    /// Takes up a request on a kept connection.
     fn take_up(&mut self, call: CallId, connection: u32, ctx: &mut Ctx) {
         let now = ctx.now();
+        self.new_exchange(call, connection, ctx);
+        let worker = self.connections[connection as usize].worker;
+        let ready = self.workers[worker as usize].work(now, self.cpu_request);
+        ctx.ledger.waited_for(self.limits.cpu, now + self.cpu_request, ready);
+        ctx.wake(ready - now, SEND, call.slot, call.turn);
+    }
+
+    /// Notes what is done for a request.
+    fn new_exchange(&mut self, call: CallId, connection: u32, ctx: &mut Ctx) {
         let row = &mut self.connections[connection as usize];
         row.requests += 1;
         let worker = row.worker;
@@ -431,9 +454,6 @@ impl Nginx {
             }
         };
         ctx.calls.get(call).a = at;
-        let ready = self.workers[worker as usize].work(now, self.cpu_request);
-        ctx.ledger.waited_for(self.limits.cpu, now + self.cpu_request, ready);
-        ctx.wake(ready - now, SEND, call.slot, call.turn);
     }
 
     /// Chooses a peer, gets a connection to it, sends the request.
