@@ -1,4 +1,5 @@
 //! nginx as a reverse proxy.
+mod parts;
 mod peers;
 mod proxy;
 mod spec;

@@ -1,5 +1,6 @@
 //! The proxy as it runs: accept, read, choose a peer, connect, wait, answer.
 
+use super::parts::{Counts, Exchange, Limits};
 use super::peers::Peers;
 use super::spec::NginxSpec;
 use super::worker::{Connection, State, Worker};
@@ -7,7 +8,7 @@ use crate::kernel::{LaneId, Rank, Span, Time, TimerId};
 use crate::model::calls::{Call, Via};
 use crate::model::component::{Component, NodeReport};
 use crate::model::context::{Ctx, Purpose};
-use crate::model::ledger::{GaugeId, LimitId};
+use crate::model::ledger::GaugeId;
 use crate::model::listener::{SynRetry, accept_queue};
 use crate::model::message::{CallId, Cause, Message, NodeId, Outcome};
 use crate::model::usage::{UsageLine, host_hours};
@@ -25,36 +26,6 @@ const BEGIN: u8 = 7;
 
 /// After EMFILE a worker stops listening for this long (`ngx_event_accept.c`: accept_mutex_delay 500 ms).
 const ACCEPT_PAUSE: Span = Span::from_millis(500);
-
-/// One proxied request: which worker, connection and peer, what was tried.
-#[derive(Clone, Copy, Debug)]
-struct Exchange {
-    connection: u32,
-    worker: u16,
-    peer: u16,
-    tried: u64,
-    tries: u16,
-    /// Whether an upstream connection is held.
-    holds: bool,
-    timer: TimerId,
-}
-
-struct Limits {
-    listen: LimitId,
-    descriptors: LimitId,
-    slots: LimitId,
-    cpu: LimitId,
-    upstream: LimitId,
-}
-
-#[derive(Default)]
-struct Counts {
-    syn_dropped: u64,
-    accept_pauses: u64,
-    next_upstream: u64,
-    closed_for_reuse: u64,
-    client_closed: u64,
-}
 
 /// nginx as it runs.
 pub struct Nginx {
