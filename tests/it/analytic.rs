@@ -333,22 +333,6 @@ fn t_x_1_to_3_the_load_tool_in_closed_form() {
 }
 
 #[test]
-fn t_x_4_two_classes_of_outcome_in_a_closed_loop() {
-    // U = X_ok (T_ok + ((1 − p)/p) T_fail), within 1 %, on the Lambda design of the built-in scenario.
-    let text = include_str!("../../scenarios/lambda-to-kubernetes.json");
-    let result =
-        headroom::experiment::run(&super::golden::plan(text, 5), &headroom::experiment::Silent)
-            .unwrap();
-    let d = result.designs.iter().find(|d| d.name == "lambda").unwrap();
-    let p = d.success_rate.value;
-    let x_ok = d.requests.value * p / d.duration.value;
-    let ok = d.latency.mean.value;
-    let fail = (d.latency_all.mean.value - p * ok) / (1.0 - p);
-    let users = x_ok * (ok + (1.0 - p) / p * fail);
-    assert!((users / 800.0 - 1.0).abs() < 0.02, "{users}");
-}
-
-#[test]
 fn t_lg_2_a_load_generator_that_runs_out_of_users_drops() {
     let text = r#"{"name": "k6", "workload": {"users": {"load": {"open": {"rate": {"steady": {"rate": "1000/s", "for": "20s"}},
         "arrivals": "even", "vus": {"max": 100}}}, "request": "job", "connection": {"rtt": "0s", "tls": false}}},
