@@ -3,6 +3,7 @@
 use super::account::Account;
 use super::calls::{Call, Calls, Op, Via};
 use super::ledger::{Ledger, LimitId};
+use super::listener::{data_retry, timer_wheel};
 use super::message::{CallId, Cause, Event, Message, NodeId, Outcome};
 use super::work::Work;
 use crate::kernel::{Key, LaneId, Queue, Rank, Span, Stream, Time, TimerId};
@@ -118,12 +119,6 @@ impl Ctx<'_> {
         self.queue.immediately(Event { to, message: Message::Arrive(id) });
     }
 
-    /// Delivers the call to this node again after `delay` (a SYN that is resent).
-    pub fn arrive_again(&mut self, id: CallId, delay: Span) {
-        let event = Event { to: self.me, message: Message::Arrive(id) };
-        self.queue.at(self.queue.now() + delay, Rank::Arrival, event);
-    }
-
     /// The kernel dropped the SYN of a call because `limit` was reached: it is sent again, or at last given up, when
     /// this node is woken with `give_up`. Counts its SYNs in the call's first word.
     pub fn syn_lost(&mut self, id: CallId, limit: LimitId, give_up: u8) {
@@ -131,12 +126,31 @@ impl Ctx<'_> {
         let row = self.calls.get(id);
         row.a += 1;
         let (wait, last) = row.syn_retry.wait_after(row.a);
-        self.ledger.waited_for(limit, now, now + wait);
+        // The client's timer ran from when the SYN left.
+        let due = timer_wheel(Time::ZERO + now.since(Time::ZERO + row.hop), wait) + row.hop;
+        self.ledger.waited_for(limit, now, due);
         if last {
-            self.wake(wait, give_up, id.slot, id.turn);
+            self.wake_at(due, Rank::Timeout, give_up, id.slot, id.turn);
         } else {
-            self.arrive_again(id, wait);
+            self.queue.at(due, Rank::Arrival, Event { to: self.me, message: Message::Arrive(id) });
         }
+    }
+
+    /// The connection of a call is half-open: its client is connected and sends the request again and again. This node is
+    /// woken with `data` at the next repetition, which is the `n`-th (1 is the first).
+    pub fn data_lost(&mut self, id: CallId, limit: LimitId, data: u8, n: u32) {
+        let now = self.now();
+        let row = self.calls.get(id);
+        let rtt = row.hop * 2;
+        if n == 1 {
+            row.established = now;
+            row.mark = now + row.handshake;
+        }
+        let sent = if n == 1 { row.mark } else { now };
+        row.a = n;
+        let due = timer_wheel(Time::ZERO + sent.since(Time::ZERO + row.hop), data_retry(n, rtt)) + row.hop;
+        self.ledger.waited_for(limit, now, due);
+        self.wake_at(due, Rank::Arrival, data, id.slot, id.turn);
     }
 
     /// Answers a call that this node was given. The caller learns it after the path's delay.

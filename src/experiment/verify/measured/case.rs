@@ -253,6 +253,8 @@ pub struct Baseline {
     pub(super) node_timer_lateness_ms_mean: f64,
     pub(super) node_max_rps_zero_service: f64,
     pub(super) nginx_node_max_rps_zero_service: f64,
+    /// Descriptors of idle workers, by `worker_processes=N`.
+    pub(super) nginx_idle_fds_per_worker: BTreeMap<String, Vec<u32>>,
 }
 
 impl Default for Baseline {
@@ -276,6 +278,7 @@ impl Default for Baseline {
             node_timer_lateness_ms_mean: 0.792,
             node_max_rps_zero_service: 50_744.8,
             nginx_node_max_rps_zero_service: 47_355.9,
+            nginx_idle_fds_per_worker: BTreeMap::new(),
         }
     }
 }

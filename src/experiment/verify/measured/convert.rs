@@ -19,6 +19,8 @@ pub fn scenario(case: &MeasuredCase) -> Result<Value, String> {
         "load": arrivals(load)?,
         "request": "request",
         "idempotent": !matches!(load.method.as_str(), "POST" | "PATCH" | "LOCK"),
+        // One asynchronous process whose timers have milliseconds.
+        "generator": {"connect": ms(base.tcp_connect_loopback_ms), "timer": "1ms"},
         "connection": {
             "keepalive": load.keepalive,
             "tls": false,
@@ -36,6 +38,7 @@ pub fn scenario(case: &MeasuredCase) -> Result<Value, String> {
             "base": ms(retry.base_ms),
             "factor": retry.factor.max(1.0),
             "cap": ms(retry.cap_ms.max(retry.base_ms)),
+            "on": retry_on(&retry.on),
             "jitter": if retry.jitter.is_empty() { "none" } else { retry.jitter.as_str() },
         }});
     }
@@ -58,6 +61,18 @@ fn ms(milliseconds: f64) -> String {
     s(milliseconds / 1e3)
 }
 
+/// The failures after which the load generator tries again, from prefixes of its error kinds.
+fn retry_on(prefixes: &[String]) -> Vec<&'static str> {
+    let kinds = [
+        ("timeout", "timeout"),
+        ("http_429", "429"),
+        ("http_500", "5xx"),
+        ("connect_refused", "connection"),
+    ];
+    let covered = |kind: &str| prefixes.iter().any(|prefix| kind.starts_with(prefix.as_str()));
+    kinds.iter().filter(|(kind, _)| covered(kind)).map(|(_, on)| *on).collect()
+}
+
 fn sysctl(config: &Config, name: &str) -> Option<f64> {
     let settings = config.sysctl.as_ref()?;
     let (_, value) = settings.iter().find(|(key, _)| key.ends_with(name))?;
@@ -67,6 +82,10 @@ fn sysctl(config: &Config, name: &str) -> Option<f64> {
 /// `net.core.somaxconn`; the measuring machine's kernel has 4,096.
 fn somaxconn(config: &Config) -> u32 {
     sysctl(config, "somaxconn").map_or(4096, |value| value as u32)
+}
+
+fn syncookies(config: &Config) -> bool {
+    sysctl(config, "tcp_syncookies") != Some(0.0)
 }
 
 fn law(law: &Law) -> Result<Value, String> {
@@ -131,7 +150,8 @@ fn work(config: &Config, base: &Baseline) -> Result<Vec<Value>, String> {
     if mean(&pod.service) > 0.0 {
         steps.push(json!({"wait": law(&pod.service)?}));
         if node {
-            steps.push(json!({"wait": {"constant": ms(base.node_timer_lateness_ms_mean)}}));
+            // Only the mean of the lateness was measured: the law with nothing else known is the exponential.
+            steps.push(json!({"wait": {"exponential": {"mean": ms(base.node_timer_lateness_ms_mean)}}}));
         }
     }
     Ok(steps)
@@ -165,6 +185,7 @@ fn pod_node(pod: &PodConfig, replicas: usize, config: &Config) -> Result<Value, 
         "replicas": replicas,
         "hosts": {"count": 1, "vcpu": 2},
         "somaxconn": somaxconn(config),
+        "syncookies": syncookies(config),
         "cancel": pod.cancel_on_disconnect,
     });
     match pod.kind.as_str() {
@@ -232,6 +253,8 @@ fn nginx_node(
         "workers": nginx.worker_processes,
         "worker_connections": nginx.worker_connections,
         "multi_accept": nginx.multi_accept,
+        "reuseport": nginx.reuseport,
+        "syncookies": syncookies(config),
         "version": if old { "1.18" } else { "1.22" },
         "somaxconn": somaxconn(config),
         "listeners": 1,
@@ -246,6 +269,12 @@ fn nginx_node(
             other => return Err(format!("balancing \"{other}\" is not known")),
         },
     });
+    // One descriptor for the channel to each worker: known counts are carried on to other numbers of workers.
+    let idle = base.nginx_idle_fds_per_worker.iter().find_map(|(key, counts)| {
+        let workers: u32 = key.strip_prefix("worker_processes=")?.parse().ok()?;
+        Some(counts.first()?.saturating_sub(workers) + u32::from(nginx.worker_processes))
+    });
+    node["base_descriptors"] = idle.unwrap_or(8 + u32::from(nginx.worker_processes)).into();
     let mut set = |key: &str, value: Option<Value>| {
         if let Some(value) = value {
             node[key] = value;

@@ -1,5 +1,6 @@
 //! One pod: its queues and pools. It decides; the service carries out.
 
+use crate::model::listener::Listener;
 use crate::model::message::{CallId, NodeId};
 use crate::model::pool::Pool;
 use std::collections::VecDeque;
@@ -9,6 +10,8 @@ use std::collections::VecDeque;
 pub(super) struct Pod {
     /// Host it runs on.
     pub(super) host: u16,
+    /// The kernel's side of its listening socket.
+    pub(super) listener: Listener,
     /// Established connections that the process has not accepted yet.
     pub(super) accept_queue: VecDeque<CallId>,
     /// Accepted requests that wait for a place.
@@ -24,9 +27,10 @@ pub(super) struct Pod {
 }
 
 impl Pod {
-    pub(super) fn new(host: u16, pools: Vec<(NodeId, Pool)>) -> Pod {
+    pub(super) fn new(host: u16, listener: Listener, pools: Vec<(NodeId, Pool)>) -> Pod {
         Pod {
             host,
+            listener,
             accept_queue: VecDeque::new(),
             waiting: VecDeque::new(),
             running: 0,

@@ -9,7 +9,7 @@ use crate::model::context::Ctx;
 use crate::model::cpu::{Processor, Sharing};
 use crate::model::dist::Sampler;
 use crate::model::ledger::{GaugeId, LimitId};
-use crate::model::listener::accept_queue;
+use crate::model::listener::{Connect, Listener};
 use crate::model::message::{CallId, Cause, Message, NodeId, Outcome};
 use crate::model::pool::{Checkout, Pool, PoolSpec};
 use crate::model::usage::{UsageLine, host_hours};
@@ -23,6 +23,8 @@ const ACQUIRE: u8 = 2;
 const CPU: u8 = 3;
 /// The client's kernel gave up connecting.
 const SYN_END: u8 = 4;
+/// Data of a half-open connection comes again.
+const DATA: u8 = 5;
 
 // Where a call stands, in its second word.
 const RUNNING: u32 = 1;
@@ -43,7 +45,6 @@ pub struct Pods {
     kind: KindOf,
     places: u32,
     queue_max: usize,
-    accept_max: usize,
     cancel: bool,
     pools: Vec<(NodeId, PoolSpec, Option<LaneId>)>,
     limits: Limits,
@@ -128,7 +129,8 @@ impl Component for Pods {
             per_job: spec.cpu.unwrap_or(1.0).min(1.0),
         };
         let own_pools = || pools.iter().map(|(node, pool, _)| (*node, Pool::new(pool))).collect();
-        let accept_max = accept_queue(spec.backlog(), spec.somaxconn);
+        let listener = Listener::new(spec.backlog(), spec.somaxconn, spec.syncookies);
+        let accept_max = listener.places();
         let places = spec.places();
         let limits = Limits::announce(spec, accept_max, wiring);
         let ledger = &mut *wiring.ledger;
@@ -144,7 +146,7 @@ impl Component for Pods {
         };
         Ok(Pods {
             name: wiring.name.to_owned(),
-            pods: (0..spec.replicas).map(|i| Pod::new(i % spec.hosts.count, own_pools())).collect(),
+            pods: (0..spec.replicas).map(|i| Pod::new(i % spec.hosts.count, listener.clone(), own_pools())).collect(),
             hosts: (0..spec.hosts.count).map(|_| Processor::new(sharing)).collect(),
             host_cores: spec.hosts.vcpu,
             speed: spec.hosts.speed,
@@ -156,7 +158,6 @@ impl Component for Pods {
             },
             places,
             queue_max: spec.queue.map_or(usize::MAX, |n| n as usize),
-            accept_max,
             cancel: spec.cancel,
             pools,
             limits,
@@ -180,6 +181,7 @@ impl Component for Pods {
                 }
                 match timer {
                     READ => self.admit(call, ctx),
+                    DATA => self.data_again(call, ctx),
                     STEP => {
                         ctx.calls.get(call).b = RUNNING;
                         self.run(call, ctx);
@@ -237,17 +239,46 @@ impl Pods {
             // The client gave up while its SYN was lost: there is nothing to accept.
             return ctx.fail(call, Cause::ConnectTimeout, 0);
         }
+        let (now, rtt) = (ctx.queue.now(), row.hop * 2);
         if self.accepts_now(pod) {
             self.established(call, ctx);
-            self.accept(call, ctx);
-        } else if self.pods[pod as usize].accept_queue.len() < self.accept_max {
-            self.established(call, ctx);
-            self.pods[pod as usize].accept_queue.push_back(call);
-            self.in_accept_queue += 1;
-            ctx.ledger.set(self.gauges.accept_queue, ctx.queue.now(), self.in_accept_queue);
-        } else {
-            self.drop_syn(call, ctx);
+            return self.accept(call, ctx);
         }
+        let pod = &mut self.pods[pod as usize];
+        match pod.listener.syn(pod.accept_queue.len(), now, rtt) {
+            Connect::Queued => {
+                self.established(call, ctx);
+                self.enqueue(call, ctx);
+            }
+            Connect::HalfOpen => ctx.data_lost(call, self.limits.accept, DATA, 1),
+            Connect::Dropped => {
+                self.counts.syn_dropped += 1;
+                ctx.syn_lost(call, self.limits.accept, SYN_END);
+            }
+        }
+    }
+
+    fn enqueue(&mut self, call: CallId, ctx: &mut Ctx) {
+        let pod = ctx.calls.get(call).address;
+        self.pods[pod as usize].accept_queue.push_back(call);
+        self.in_accept_queue += 1;
+        ctx.ledger.set(self.gauges.accept_queue, ctx.queue.now(), self.in_accept_queue);
+    }
+
+    /// The data of a half-open connection came again.
+    fn data_again(&mut self, call: CallId, ctx: &mut Ctx) {
+        let now = ctx.now();
+        let row = *ctx.calls.get(call);
+        let idle = self.accepts_now(row.address);
+        let pod = &mut self.pods[row.address as usize];
+        if row.abandoned {
+            pod.listener.gone();
+            return ctx.fail(call, Cause::ClientTimeout, 0);
+        }
+        if !pod.listener.data(pod.accept_queue.len(), now) {
+            return ctx.data_lost(call, self.limits.accept, DATA, row.a + 1);
+        }
+        if idle { self.accept(call, ctx) } else { self.enqueue(call, ctx) }
     }
 
     /// Whether the process would take a new connection at once.
@@ -266,11 +297,6 @@ impl Pods {
         let row = ctx.calls.get(call);
         row.established = now;
         row.mark = now + row.handshake;
-    }
-
-    fn drop_syn(&mut self, call: CallId, ctx: &mut Ctx) {
-        self.counts.syn_dropped += 1;
-        ctx.syn_lost(call, self.limits.accept, SYN_END);
     }
 
     /// The process accepts a connection. A sync worker is occupied from here on.
@@ -408,7 +434,7 @@ impl Pods {
         self.in_accept_queue -= 1;
         ctx.ledger.set(self.gauges.accept_queue, now, self.in_accept_queue);
         let row = ctx.calls.get(call);
-        let since = Time::from_nanos(row.mark.nanos() - row.handshake.nanos());
+        let since = row.established;
         let waited_for = match self.kind {
             KindOf::SyncWorkers => self.limits.places,
             KindOf::EventLoop | KindOf::Threads => self.limits.cpu,

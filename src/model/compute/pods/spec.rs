@@ -61,6 +61,10 @@ pub struct PodsSpec {
     #[serde(default = "somaxconn_default")]
     #[schemars(range(min = 1, max = 65_535), extend("x-source" = "Linux ip-sysctl: 4096 from 5.4, 128 before"))]
     pub somaxconn: u32,
+    /// `net.ipv4.tcp_syncookies`: whether there may be any number of half-open connections, or as many as the backlog.
+    #[serde(default = "yes")]
+    #[schemars(extend("x-source" = "Linux ip-sysctl: 1"))]
+    pub syncookies: bool,
     /// Connection pools by name of the store; a store that is not named gets the defaults.
     #[serde(default)]
     pub pool: BTreeMap<String, PoolSpec>,
@@ -95,6 +99,9 @@ fn vcpu_default() -> f64 {
 }
 fn speed_default() -> f64 {
     1.0
+}
+fn yes() -> bool {
+    true
 }
 fn somaxconn_default() -> u32 {
     4096
