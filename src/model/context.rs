@@ -148,7 +148,8 @@ impl Ctx<'_> {
         }
         let sent = if n == 1 { row.mark } else { now };
         row.a = n;
-        let due = timer_wheel(Time::ZERO + sent.since(Time::ZERO + row.hop), data_retry(n, rtt)) + row.hop;
+        let due = timer_wheel(Time::ZERO + sent.since(Time::ZERO + row.hop), data_retry(n, rtt))
+            + row.hop;
         self.ledger.waited_for(limit, now, due);
         self.wake_at(due, Rank::Arrival, data, id.slot, id.turn);
     }

@@ -81,6 +81,8 @@ pub enum Connect {
     HalfOpen,
     /// The SYN is dropped.
     Dropped,
+    /// The client is sent a reset.
+    Reset,
 }
 
 /// The kernel's side of a listening socket: how full its accept queue is, without the queue itself.
@@ -90,6 +92,14 @@ pub struct Listener {
     half_open: usize,
     half_open_max: usize,
     full_since: Time,
+    /// SYNs answered since `answered_since`: their handshakes may be under way.
+    answered: usize,
+    answered_since: Time,
+    /// Connections given to idle processes at `taken_at`: they hold their places until those have woken up.
+    taken: usize,
+    taken_at: Time,
+    /// `tcp_abort_on_overflow`.
+    abort: bool,
 }
 
 impl Listener {
@@ -101,7 +111,32 @@ impl Listener {
             half_open: 0,
             half_open_max: if syncookies { usize::MAX } else { max - 1 },
             full_since: Time::MAX,
+            answered: 0,
+            answered_since: Time::ZERO,
+            taken: 0,
+            taken_at: Time::ZERO,
+            abort: false,
         }
+    }
+
+    /// With `tcp_abort_on_overflow` 1 a last ACK that finds the queue full is answered with a reset, unless the SYN was
+    /// answered with a cookie.
+    pub fn aborting(self, abort: bool) -> Listener {
+        Listener { abort, ..self }
+    }
+
+    /// A connection that has a place is taken by an idle process.
+    pub fn taken(&mut self, now: Time) {
+        if self.taken_at != now {
+            self.taken_at = now;
+            self.taken = 0;
+        }
+        self.taken += 1;
+    }
+
+    /// Places in use at this instant.
+    fn in_use(&self, queued: usize, now: Time) -> usize {
+        queued + if self.taken_at == now { self.taken } else { 0 }
     }
 
     /// Places in the accept queue.
@@ -111,13 +146,24 @@ impl Listener {
 
     /// A SYN comes in while `queued` connections wait to be accepted. `rtt` is the round trip of the path.
     pub fn syn(&mut self, queued: usize, now: Time, rtt: Span) -> Connect {
+        let queued = self.in_use(queued, now);
+        if now.since(self.answered_since) >= rtt {
+            self.answered = 0;
+            self.answered_since = now;
+        }
         if queued < self.max {
+            self.answered += 1;
             self.full_since = if queued + 1 == self.max { now } else { Time::MAX };
             return Connect::Queued;
         }
         // The handshakes that filled the queue have not ended yet: this SYN finds room and is answered.
         let in_flight = self.full_since != Time::MAX && now.since(self.full_since) < rtt;
-        if in_flight && self.half_open < self.half_open_max {
+        if in_flight && self.half_open + self.answered < self.half_open_max {
+            // The kernel remembers as many handshakes as the backlog; beyond them it sends cookies.
+            if self.abort && self.answered + 1 < self.max {
+                self.answered += 1;
+                return Connect::Reset;
+            }
             self.half_open += 1;
             return Connect::HalfOpen;
         }
@@ -126,6 +172,7 @@ impl Listener {
 
     /// The data of a half-open connection comes in again. Whether it gets a place.
     pub fn data(&mut self, queued: usize, now: Time) -> bool {
+        let queued = self.in_use(queued, now);
         if queued >= self.max {
             return false;
         }
@@ -185,7 +232,8 @@ mod tests {
             at = timer_wheel(at, data_retry(n, Span::ZERO));
             offsets.push(at.as_secs_f64());
         }
-        for (got, measured) in offsets.iter().zip([0.2, 0.4, 0.85, 1.7, 3.5, 6.8, 13.5, 26.7, 54.0]) {
+        for (got, measured) in offsets.iter().zip([0.2, 0.4, 0.85, 1.7, 3.5, 6.8, 13.5, 26.7, 54.0])
+        {
             assert!((got / measured - 1.0_f64).abs() < 0.07, "{offsets:?}");
         }
     }
@@ -214,11 +262,15 @@ mod tests {
     fn without_syncookies_half_open_connections_are_as_many_as_the_backlog() {
         let rtt = Span::from_millis(30);
         let mut listener = Listener::new(5, 4096, false);
-        let outcomes: Vec<_> = (0..20_usize)
-            .map(|i| listener.syn(i.min(6), Time::from_nanos(1), rtt))
-            .collect();
-        assert_eq!(outcomes.iter().filter(|o| **o == Connect::HalfOpen).count(), 5);
-        assert_eq!(outcomes.iter().filter(|o| **o == Connect::Dropped).count(), 9);
+        let outcomes: Vec<_> =
+            (0..20_usize).map(|i| listener.syn(i.min(6), Time::from_nanos(1), rtt)).collect();
+        // Six are in the queue, and their handshakes are under way: more than the five that the kernel keeps.
+        assert_eq!(outcomes.iter().filter(|o| **o == Connect::HalfOpen).count(), 0);
+        assert_eq!(outcomes.iter().filter(|o| **o == Connect::Dropped).count(), 14);
+        // With three places free, three of the next are queued and two are half-open.
+        let later = Time::from_nanos(1) + rtt;
+        let outcomes: Vec<_> = (3..20_usize).map(|i| listener.syn(i.min(6), later, rtt)).collect();
+        assert_eq!(outcomes.iter().filter(|o| **o == Connect::HalfOpen).count(), 2);
     }
 
     #[test]

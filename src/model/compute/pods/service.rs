@@ -129,7 +129,8 @@ impl Component for Pods {
             per_job: spec.cpu.unwrap_or(1.0).min(1.0),
         };
         let own_pools = || pools.iter().map(|(node, pool, _)| (*node, Pool::new(pool))).collect();
-        let listener = Listener::new(spec.backlog(), spec.somaxconn, spec.syncookies);
+        let listener = Listener::new(spec.backlog(), spec.somaxconn, spec.syncookies)
+            .aborting(spec.abort_on_overflow);
         let accept_max = listener.places();
         let places = spec.places();
         let limits = Limits::announce(spec, accept_max, wiring);
@@ -146,7 +147,9 @@ impl Component for Pods {
         };
         Ok(Pods {
             name: wiring.name.to_owned(),
-            pods: (0..spec.replicas).map(|i| Pod::new(i % spec.hosts.count, listener.clone(), own_pools())).collect(),
+            pods: (0..spec.replicas)
+                .map(|i| Pod::new(i % spec.hosts.count, listener.clone(), own_pools()))
+                .collect(),
             hosts: (0..spec.hosts.count).map(|_| Processor::new(sharing)).collect(),
             host_cores: spec.hosts.vcpu,
             speed: spec.hosts.speed,
@@ -240,16 +243,14 @@ impl Pods {
             return ctx.fail(call, Cause::ConnectTimeout, 0);
         }
         let (now, rtt) = (ctx.queue.now(), row.hop * 2);
-        if self.accepts_now(pod) {
-            self.established(call, ctx);
-            return self.accept(call, ctx);
-        }
+        let idle = self.accepts_now(pod);
         let pod = &mut self.pods[pod as usize];
         match pod.listener.syn(pod.accept_queue.len(), now, rtt) {
             Connect::Queued => {
                 self.established(call, ctx);
-                self.enqueue(call, ctx);
+                self.queued(call, idle, ctx);
             }
+            Connect::Reset => ctx.fail(call, Cause::Reset, 0),
             Connect::HalfOpen => ctx.data_lost(call, self.limits.accept, DATA, 1),
             Connect::Dropped => {
                 self.counts.syn_dropped += 1;
@@ -258,8 +259,13 @@ impl Pods {
         }
     }
 
-    fn enqueue(&mut self, call: CallId, ctx: &mut Ctx) {
+    /// A connection has a place in the accept queue; an idle process takes it at once.
+    fn queued(&mut self, call: CallId, idle: bool, ctx: &mut Ctx) {
         let pod = ctx.calls.get(call).address;
+        if idle {
+            self.pods[pod as usize].listener.taken(ctx.queue.now());
+            return self.accept(call, ctx);
+        }
         self.pods[pod as usize].accept_queue.push_back(call);
         self.in_accept_queue += 1;
         ctx.ledger.set(self.gauges.accept_queue, ctx.queue.now(), self.in_accept_queue);
@@ -278,7 +284,7 @@ impl Pods {
         if !pod.listener.data(pod.accept_queue.len(), now) {
             return ctx.data_lost(call, self.limits.accept, DATA, row.a + 1);
         }
-        if idle { self.accept(call, ctx) } else { self.enqueue(call, ctx) }
+        self.queued(call, idle, ctx);
     }
 
     /// Whether the process would take a new connection at once.

@@ -65,6 +65,10 @@ pub struct PodsSpec {
     #[serde(default = "yes")]
     #[schemars(extend("x-source" = "Linux ip-sysctl: 1"))]
     pub syncookies: bool,
+    /// `net.ipv4.tcp_abort_on_overflow`: whether a handshake that ends at a full accept queue is reset.
+    #[serde(default)]
+    #[schemars(extend("x-source" = "Linux ip-sysctl: 0"))]
+    pub abort_on_overflow: bool,
     /// Connection pools by name of the store; a store that is not named gets the defaults.
     #[serde(default)]
     pub pool: BTreeMap<String, PoolSpec>,

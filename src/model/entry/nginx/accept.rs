@@ -49,6 +49,7 @@ impl Nginx {
                 self.established(call, ctx);
                 self.enqueue(queue, call, ctx);
             }
+            Connect::Reset => ctx.fail(call, Cause::Reset, 0),
             Connect::HalfOpen => ctx.data_lost(call, self.limits.listen, DATA, 1),
             Connect::Dropped => {
                 self.counts.syn_dropped += 1;
@@ -149,7 +150,8 @@ impl Nginx {
                     self.cpu_accept
                 }
                 Task::Handshake(_) => self.cpu_handshake,
-                Task::Read(_) | Task::Request(_) => self.cpu_request,
+                // Half of a request's time is spent on its answer.
+                Task::Read(_) | Task::Request(_) => self.cpu_request.scaled(0.5),
             };
             let row = &mut self.workers[worker];
             ctx.ledger.waited_for(self.limits.cpu, since, now);
@@ -196,7 +198,8 @@ impl Nginx {
                 self.accepted_by(worker, call, ctx);
             }
         }
-        self.workers[worker].owed = self.cpu_accept * (accepted.max(1) - 1);
+        let owed = self.workers[worker].owed;
+        self.workers[worker].owed = owed + self.cpu_accept * (accepted.max(1) - 1);
         self.show_queue(ctx);
         self.reorder(worker);
     }
@@ -387,5 +390,4 @@ impl Nginx {
         ctx.calls.get(call).keep_alive = false;
         ctx.fail(call, cause, status);
     }
-
 }

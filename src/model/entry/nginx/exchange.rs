@@ -123,7 +123,11 @@ impl Nginx {
         let child = ctx.calls.get(row.child);
         let (sent, new) = (child.established, child.via == Via::New);
         let connecting = if new { self.upstream_hop * 2 } else { Span::ZERO };
-        let due = if sent == Time::MAX { now + self.read_span } else { sent + connecting + self.read_span };
+        let due = if sent == Time::MAX {
+            now + self.read_span
+        } else {
+            sent + connecting + self.read_span
+        };
         if due > now {
             return ctx.wake_at(due, Rank::Timeout, READ_TIMEOUT, call.slot, call.turn);
         }
@@ -209,6 +213,9 @@ impl Nginx {
         let row = *ctx.calls.get(call);
         let connection = self.exchanges[row.a as usize].connection;
         self.free_exchanges.push(row.a);
+        let worker = self.connections[connection as usize].worker as usize;
+        let owed = self.workers[worker].owed;
+        self.workers[worker].owed = owed + self.cpu_request.scaled(0.5);
         let served = self.connections[connection as usize].requests;
         // 500 clears keep-alive; 502, 503 and 504 do not (ngx_http_special_response.c).
         let keep = row.keep_alive && outcome.status != 500 && served < self.keepalive.1;
@@ -216,7 +223,6 @@ impl Nginx {
         call_row.keep_alive = keep;
         call_row.via = Via::Open(connection);
         if keep && !row.abandoned {
-            let worker = self.connections[connection as usize].worker as usize;
             let kept = &mut self.connections[connection as usize];
             kept.state = State::Idle;
             kept.turn = kept.turn.wrapping_add(1);

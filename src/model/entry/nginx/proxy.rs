@@ -77,7 +77,8 @@ impl Component for Nginx {
             Worker::new(peers, descriptors, slots, spec.worker_connections / 16, spec.version)
         };
         let socket = || Socket {
-            listener: Listener::new(spec.backlog, spec.somaxconn, spec.syncookies),
+            listener: Listener::new(spec.backlog, spec.somaxconn, spec.syncookies)
+                .aborting(spec.abort_on_overflow),
             waiting: VecDeque::new(),
         };
         let sockets = if spec.reuseport { spec.workers } else { 1 };

@@ -75,6 +75,10 @@ pub struct NginxSpec {
     #[serde(default = "yes")]
     #[schemars(extend("x-source" = "Linux ip-sysctl: 1"))]
     pub syncookies: bool,
+    /// `net.ipv4.tcp_abort_on_overflow`: whether a handshake that ends at a full accept queue is reset.
+    #[serde(default)]
+    #[schemars(extend("x-source" = "Linux ip-sysctl: 0"))]
+    pub abort_on_overflow: bool,
     /// Listening sockets.
     #[serde(default = "listeners_default")]
     #[schemars(range(min = 1, max = 100), extend("x-source" = "ports 80 and 443"))]
