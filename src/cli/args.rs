@@ -69,6 +69,8 @@ pub(super) enum Command {
     Explain(ExplainArgs),
     /// Print the JSON Schema of scenarios (draft-07), for editors
     Schema,
+    /// Compare with the truth: cases whose outcome is known
+    Verify(VerifyArgs),
     /// Write a scenario to start from
     Init(InitArgs),
     /// Print a completion script for a shell
@@ -204,6 +206,30 @@ pub(super) enum Template {
     Lambda,
     /// nginx, pods, PostgreSQL.
     Cluster,
+}
+
+/// Arguments of `verify`.
+#[derive(Debug, Args, Default)]
+#[command(
+    after_help = "Examples:\n  headroom verify --hpa cases.json\n  headroom verify --hpa cases.json --format json"
+)]
+pub(super) struct VerifyArgs {
+    /// Cases of the Horizontal Pod Autoscaler, as docs/hpa-cases.md describes them; `-` reads standard input
+    #[arg(long, value_name = "FILE", required = true)]
+    pub(super) hpa: Option<PathBuf>,
+    /// Format on standard output
+    #[arg(long, value_enum, default_value_t = VerifyFormat::Table)]
+    pub(super) format: VerifyFormat,
+}
+
+/// Format of a verification.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum VerifyFormat {
+    /// For people.
+    #[default]
+    Table,
+    /// Everything.
+    Json,
 }
 
 /// Arguments of `completions`.
