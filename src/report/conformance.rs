@@ -60,9 +60,8 @@ fn verdict(case: &HpaJudged) -> String {
     if case.within {
         return "agrees".into();
     }
-    let mut text = "DIFFERS".to_owned();
-    if let Some(problem) = case.problems.first() {
-        text.push_str(&format!(" ({problem})"));
+    match case.problems.first() {
+        Some(problem) => format!("DIFFERS ({problem})"),
+        None => "DIFFERS".into(),
     }
-    text
 }

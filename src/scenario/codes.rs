@@ -332,6 +332,16 @@ pub const CODES: &[Code] = &[
         "The scenario names a CSV file that is missing or is no CSV.",
     ),
     code(
+        "E0370",
+        "not a measured case",
+        "A file in the folder of measured cases has `config` and `observed` but not the form that docs/measuring.md describes.",
+    ),
+    code(
+        "E0371",
+        "a measured case without a counterpart",
+        "The configuration of a measured case has something that no node of a scenario expresses; the message names it.",
+    ),
+    code(
         "E0380",
         "an autoscaler that Kubernetes would refuse",
         "The specification of a HorizontalPodAutoscaler, or a conformance case around it, contradicts itself: more minReplicas than maxReplicas, a metric whose details do not fit its type, no target or several, an empty list of policies. The API server refuses it, and so does this program.",

@@ -101,7 +101,8 @@ pub fn parse_quantity(text: &str) -> Result<Quantity, UnitError> {
     let digits = format!("{whole}{fraction}");
     let digits = digits.trim_start_matches('0');
     let mantissa: i128 = if digits.is_empty() { 0 } else { digits.parse().unwrap_or(i128::MAX) };
-    let tens = tens - fraction.len() as i32;
+    // The number has at most 40 characters.
+    let tens = tens - i32::try_from(fraction.len()).unwrap_or(i32::MAX);
     let raised = |n: i128| 10_i128.checked_pow(n.unsigned_abs() as u32);
     let nanos = if tens >= 0 {
         raised(i128::from(tens)).and_then(|ten| mantissa.checked_mul(scale)?.checked_mul(ten))
@@ -166,10 +167,9 @@ pub fn parse_moment(text: &str) -> Result<Moment, UnitError> {
         return Ok(Moment(nanos));
     }
     let (sign, length) = body.strip_prefix('-').map_or((1, body), |rest| (-1, rest));
-    match parse_span(length) {
-        Ok(span) if span.nanos() <= Moment::LONG_AGO.0.unsigned_abs() => {
-            Ok(Moment(sign * span.nanos() as i64))
-        }
+    let nanos = parse_span(length).ok().and_then(|span| i64::try_from(span.nanos()).ok());
+    match nanos {
+        Some(nanos) if nanos <= -Moment::LONG_AGO.0 => Ok(Moment(sign * nanos)),
         _ => fail(format!("\"{text}\" is not a time")),
     }
 }

@@ -1,6 +1,7 @@
 //! Runs cases and holds the decisions against what is expected.
 
 use super::case::HpaCase;
+use crate::experiment::verification::Summary;
 use crate::model::scale::hpa::{Decision, Reason, reconcile};
 use serde::Serialize;
 use serde_json::Value;
@@ -10,8 +11,8 @@ use serde_json::Value;
 pub struct HpaVerification {
     /// The cases in the order of the file.
     pub cases: Vec<HpaJudged>,
-    /// How many agree.
-    pub summary: HpaSummary,
+    /// How many agree; a figure without an expectation is not counted.
+    pub summary: Summary,
 }
 
 /// One case, judged.
@@ -50,19 +51,6 @@ pub struct HpaFigure {
     pub within: bool,
 }
 
-/// How many agree. A figure without an expectation is not counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct HpaSummary {
-    /// Figures compared.
-    pub metrics: usize,
-    /// Of them, how many agree.
-    pub metrics_within: usize,
-    /// Cases.
-    pub cases: usize,
-    /// Of them, in how many every figure agrees.
-    pub cases_within: usize,
-}
-
 impl HpaVerification {
     /// Whether every case agrees.
     pub fn all_within(&self) -> bool {
@@ -74,7 +62,7 @@ impl HpaVerification {
 pub fn judge(cases: &[HpaCase]) -> HpaVerification {
     let cases: Vec<HpaJudged> = cases.iter().map(one).collect();
     let compared = || cases.iter().flat_map(|c| &c.metrics).filter(|m| !m.observed.is_null());
-    let summary = HpaSummary {
+    let summary = Summary {
         metrics: compared().count(),
         metrics_within: compared().filter(|figure| figure.within).count(),
         cases: cases.len(),

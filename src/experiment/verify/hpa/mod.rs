@@ -3,5 +3,5 @@ mod case;
 mod judge;
 mod read;
 pub use case::{HpaCase, HpaFile};
-pub use judge::{HpaFigure, HpaJudged, HpaSummary, HpaVerification, judge};
+pub use judge::{HpaFigure, HpaJudged, HpaVerification, judge};
 pub use read::read;

@@ -70,7 +70,8 @@ fn check(case: &HpaCase, at: &Path, tree: &Tree, findings: &mut Findings) {
         if negative(Some(pod.window)) {
             push(at.key("window"), "a negative length of time".into(), times);
         }
-        if !pod.containers.is_empty() && !(pod.requests.is_empty() && pod.usage.is_empty()) {
+        let own = !pod.requests.is_empty() || !pod.usage.is_empty();
+        if own && !pod.containers.is_empty() {
             let message = "the pod has both containers and requests or usage of its own".into();
             push(at, message, "write them at the containers");
         }

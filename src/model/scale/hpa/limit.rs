@@ -3,6 +3,7 @@
 use super::reason::Reason;
 use super::spec::{Behavior, Controller, HpaSpec, Policy, PolicyType, ScalingRules, SelectPolicy};
 use crate::kernel::{Span, Time};
+use std::cmp::Ordering;
 
 /// A change of the number of replicas that the autoscaler made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,18 +116,20 @@ impl Limits<'_> {
 
     fn rates(&self, behavior: &Behavior, wanted: u32) -> (u32, Reason) {
         let (current, target) = (i64::from(self.current), i64::from(wanted));
-        let (bound, reason) = if target > current {
-            let limit = self.up_limit(behavior.scale_up.as_ref()).max(current);
-            let max = i64::from(self.spec.max_replicas);
-            let reason = if max > limit { Reason::ScaleUpLimit } else { Reason::TooManyReplicas };
-            (max.min(limit), reason)
-        } else if target < current {
-            let limit = self.down_limit(behavior.scale_down.as_ref()).min(current);
-            let min = i64::from(self.spec.min_replicas);
-            let reason = if min < limit { Reason::ScaleDownLimit } else { Reason::TooFewReplicas };
-            (min.max(limit), reason)
-        } else {
-            return (wanted, Reason::DesiredWithinRange);
+        let (bound, reason) = match target.cmp(&current) {
+            Ordering::Greater => {
+                let limit = self.up_limit(behavior.scale_up.as_ref()).max(current);
+                let max = i64::from(self.spec.max_replicas);
+                let slow = max > limit;
+                (max.min(limit), if slow { Reason::ScaleUpLimit } else { Reason::TooManyReplicas })
+            }
+            Ordering::Less => {
+                let limit = self.down_limit(behavior.scale_down.as_ref()).min(current);
+                let min = i64::from(self.spec.min_replicas);
+                let slow = min < limit;
+                (min.max(limit), if slow { Reason::ScaleDownLimit } else { Reason::TooFewReplicas })
+            }
+            Ordering::Equal => return (wanted, Reason::DesiredWithinRange),
         };
         let bound = bound.clamp(0, i64::from(i32::MAX)) as u32;
         let beyond = if target > current { wanted > bound } else { wanted < bound };

@@ -81,6 +81,9 @@ struct Asker<'a> {
 
 type Proposal = Result<u32, String>;
 
+/// Usage over target, of pods by usage and request.
+type Ratio<'a> = dyn Fn(&[(i64, i64)]) -> Result<f64, String> + 'a;
+
 /// `ceil`, as far as 31 bits reach.
 fn replicas(exact: f64) -> u32 {
     exact.ceil().clamp(0.0, f64::from(i32::MAX)) as u32
@@ -182,12 +185,7 @@ impl Asker<'_> {
     }
 
     /// From sorted pods to a number: at once if all is known, otherwise again with cautious guesses for the rest.
-    fn settle(
-        &self,
-        groups: &Groups,
-        ratio: &dyn Fn(&[(i64, i64)]) -> Result<f64, String>,
-        assumed: &dyn Fn(i64) -> i64,
-    ) -> Proposal {
+    fn settle(&self, groups: &Groups, ratio: &Ratio<'_>, assumed: &dyn Fn(i64) -> i64) -> Proposal {
         let current = self.seen.replicas;
         let first = ratio(&groups.counted)?;
         let up_with_unready = !groups.unready.is_empty() && first > 1.0;
