@@ -21,6 +21,15 @@ pub struct About {
     pub example: &'static str,
 }
 
+/// Connection slots of a database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slots {
+    /// All, those for administrators included.
+    pub all: u32,
+    /// Those for everybody.
+    pub usable: u32,
+}
+
 /// Something wrong with the meaning of a specification.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -38,8 +47,12 @@ pub struct Problem {
 pub struct Check<'a> {
     /// Platform era.
     pub era: Era,
+    /// Name of the kind of node that is checked.
+    pub kind: &'static str,
     /// Names of the nodes of the design, with their kinds.
     pub nodes: &'a BTreeMap<String, &'static str>,
+    /// Connection slots of the nodes that have them.
+    pub slots: &'a BTreeMap<String, Slots>,
     /// Accounts of the design.
     pub accounts: &'a BTreeMap<String, AccountSpec>,
     /// What was found.
@@ -91,6 +104,10 @@ pub trait Spec {
     /// Whether it accepts connections itself; `of` says so of other nodes.
     fn listens(&self, _of: &dyn Fn(&str) -> bool) -> bool {
         false
+    }
+    /// Connection slots for clients, for a kind that has them; by the name of the kind.
+    fn slots(&self, _kind: &str) -> Option<Slots> {
+        None
     }
     /// Finds problems of meaning.
     fn check(&self, _check: &mut Check) {}

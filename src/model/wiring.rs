@@ -1,6 +1,7 @@
 //! What a node is given when it is built: names of others, streams, lanes, the era.
 
 use super::account::AccountSpec;
+use super::component::Slots;
 use super::data::Data;
 use super::era::Era;
 use super::ledger::Ledger;
@@ -15,6 +16,8 @@ pub struct Facts {
     pub addresses: u16,
     /// Whether the node accepts connections itself, with a backlog.
     pub listens: bool,
+    /// Connection slots of a database.
+    pub slots: Option<Slots>,
 }
 
 /// Names and tools for building a node.
@@ -39,6 +42,8 @@ pub struct Wiring<'a> {
     pub era: Era,
     /// Name of the node being built.
     pub name: &'a str,
+    /// Name of its kind.
+    pub kind: &'static str,
     /// Its id.
     pub me: NodeId,
 }
@@ -78,6 +83,11 @@ impl Wiring<'_> {
     /// Whether a node accepts connections itself.
     pub fn listens(&self, node: NodeId) -> bool {
         self.facts[node.index()].listens
+    }
+
+    /// Connection slots of a database.
+    pub fn slots(&self, node: NodeId) -> Option<Slots> {
+        self.facts[node.index()].slots
     }
 
     /// Addresses of a node.

@@ -20,5 +20,6 @@ mod fuzz;
 mod golden;
 mod models;
 mod scenario;
+mod stores;
 mod theory;
 mod tidy;
