@@ -354,8 +354,10 @@ impl Database {
         // What the login took beyond its unloaded time is waiting for the server's processors.
         ctx.ledger.waited_for(self.limits.login, row.mark + self.fork + row.amount, now);
         if self.engine == Engine::Postgres && self.taken > self.slots {
+            // Its slot is free as soon as it gives up; its process still has to end.
             self.refuse(call, ctx);
-            return self.end(slots, ctx);
+            self.on_cpu(EXIT, 0, self.exit, ctx);
+            return self.ended(slots, ctx);
         }
         if row.abandoned {
             self.end(slots, ctx);
