@@ -5,7 +5,7 @@ use super::context::Ctx;
 use super::era::Era;
 use super::message::Message;
 use super::usage::UsageLine;
-use super::wiring::Wiring;
+use super::wiring::{Slots, Wiring};
 use std::collections::BTreeMap;
 
 /// What a kind of node is, for `docs/models.md` and `headroom explain`.
@@ -19,15 +19,6 @@ pub struct About {
     pub leaves_out: &'static [&'static str],
     /// A specification that a test parses.
     pub example: &'static str,
-}
-
-/// Connection slots of a database.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Slots {
-    /// All, those for administrators included.
-    pub all: u32,
-    /// Those for everybody.
-    pub usable: u32,
 }
 
 /// Something wrong with the meaning of a specification.

@@ -1,13 +1,21 @@
 //! What a node is given when it is built: names of others, streams, lanes, the era.
 
 use super::account::AccountSpec;
-use super::component::Slots;
 use super::data::Data;
 use super::era::Era;
 use super::ledger::Ledger;
 use super::message::{Event, NodeId};
 use crate::kernel::{Key, Queue};
 use std::collections::BTreeMap;
+
+/// Connection slots of a database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slots {
+    /// All, those for administrators included.
+    pub all: u32,
+    /// Those for everybody.
+    pub usable: u32,
+}
 
 /// What others need to know of a node before anything is built.
 #[derive(Debug, Clone, Default)]

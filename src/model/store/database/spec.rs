@@ -2,9 +2,10 @@
 
 use super::engine::{self, Auth, Engine};
 use crate::kernel::Span;
-use crate::model::component::{About, Check, Slots, Spec};
+use crate::model::component::{About, Check, Spec};
 use crate::model::dist::Dist;
 use crate::model::era::Era;
+use crate::model::wiring::Slots;
 use crate::units::Bytes;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
