@@ -60,6 +60,12 @@ impl Engine {
         u32::try_from(slots).ok()
     }
 
+    /// Whether a connection takes its slots before its login: PostgreSQL's backends and MySQL's threads do. MongoDB and
+    /// DocumentDB stand behind the provider's own front, which reports the limit to who has logged in.
+    pub(super) fn slots_before_login(self) -> bool {
+        matches!(self, Engine::Postgres | Engine::Mysql)
+    }
+
     /// What the postmaster spends on a new connection before it takes the next; threads cost next to nothing.
     pub(super) fn fork(self) -> Span {
         match self {
@@ -103,18 +109,21 @@ impl Engine {
 pub(super) fn memory_of(item: &str) -> Option<Bytes> {
     let mut parts = item.rsplit('.');
     let (size, family) = (parts.next()?, parts.next()?);
-    let gib: u64 = match (family, size) {
-        ("t3" | "t4g" | "t2", "micro") => 1,
-        ("t3" | "t4g" | "t2", "small") => 2,
-        ("t3" | "t4g" | "t2", "medium") => 4,
-        ("t3" | "t4g" | "t2" | "m5" | "m6g" | "m6i" | "m7g", "large") => 8,
-        ("t3" | "t4g" | "t2" | "m5" | "m6g" | "m6i" | "m7g", "xlarge") => 16,
-        ("t3" | "t4g" | "t2" | "m5" | "m6g" | "m6i" | "m7g", "2xlarge") => 32,
-        ("r5" | "r6g" | "r6i" | "r7g", "large") => 16,
-        ("r5" | "r6g" | "r6i" | "r7g", "xlarge") => 32,
-        ("r5" | "r6g" | "r6i" | "r7g", "2xlarge") => 64,
-        ("r5" | "r6g" | "r6i" | "r7g", "4xlarge") => 128,
-        ("r5" | "r6g" | "r6i" | "r7g", "8xlarge") => 256,
+    // GiB of the "large" size; each size has twice the memory of the one before.
+    let large: u64 = match family {
+        "t2" | "t3" | "t4g" | "m5" | "m6g" | "m6i" | "m7g" => 8,
+        "r5" | "r6g" | "r6i" | "r7g" => 16,
+        _ => return None,
+    };
+    let gib = match size {
+        "micro" => large >> 3,
+        "small" => large >> 2,
+        "medium" => large >> 1,
+        "large" => large,
+        "xlarge" => large << 1,
+        "2xlarge" => large << 2,
+        "4xlarge" => large << 3,
+        "8xlarge" => large << 4,
         _ => return None,
     };
     Some(Bytes(gib << 30))

@@ -285,29 +285,28 @@ impl Database {
         }
     }
 
-    /// Accepted: a slot, or a refusal without a login.
+    /// Accepted. PostgreSQL and MySQL give it its slots or refuse it before the login; PostgreSQL looks at the slots of
+    /// administrators only after it. The login may have to wait for the session map.
     fn accepted(&mut self, call: CallId, ctx: &mut Ctx) {
-        let slots = u32::from(ctx.calls.get(call).weight);
-        // PostgreSQL looks at the administrators' slots after the login only.
-        let most = if self.engine == Engine::Postgres { self.connections } else { self.slots };
-        if self.taken + slots > most {
-            if self.when_full == WhenFull::Queue {
-                return self.slot_line.push_back(call);
+        let now = ctx.now();
+        if self.engine.slots_before_login() {
+            let slots = u32::from(ctx.calls.get(call).weight);
+            let most = if self.engine == Engine::Postgres { self.connections } else { self.slots };
+            if self.taken + slots > most {
+                return self.refuse(call, ctx);
             }
-            return self.refuse(call, ctx);
+            self.take(slots, ctx);
         }
-        self.admit(call, slots, ctx);
-    }
-
-    /// The connection gets its slots; its login may have to wait for the session map.
-    fn admit(&mut self, call: CallId, slots: u32, ctx: &mut Ctx) {
-        self.taken += slots;
-        ctx.ledger.set(self.gauges.connections, ctx.queue.now(), u64::from(self.taken));
         if self.session_map_locked(ctx) {
-            ctx.calls.get(call).mark = ctx.queue.now();
+            ctx.calls.get(call).mark = now;
             return self.map_line.push_back(call);
         }
         self.log_in(call, ctx);
+    }
+
+    fn take(&mut self, slots: u32, ctx: &mut Ctx) {
+        self.taken += slots;
+        ctx.ledger.set(self.gauges.connections, ctx.queue.now(), u64::from(self.taken));
     }
 
     fn refuse(&mut self, call: CallId, ctx: &mut Ctx) {
@@ -359,13 +358,30 @@ impl Database {
             self.on_cpu(EXIT, 0, self.exit, ctx);
             return self.ended(slots, ctx);
         }
-        if row.abandoned {
-            self.end(slots, ctx);
-        } else {
+        if !self.engine.slots_before_login() && !row.abandoned {
+            if self.taken + slots > self.slots {
+                if self.when_full == WhenFull::Queue {
+                    ctx.calls.get(call).mark = now;
+                    return self.slot_line.push_back(call);
+                }
+                return self.refuse(call, ctx);
+            }
+            self.take(slots, ctx);
+        }
+        self.connected(call, ctx);
+    }
+
+    /// The connection is open, unless its owner has gone meanwhile.
+    fn connected(&mut self, call: CallId, ctx: &mut Ctx) {
+        let row = *ctx.calls.get(call);
+        let slots = u32::from(row.weight);
+        ctx.reply(call, Outcome::OK);
+        if !row.abandoned {
             let connection = Connection { slots, active: 0, closed: false };
             self.open.insert((row.from, row.tag), connection);
+        } else if self.engine.slots_before_login() {
+            self.end(slots, ctx);
         }
-        ctx.reply(call, Outcome::OK);
     }
 
     fn hung_up(&mut self, owner: (NodeId, u32), ctx: &mut Ctx) {
@@ -430,16 +446,17 @@ impl Database {
     /// Lets connections in that waited for a slot.
     fn next_in_slot_line(&mut self, ctx: &mut Ctx) {
         while let Some(&call) = self.slot_line.front() {
-            let now = ctx.now();
-            let row = ctx.calls.get(call);
+            let row = *ctx.calls.get(call);
             let slots = u32::from(row.weight);
             if self.taken + slots > self.slots {
                 return;
             }
-            let since = std::mem::replace(&mut row.mark, now);
             self.slot_line.pop_front();
-            ctx.ledger.waited_for(self.limits.slots, since, now);
-            self.admit(call, slots, ctx);
+            if !row.abandoned {
+                ctx.ledger.waited_for(self.limits.slots, row.mark, ctx.queue.now());
+                self.take(slots, ctx);
+            }
+            self.connected(call, ctx);
         }
     }
 

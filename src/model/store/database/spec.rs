@@ -16,7 +16,7 @@ const ABOUT: About = About {
     models: &[
         "connection slots: given, or by the engine's formula from memory or class (DocumentDB: its table)",
         "PostgreSQL: one postmaster that accepts and forks, a listen backlog of twice MaxBackends whose overflow the client's kernel resends after 1, 3, 7 … s; a slot from the fork to the end of the process; \"too many clients\" when none is left, \"remaining slots are reserved\" after the login when only the administrators' are",
-        "MySQL, MongoDB: a connection beyond the slots is refused before its login; DocumentDB: refused or kept waiting, logins locked after a rush of new connections, statements beyond the active limit wait",
+        "MySQL: a connection beyond the slots is refused before its login; MongoDB, DocumentDB: after it (assumed); DocumentDB may keep it waiting, locks logins after a rush of new connections, and lets statements beyond the active limit wait",
         "logins, forks and ends of connections share the server's vCPUs; refused logins cost as much as others",
         "open connections hold their slot while idle, also those of frozen execution environments; the slot of a client that went away is free when its statement has ended",
         "statements share the server by the Universal Scalability Law X(n) = λn / (1 + σ(n−1) + κn(n−1))",

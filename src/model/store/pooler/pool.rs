@@ -273,11 +273,12 @@ impl Pooler {
         let (server, outcome) = (answer.tag, answer.outcome);
         if answer.op == Op::Connect {
             self.opening -= 1;
-            return if outcome.is_ok() {
-                self.opened(server, ctx)
+            if outcome.is_ok() {
+                self.opened(server, ctx);
             } else {
-                self.refused(server, outcome, ctx)
-            };
+                self.refused(server, outcome, ctx);
+            }
+            return;
         }
         self.servers[server as usize].running = false;
         let call = answer.parent;
