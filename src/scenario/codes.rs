@@ -332,6 +332,22 @@ pub const CODES: &[Code] = &[
         "The scenario names a CSV file that is missing or is no CSV.",
     ),
     code(
+        "E0360",
+        "connection slots not known",
+        "A database needs its number of connection slots: given, or by the formula of its engine from its memory or class.",
+    ),
+    code(
+        "E0361",
+        "a field of another engine",
+        "The field describes what only one database engine does.",
+    ),
+    code("E0362", "a service that the era does not offer", "RDS Proxy is offered since 2020."),
+    code(
+        "E0363",
+        "a borrow timeout that RDS Proxy does not offer",
+        "ConnectionBorrowTimeout is 0 to 300 s.",
+    ),
+    code(
         "E0370",
         "not a measured case",
         "A file in the folder of measured cases has `config` and `observed` but not the form that docs/measuring.md describes.",
@@ -355,6 +371,16 @@ pub const CODES: &[Code] = &[
         "W0402",
         "hosts that stay empty",
         "There are more hosts than pods; they are on the bill all the same.",
+    ),
+    code(
+        "W0460",
+        "more connections than memory",
+        "All connections together need more memory than the server has; a server that swaps is slower than the model says.",
+    ),
+    code(
+        "W0461",
+        "a pool larger than the server",
+        "The pooler wants more connections than the server has slots: some logins will be refused, and it goes on with fewer.",
     ),
 ];
 

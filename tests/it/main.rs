@@ -21,5 +21,6 @@ mod golden;
 mod hpa;
 mod models;
 mod scenario;
+mod stores;
 mod theory;
 mod tidy;

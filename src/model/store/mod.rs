@@ -1,2 +1,3 @@
-//! Stores: databases with connection slots, logins and a throughput curve.
+//! Stores: databases with connection slots, logins and a throughput curve, and poolers in front of them.
 pub mod database;
+pub mod pooler;

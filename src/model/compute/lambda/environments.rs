@@ -64,8 +64,8 @@ impl Environments {
         self.idle.front().map(|&at| self.rows[at as usize].idle_since + life)
     }
 
-    /// Removes an environment that has been idle for `life`. Returns its connections.
-    pub(super) fn expire(&mut self, now: Time, life: Span) -> Option<u64> {
+    /// Removes an environment that has been idle for `life`. Returns its number and connections.
+    pub(super) fn expire(&mut self, now: Time, life: Span) -> Option<(u32, u64)> {
         let &at = self.idle.front()?;
         let row = &self.rows[at as usize];
         if row.idle_since + life > now {
@@ -74,6 +74,6 @@ impl Environments {
         let connected = row.connected;
         self.idle.pop_front();
         self.free.push(at);
-        Some(connected)
+        Some((at, connected))
     }
 }
