@@ -362,6 +362,7 @@ pub const CODES: &[Code] = &[
         "an autoscaler that Kubernetes would refuse",
         "The specification of a HorizontalPodAutoscaler, or a conformance case around it, contradicts itself: more minReplicas than maxReplicas, a metric whose details do not fit its type, no target or several, an empty list of policies. The API server refuses it, and so does this program.",
     ),
+    code("E0373", "no such pod", "Pods of a node are numbered from 0 to replicas - 1."),
     code(
         "W0401",
         "not on the bill",

@@ -1,7 +1,9 @@
 //! From the configuration of a measured case to a scenario: what was configured and the machine's constants, never what was
 //! observed.
 
-use super::case::{Baseline, Config, Law, LoadConfig, MeasuredCase, NginxConfig, PodConfig};
+use super::case::{
+    Baseline, Config, LambdaConfig, Law, LoadConfig, MeasuredCase, NginxConfig, PodConfig,
+};
 use serde_json::{Map, Value, json};
 
 /// The scenario of a case.
@@ -42,12 +44,16 @@ pub fn scenario(case: &MeasuredCase) -> Result<Value, String> {
             "jitter": if retry.jitter.is_empty() { "none" } else { retry.jitter.as_str() },
         }});
     }
+    let mut design = json!({"enter": {"users": entry}, "nodes": nodes});
+    if let Some(lambda) = &config.lambda {
+        design["accounts"] = json!({"local": {"concurrency": lambda.cap}});
+    }
     Ok(json!({
         "name": case.id,
         "about": case.title,
         "workload": {"users": class},
         "work": {"request": work(config, base)?},
-        "designs": {"measured": {"enter": {"users": entry}, "nodes": nodes}},
+        "designs": {"measured": design},
         "run": {"horizon": s(load.duration_s + load.drain_s)},
     }))
 }
@@ -135,6 +141,16 @@ fn arrivals(load: &LoadConfig) -> Result<Value, String> {
 
 /// The steps of a request.
 fn work(config: &Config, base: &Baseline) -> Result<Vec<Value>, String> {
+    if let Some(lambda) = &config.lambda {
+        let mut steps = Vec::new();
+        if config.postgres.is_some() {
+            // A connection that is held is opened in the init phase, before the work.
+            let db = lambda.db_work.as_ref().map_or(Ok(json!({"constant": "0s"})), law)?;
+            steps.push(json!({"query": {"to": "db", "hold": db}}));
+        }
+        steps.push(json!({"wait": law(&lambda.work)?}));
+        return Ok(steps);
+    }
     let pods = config.pods.as_deref().unwrap_or_default();
     let Some(pod) = pods.iter().min_by(|a, b| mean(&a.service).total_cmp(&mean(&b.service))) else {
         return Err("no servers".into());
@@ -146,37 +162,124 @@ fn work(config: &Config, base: &Baseline) -> Result<Vec<Value>, String> {
     } else {
         base.http_gunicorn_direct_ms - base.tcp_connect_loopback_ms
     };
-    steps.push(json!({"cpu": {"constant": ms(cpu)}}));
+    let driver = pod.db.as_ref().map_or(0.0, |db| driver_cpu(&db.mode, base));
+    steps.push(json!({"cpu": {"constant": ms(cpu + driver)}}));
     if mean(&pod.service) > 0.0 {
         steps.push(json!({"wait": law(&pod.service)?}));
         // The kernel's timer slack and a wake-up: about twice the slack of 50 µs (prctl, PR_SET_TIMERSLACK). The baseline's
         // lateness of a lone timer is longer, since Node's clock has whole milliseconds; in a busy process that averages out.
         steps.push(json!({"wait": {"exponential": {"mean": "100us"}}}));
     }
+    if let Some(db) = &pod.db {
+        let to =
+            if config.pgbouncer.is_some() && db.port != Some(5433) { "pgbouncer" } else { "db" };
+        steps.push(json!({"query": {"to": to, "hold": law(&db.work)?}}));
+    }
     Ok(steps)
+}
+
+/// Processor time of the driver in the server: what a request with a statement takes beyond one without, and beyond the
+/// connect where it connects.
+fn driver_cpu(mode: &str, base: &Baseline) -> f64 {
+    if mode == "pool" {
+        base.pg_request_pooled_ms_p50 - base.http_node_direct_keepalive_ms
+    } else {
+        base.pg_request_connect_per_request_trust_ms_p50 - base.pg_connect_trust_ms_mean
+    }
+    .max(0.0)
 }
 
 fn mean(law: &Law) -> f64 {
     law.mean_s.unwrap_or_else(|| (law.lo_s.unwrap_or(0.0) + law.hi_s.unwrap_or(0.0)) / 2.0)
 }
 
-/// Adds the servers, alike ones in one node; returns the nodes' names in order.
+/// Whether two servers differ at most in how long they take and whether they are up.
+fn alike(a: &PodConfig, b: &PodConfig) -> bool {
+    let same =
+        PodConfig { service: a.service.clone(), initially_down: a.initially_down, ..b.clone() };
+    a.service.kind == b.service.kind && a.service.sigma == b.service.sigma && *a == same
+}
+
+/// Adds the servers, alike ones in one node, and the databases; returns the servers' nodes and where each server is.
 fn servers(
     config: &Config,
-    _base: &Baseline,
+    base: &Baseline,
     nodes: &mut Map<String, Value>,
-) -> Result<Vec<String>, String> {
+) -> Result<Servers, String> {
+    databases(config, base, nodes);
     let pods = config.pods.as_deref().unwrap_or_default();
-    let mut names = Vec::new();
+    let fastest = pods.iter().map(|pod| mean(&pod.service)).fold(f64::INFINITY, f64::min);
+    let mut servers = Servers::default();
     let mut first = 0;
     while first < pods.len() {
-        let alike = pods[first..].iter().take_while(|pod| **pod == pods[first]).count();
-        let name = format!("pods{}", names.len());
-        nodes.insert(name.clone(), pod_node(&pods[first], alike, config)?);
-        names.push(name);
-        first += alike;
+        let group: Vec<_> =
+            pods[first..].iter().take_while(|pod| alike(&pods[first], pod)).collect();
+        let name = format!("pods{}", servers.nodes.len());
+        let mut node = pod_node(group[0], group.len(), config)?;
+        let slow: Vec<Value> = (0..group.len())
+            .filter(|&i| mean(&group[i].service) > fastest)
+            .map(|i| json!({"pod": i, "factor": mean(&group[i].service) / fastest}))
+            .collect();
+        if !slow.is_empty() {
+            node["pods"]["slow"] = slow.into();
+        }
+        nodes.insert(name.clone(), node);
+        servers.places.extend((0..group.len()).map(|i| (name.clone(), i)));
+        servers.nodes.push(name);
+        first += group.len();
     }
-    Ok(names)
+    Ok(servers)
+}
+
+/// The servers' nodes, and for each server its node and number there.
+#[derive(Default)]
+struct Servers {
+    nodes: Vec<String>,
+    places: Vec<(String, usize)>,
+}
+
+/// PostgreSQL's processor time for the fork and the end of a connection: the defaults of the `postgres` node.
+const FORK_AND_EXIT_MS: f64 = 0.4 + 0.6;
+
+fn databases(config: &Config, base: &Baseline, nodes: &mut Map<String, Value>) {
+    if let Some(postgres) = &config.postgres {
+        let mut node = json!({
+            "connections": postgres.max_connections,
+            "reserved": postgres.superuser_reserved.unwrap_or(3),
+            "vcpu": 2,
+            "somaxconn": somaxconn(config),
+            "auth": postgres.auth.as_deref().unwrap_or("trust"),
+        });
+        // What both processors can connect at most, without the driver's part and the server's accept and exit.
+        let most = if postgres.auth.as_deref() == Some("scram-sha-256") {
+            base.pg_max_connects_per_s_scram_16_clients
+        } else {
+            base.pg_max_connects_per_s_trust_16_clients
+        };
+        let login = 2e3 / most - driver_cpu("direct", base) - FORK_AND_EXIT_MS;
+        node["login"] = json!({"constant": ms(login.max(0.0))});
+        // pg_sleep needs no processor: statements do not slow one another down.
+        node["sigma"] = 0.0.into();
+        node["kappa"] = 0.0.into();
+        nodes.insert("db".into(), json!({"postgres": node}));
+    }
+    if let Some(pgbouncer) = &config.pgbouncer {
+        let mut node = json!({"to": "db"});
+        if let Some(mode) = &pgbouncer.pool_mode {
+            node["pool_mode"] = mode.as_str().into();
+        }
+        if let Some(size) = pgbouncer.default_pool_size {
+            node["default_pool_size"] = size.into();
+        }
+        if let Some(clients) = pgbouncer.max_client_conn {
+            node["max_client_conn"] = clients.into();
+        }
+        if let Some(wait) = pgbouncer.query_wait_timeout_s {
+            node["query_wait_timeout"] = s(wait).into();
+        }
+        node["login"] = ms(base.pgbouncer_connect_ms_mean).into();
+        nodes.insert("pgbouncer".into(), json!({"pgbouncer": node}));
+    }
 }
 
 fn pod_node(pod: &PodConfig, replicas: usize, config: &Config) -> Result<Value, String> {
@@ -207,6 +310,18 @@ fn pod_node(pod: &PodConfig, replicas: usize, config: &Config) -> Result<Value, 
     if let Some(backlog) = pod.backlog {
         node["backlog"] = backlog.into();
     }
+    if let Some(db) = &pod.db {
+        let store =
+            if config.pgbouncer.is_some() && db.port != Some(5433) { "pgbouncer" } else { "db" };
+        let mut pool = json!({"mode": if db.mode == "pool" { "pool" } else { "direct" }, "connecting": 1_000_000});
+        if let Some(max) = db.pool_max {
+            pool["max"] = max.into();
+        }
+        if let Some(timeout) = db.acquire_timeout_ms.filter(|t| *t > 0.0) {
+            pool["acquire_timeout"] = ms(timeout).into();
+        }
+        node["pool"] = json!({store: pool});
+    }
     Ok(json!({"pods": node}))
 }
 
@@ -214,7 +329,7 @@ fn pod_node(pod: &PodConfig, replicas: usize, config: &Config) -> Result<Value, 
 fn entry(
     config: &Config,
     base: &Baseline,
-    servers: &[String],
+    servers: &Servers,
     nodes: &mut Map<String, Value>,
 ) -> Result<String, String> {
     match config.load.entry.as_str() {
@@ -222,21 +337,39 @@ fn entry(
             let nginx = config.nginx.as_ref().ok_or("entry nginx without its configuration")?;
             nodes.insert(
                 "nginx".into(),
-                json!({"nginx": nginx_node(nginx, servers, config, base)?}),
+                json!({"nginx": nginx_node(nginx, &servers.nodes, config, base)?}),
             );
             Ok("nginx".into())
         }
-        "pods"
-            if servers.len() == 1 && config.pods.as_ref().is_some_and(|pods| pods.len() == 1) =>
-        {
-            Ok(servers[0].clone())
-        }
-        "nodeport" if servers.len() == 1 => {
-            nodes.insert("node_port".into(), json!({"node_port": {"to": servers[0], "nodes": 1}}));
+        "pods" if servers.places.len() == 1 => Ok(servers.nodes[0].clone()),
+        "nodeport" if servers.nodes.len() == 1 => {
+            let node_port = json!({"node_port": {"to": servers.nodes[0], "nodes": 1}});
+            nodes.insert("node_port".into(), node_port);
             Ok("node_port".into())
+        }
+        "lambda" => {
+            let lambda = config.lambda.as_ref().ok_or("entry lambda without its configuration")?;
+            nodes.insert("fn".into(), json!({"lambda": function(lambda, base)?}));
+            Ok("fn".into())
         }
         other => Err(format!("entry \"{other}\" is not supported here")),
     }
+}
+
+fn function(lambda: &LambdaConfig, base: &Baseline) -> Result<Value, String> {
+    // The process is spawned in a fixed time, then sleeps for the configured cold start.
+    let spawn = base.lambda_instance_spawn_plus_connect_ms_p50 - base.pg_connect_trust_ms_mean;
+    let hold = lambda.conn_mode.as_deref() != Some("perinv");
+    Ok(json!({
+        "account": "local",
+        "runtime": "nodejs20",
+        "memory": "1769MB",
+        "timeout": "15m",
+        "place": {"constant": ms(spawn.max(0.0))},
+        "init": law(&lambda.cold)?,
+        "idle_life": s(lambda.idle_expiry_s.unwrap_or(600.0)),
+        "connections": if hold { "per_environment" } else { "per_invocation" },
+    }))
 }
 
 fn nginx_node(

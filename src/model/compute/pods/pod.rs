@@ -53,6 +53,8 @@ impl StorePool {
 pub(super) struct Pod {
     /// Host it runs on.
     pub(super) host: u16,
+    /// How many times as long its work takes.
+    pub(super) slow: f64,
     /// The kernel's side of its listening socket.
     pub(super) listener: Listener,
     /// Established connections that the process has not accepted yet.
@@ -73,6 +75,7 @@ impl Pod {
     pub(super) fn new(host: u16, listener: Listener, pools: Vec<(NodeId, Pool)>) -> Pod {
         Pod {
             host,
+            slow: 1.0,
             listener,
             accept_queue: VecDeque::new(),
             waiting: VecDeque::new(),

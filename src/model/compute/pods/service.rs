@@ -2,7 +2,7 @@
 
 use super::pod::{IDLE, Pod, RUNNING, StorePool};
 use super::spec::{PodsSpec, Runtime};
-use crate::kernel::{Rank, Time};
+use crate::kernel::{Rank, Span, Time};
 use crate::model::calls::{Op, Via};
 use crate::model::component::{Component, NodeReport};
 use crate::model::context::Ctx;
@@ -125,6 +125,12 @@ impl Component for Pods {
         let listener = Listener::new(spec.backlog(), spec.somaxconn, spec.syncookies)
             .aborting(spec.abort_on_overflow);
         let accept_max = listener.places();
+        let mut pods: Vec<Pod> = (0..spec.replicas)
+            .map(|i| Pod::new(i % spec.hosts.count, listener.clone(), own_pools()))
+            .collect();
+        for slow in &spec.slow {
+            pods[usize::from(slow.pod)].slow = slow.factor;
+        }
         let places = spec.places();
         let limits = Limits::announce(spec, accept_max, wiring);
         let ledger = &mut *wiring.ledger;
@@ -140,9 +146,7 @@ impl Component for Pods {
         };
         Ok(Pods {
             name: wiring.name.to_owned(),
-            pods: (0..spec.replicas)
-                .map(|i| Pod::new(i % spec.hosts.count, listener.clone(), own_pools()))
-                .collect(),
+            pods,
             hosts: (0..spec.hosts.count).map(|_| Processor::new(sharing)).collect(),
             host_cores: spec.hosts.vcpu,
             speed: spec.hosts.speed,
@@ -352,11 +356,11 @@ impl Pods {
             None => self.finish(call, Outcome::OK, ctx),
             Some(Step::Cpu(law)) => {
                 let work = law.sample(&mut ctx.step_stream(call));
-                ctx.calls.get(call).amount = work;
+                ctx.calls.get(call).amount = self.paced(row.address, work);
                 self.compute(call, ctx);
             }
             Some(Step::Wait(law)) => {
-                let delay = law.sample(&mut ctx.step_stream(call));
+                let delay = self.paced(row.address, law.sample(&mut ctx.step_stream(call)));
                 let row = ctx.calls.get(call);
                 row.step += 1;
                 row.b = WAITING;
@@ -368,6 +372,12 @@ impl Pods {
                 ctx.calls.get(call).child = child;
             }
         }
+    }
+
+    /// How long a step takes on this pod.
+    fn paced(&self, pod: u16, time: Span) -> Span {
+        let factor = self.pods[usize::from(pod)].slow;
+        if factor == 1.0 { time } else { time.scaled(factor) }
     }
 
     /// A processor step: on an event loop it waits for the one thread.

@@ -72,10 +72,25 @@ pub struct PodsSpec {
     /// Connection pools by name of the store; a store that is not named gets the defaults.
     #[serde(default)]
     pub pool: BTreeMap<String, PoolSpec>,
+    /// Pods that take longer for the same work: on a noisy host, with a cold cache.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub slow: Vec<SlowPod>,
     /// Whether work is dropped when its client goes away.
     #[serde(default)]
     #[schemars(extend("x-source" = "measured on Node and gunicorn: handlers run to their end"))]
     pub cancel: bool,
+}
+
+/// A pod that takes longer for the same work.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SlowPod {
+    /// Its number, from 0.
+    #[schemars(range(min = 0, max = 9_999))]
+    pub pod: u16,
+    /// How many times as long its `cpu` and `wait` steps take.
+    #[schemars(range(min = 0.001, max = 1000.0))]
+    pub factor: f64,
 }
 
 /// The machines that pods run on.
@@ -196,6 +211,16 @@ impl Spec for PodsSpec {
                 format!("{} hosts for {} pods: some stay empty", self.hosts.count, self.replicas),
                 "lower `hosts.count` or raise `replicas`",
             );
+        }
+        for (i, slow) in self.slow.iter().enumerate() {
+            if slow.pod >= self.replicas {
+                check.problem(
+                    "E0373",
+                    &format!("slow[{i}].pod"),
+                    format!("there is no pod {} among {} replicas", slow.pod, self.replicas),
+                    "pods are numbered from 0",
+                );
+            }
         }
         if self.hosts.instance.is_none() {
             check.problem(
