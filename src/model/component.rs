@@ -4,6 +4,7 @@ use super::account::AccountSpec;
 use super::context::Ctx;
 use super::era::Era;
 use super::message::Message;
+use super::operation::Action;
 use super::usage::UsageLine;
 use super::wiring::{Slots, Wiring};
 use std::collections::BTreeMap;
@@ -102,6 +103,16 @@ pub trait Spec {
     }
     /// Finds problems of meaning.
     fn check(&self, _check: &mut Check) {}
+    /// Finds problems of an event that is to happen to it; most kinds know none.
+    fn check_event(&self, action: &Action, check: &mut Check) {
+        let _ = action;
+        check.problem(
+            "E0374",
+            "do",
+            "nothing of the kind can happen to this kind of node".into(),
+            "events terminate, kill, start, freeze, thaw or block a pod of a `pods` node",
+        );
+    }
     /// Items of the price table that a run may need.
     fn items(&self, _era: Era) -> Vec<String> {
         Vec::new()

@@ -5,6 +5,7 @@ use super::calls::{Call, Calls, Op, Via};
 use super::ledger::{Ledger, LimitId};
 use super::listener::{data_retry, timer_wheel};
 use super::message::{CallId, Cause, Event, Message, NodeId, Outcome};
+use super::operation::Operation;
 use super::work::Work;
 use crate::kernel::{Key, LaneId, Queue, Rank, Span, Stream, Time, TimerId};
 
@@ -39,6 +40,8 @@ pub struct Ctx<'a> {
     pub ledger: &'a mut Ledger,
     /// AWS accounts of the design.
     pub accounts: &'a mut [Account],
+    /// What happens to nodes at given times.
+    pub operations: &'a [Operation],
     /// Kinds of request.
     pub works: &'a [Work],
     /// Keys of the nodes, by name.

@@ -364,6 +364,11 @@ pub const CODES: &[Code] = &[
     ),
     code("E0373", "no such pod", "Pods of a node are numbered from 0 to replicas - 1."),
     code(
+        "E0374",
+        "an event that cannot happen",
+        "The kind of node that an event names knows no such event.",
+    ),
+    code(
         "W0401",
         "not on the bill",
         "A node has no priced item, so it costs nothing in the results. Name what it runs on, or accept that the bill leaves it out.",

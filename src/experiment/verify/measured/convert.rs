@@ -45,6 +45,7 @@ pub fn scenario(case: &MeasuredCase) -> Result<Value, String> {
         }});
     }
     let mut design = json!({"enter": {"users": entry}, "nodes": nodes});
+    design["events"] = events(config, &servers)?.into();
     if let Some(lambda) = &config.lambda {
         design["accounts"] = json!({"local": {"concurrency": lambda.cap}});
     }
@@ -241,6 +242,34 @@ struct Servers {
 /// PostgreSQL's processor time for the fork and the end of a connection: the defaults of the `postgres` node.
 const FORK_AND_EXIT_MS: f64 = 0.4 + 0.6;
 
+/// What happens to servers. A block before the load lasts into it: it is counted from the load's start.
+fn events(config: &Config, servers: &Servers) -> Result<Vec<Value>, String> {
+    let mut events = Vec::new();
+    let pods = config.pods.as_deref().unwrap_or_default();
+    for (at, pod) in pods.iter().enumerate().filter(|(_, pod)| pod.initially_down) {
+        let _ = pod;
+        let (node, number) = &servers.places[at];
+        events.push(json!({"at": "0s", "node": node, "do": {"kill": {"pod": number}}}));
+    }
+    for event in config.events.as_deref().unwrap_or_default() {
+        let Some((node, number)) = servers.places.get(event.pod) else {
+            return Err(format!("an event names server {}, which is not there", event.pod));
+        };
+        let drains = pods[event.pod].on_sigterm.as_deref() != Some("exit");
+        let action = match event.action.as_str() {
+            "sigterm" if drains => json!({"terminate": {"pod": number}}),
+            "sigterm" | "sigkill" => json!({"kill": {"pod": number}}),
+            "sigstop" => json!({"freeze": {"pod": number}}),
+            "sigcont" => json!({"thaw": {"pod": number}}),
+            "start" => json!({"start": {"pod": number}}),
+            "block" => json!({"block": {"pod": number, "for": ms(event.ms.unwrap_or(0.0))}}),
+            other => return Err(format!("event \"{other}\" is not known")),
+        };
+        events.push(json!({"at": s(event.t_s.max(0.0)), "node": node, "do": action}));
+    }
+    Ok(events)
+}
+
 fn databases(config: &Config, base: &Baseline, nodes: &mut Map<String, Value>) {
     if let Some(postgres) = &config.postgres {
         let mut node = json!({
@@ -250,13 +279,13 @@ fn databases(config: &Config, base: &Baseline, nodes: &mut Map<String, Value>) {
             "somaxconn": somaxconn(config),
             "auth": postgres.auth.as_deref().unwrap_or("trust"),
         });
-        // What both processors can connect at most, without the driver's part and the server's accept and exit.
+        // What both processors can connect at most, the driver's part in it, without the server's accept and exit.
         let most = if postgres.auth.as_deref() == Some("scram-sha-256") {
             base.pg_max_connects_per_s_scram_16_clients
         } else {
             base.pg_max_connects_per_s_trust_16_clients
         };
-        let login = 2e3 / most - driver_cpu("direct", base) - FORK_AND_EXIT_MS;
+        let login = 2e3 / most - FORK_AND_EXIT_MS;
         node["login"] = json!({"constant": ms(login.max(0.0))});
         // pg_sleep needs no processor: statements do not slow one another down.
         node["sigma"] = 0.0.into();

@@ -1,4 +1,5 @@
 //! Pods: replicas of one service on shared hosts.
+mod operations;
 mod pod;
 mod service;
 mod spec;

@@ -2,7 +2,7 @@
 
 use crate::kernel::{LaneId, Rank, Span};
 use crate::model::listener::Listener;
-use crate::model::message::{CallId, NodeId};
+use crate::model::message::{CallId, Message, NodeId};
 use crate::model::pool::{Pool, PoolSpec};
 use crate::model::wiring::Wiring;
 use std::collections::{BTreeMap, VecDeque};
@@ -48,11 +48,28 @@ impl StorePool {
     }
 }
 
+/// Whether a process takes connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Life {
+    /// It serves.
+    Up,
+    /// It ends what it has begun.
+    Draining,
+    /// There is none.
+    Down,
+}
+
 /// One replica.
 #[derive(Debug)]
 pub(super) struct Pod {
     /// Host it runs on.
     pub(super) host: u16,
+    /// Whether its process takes connections.
+    pub(super) life: Life,
+    /// Whether its process stands still.
+    pub(super) frozen: bool,
+    /// What came while it stood still.
+    pub(super) deferred: Vec<Message>,
     /// How many times as long its work takes.
     pub(super) slow: f64,
     /// The kernel's side of its listening socket.
@@ -75,6 +92,9 @@ impl Pod {
     pub(super) fn new(host: u16, listener: Listener, pools: Vec<(NodeId, Pool)>) -> Pod {
         Pod {
             host,
+            life: Life::Up,
+            frozen: false,
+            deferred: Vec::new(),
             slow: 1.0,
             listener,
             accept_queue: VecDeque::new(),
@@ -93,6 +113,21 @@ impl Pod {
             self.pools.len() - 1
         });
         &mut self.pools[at].1
+    }
+
+    /// The process has died: nothing is in it.
+    pub(super) fn forget(&mut self) {
+        self.waiting.clear();
+        self.ready.clear();
+        self.deferred.clear();
+        self.running = 0;
+        self.loop_busy = false;
+        self.frozen = false;
+    }
+
+    /// The process has died, and its connections to stores with it.
+    pub(super) fn forget_pools(&mut self) {
+        self.pools.clear();
     }
 
     /// Connections open to all stores.

@@ -1,6 +1,7 @@
 //! The service as it runs: connects, admission, processor sharing on hosts, pools to stores.
 
-use super::pod::{IDLE, Pod, RUNNING, StorePool};
+use super::operations::THAW;
+use super::pod::{Life, IDLE, Pod, RUNNING, StorePool};
 use super::spec::{PodsSpec, Runtime};
 use crate::kernel::{Rank, Span, Time};
 use crate::model::calls::{Op, Via};
@@ -10,6 +11,7 @@ use crate::model::cpu::{Processor, Sharing};
 use crate::model::ledger::{GaugeId, LimitId};
 use crate::model::listener::{Connect, Listener};
 use crate::model::message::{CallId, Cause, Message, NodeId, Outcome};
+use crate::model::operation::OPERATION;
 use crate::model::usage::{UsageLine, host_hours};
 use crate::model::wiring::Wiring;
 use crate::model::work::Step;
@@ -175,12 +177,21 @@ impl Component for Pods {
             Message::Reply(child) => self.answered(child, ctx),
             Message::Cancel(call) => self.cancelled(call, ctx),
             Message::Wake(CPU, turn, host) => self.cpu_done(host as usize, turn, ctx),
+            Message::Wake(OPERATION, index, _) => {
+                let operations = ctx.operations;
+                self.operate(&operations[index as usize].action, ctx);
+            }
+            Message::Wake(THAW, pod, _) => self.thaw(pod as usize, ctx),
             Message::Wake(IDLE, pod, store) => {
                 self.close_idle(pod as u16, NodeId(store as u16), ctx);
             }
             Message::Wake(timer, slot, turn) => {
                 let call = CallId { slot, turn };
                 if !ctx.calls.alive(call) || ctx.calls.get(call).b == ENDED {
+                    return;
+                }
+                let process = !matches!(timer, DATA | SYN_END);
+                if process && self.defers(ctx.calls.get(call).address, message) {
                     return;
                 }
                 match timer {
@@ -233,12 +244,22 @@ impl Pods {
     /// A request on an open connection, or the SYN of a new one.
     fn arrive(&mut self, call: CallId, ctx: &mut Ctx) {
         let row = ctx.calls.get(call);
+        let open = row.via != Via::New;
         if let Via::Open(pod) = row.via {
             row.address = pod as u16;
             row.mark = ctx.queue.now();
-            return self.admit(call, ctx);
         }
         let pod = row.address;
+        if self.pods[pod as usize].life != Life::Up {
+            // The port is closed, and so is every connection that led there.
+            return self.reply(call, Outcome::failed(Cause::Refused, ctx.me, 0), ctx);
+        }
+        if open {
+            if !self.defers(pod, Message::Arrive(call)) {
+                self.admit(call, ctx);
+            }
+            return;
+        }
         if row.abandoned {
             // The client gave up while its SYN was lost: there is nothing to accept.
             return ctx.fail(call, Cause::ConnectTimeout, 0);
@@ -291,6 +312,9 @@ impl Pods {
     /// Whether the process would take a new connection at once.
     fn accepts_now(&self, pod: u16) -> bool {
         let pod = &self.pods[pod as usize];
+        if pod.frozen {
+            return false;
+        }
         match self.kind {
             KindOf::EventLoop => !pod.loop_busy,
             KindOf::SyncWorkers => pod.running < self.places,
@@ -441,6 +465,35 @@ impl Pods {
         }
     }
 
+    /// An idle process takes what waits in the accept queue.
+    pub(super) fn accept_waiting(&mut self, pod: u16, ctx: &mut Ctx) {
+        while self.accepts_now(pod) {
+            let Some(call) = self.next_connection(pod, ctx) else { return };
+            self.accept(call, ctx);
+        }
+    }
+
+    /// So many connections have left a pod's accept queue.
+    pub(super) fn left_accept_queue(&mut self, n: usize, ctx: &mut Ctx) {
+        self.in_accept_queue -= n as u64;
+        ctx.ledger.set(self.gauges.accept_queue, ctx.queue.now(), self.in_accept_queue);
+    }
+
+    /// A request that had begun is dropped.
+    pub(super) fn left_progress(&mut self, call: CallId, ctx: &mut Ctx) {
+        if ctx.calls.get(call).b != 0 {
+            self.in_progress -= 1;
+            ctx.ledger.set(self.gauges.in_progress, ctx.queue.now(), self.in_progress);
+        }
+    }
+
+    /// A call that may be on the processor leaves it.
+    pub(super) fn off_processor(&mut self, pod: usize, call: CallId, ctx: &mut Ctx) {
+        let host = self.pods[pod].host as usize;
+        let due = self.hosts[host].remove(ctx.queue.now(), call.slot, call.turn);
+        wake_host(host, due, ctx);
+    }
+
     fn next_connection(&mut self, pod: u16, ctx: &mut Ctx) -> Option<CallId> {
         let call = self.pods[pod as usize].accept_queue.pop_front()?;
         let now = ctx.now();
@@ -458,6 +511,11 @@ impl Pods {
 
     /// A connection, statement or call on behalf of a request was answered.
     fn answered(&mut self, child: CallId, ctx: &mut Ctx) {
+        let parent = ctx.calls.get(child).parent;
+        let pod = ctx.calls.get(parent).address;
+        if self.defers(pod, Message::Reply(child)) {
+            return;
+        }
         let answer = ctx.take_reply(child);
         let (call, store, ok) = (answer.parent, answer.to, answer.outcome.is_ok());
         let row = ctx.calls.get(call);
@@ -508,11 +566,11 @@ impl Pods {
         }
     }
 
-    fn reply(&mut self, call: CallId, outcome: Outcome, ctx: &mut Ctx) {
+    pub(super) fn reply(&mut self, call: CallId, outcome: Outcome, ctx: &mut Ctx) {
         let row = ctx.calls.get(call);
         row.b = ENDED;
         // A connection to a pod is known by the pod; sync workers close after every answer.
-        row.keep_alive &= self.kind != KindOf::SyncWorkers;
+        row.keep_alive &= self.kind != KindOf::SyncWorkers && outcome.status != 0;
         row.via = Via::Open(u32::from(row.address));
         ctx.reply(call, outcome);
     }

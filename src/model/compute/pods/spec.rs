@@ -2,6 +2,7 @@
 
 use crate::model::component::{About, Check, Spec};
 use crate::model::era::Era;
+use crate::model::operation::Action;
 use crate::model::pool::PoolSpec;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -228,6 +229,16 @@ impl Spec for PodsSpec {
                 "hosts.instance",
                 "the hosts have no `instance`, so they are not on the bill".into(),
                 "name an EC2 instance type, e.g. \"t3.medium\"",
+            );
+        }
+    }
+    fn check_event(&self, action: &Action, check: &mut Check) {
+        if action.pod() >= self.replicas {
+            check.problem(
+                "E0373",
+                "do",
+                format!("there is no pod {} among {} replicas", action.pod(), self.replicas),
+                "pods are numbered from 0",
             );
         }
     }

@@ -18,7 +18,7 @@ impl Pods {
         self.pools.iter().find(|pool| pool.store == store)
     }
 
-    fn pool_at(&mut self, pod: u16, store: NodeId) -> &mut Pool {
+    pub(super) fn pool_at(&mut self, pod: u16, store: NodeId) -> &mut Pool {
         let spec = self.pools.iter().find(|pool| pool.store == store);
         let fresh = || spec.map_or_else(|| Pool::new(&PoolSpec::default()), |s| Pool::new(&s.spec));
         self.pods[pod as usize].pool(store, fresh)
