@@ -279,13 +279,13 @@ fn databases(config: &Config, base: &Baseline, nodes: &mut Map<String, Value>) {
             "somaxconn": somaxconn(config),
             "auth": postgres.auth.as_deref().unwrap_or("trust"),
         });
-        // What both processors can connect at most, the driver's part in it, without the server's accept and exit.
+        // What both processors can connect at most, without the driver's part and the server's accept and exit.
         let most = if postgres.auth.as_deref() == Some("scram-sha-256") {
             base.pg_max_connects_per_s_scram_16_clients
         } else {
             base.pg_max_connects_per_s_trust_16_clients
         };
-        let login = 2e3 / most - FORK_AND_EXIT_MS;
+        let login = 2e3 / most - driver_cpu("direct", base) - FORK_AND_EXIT_MS;
         node["login"] = json!({"constant": ms(login.max(0.0))});
         // pg_sleep needs no processor: statements do not slow one another down.
         node["sigma"] = 0.0.into();
