@@ -107,7 +107,7 @@ pub trait Spec {
     fn check_event(&self, action: &Action, check: &mut Check) {
         let _ = action;
         check.problem(
-            "E0374",
+            "E0376",
             "do",
             "nothing of the kind can happen to this kind of node".into(),
             "events terminate, kill, start, freeze, thaw or block a pod of a `pods` node",

@@ -364,7 +364,7 @@ pub const CODES: &[Code] = &[
     ),
     code("E0373", "no such pod", "Pods of a node are numbered from 0 to replicas - 1."),
     code(
-        "E0374",
+        "E0376",
         "an event that cannot happen",
         "The kind of node that an event names knows no such event.",
     ),
