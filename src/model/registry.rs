@@ -3,7 +3,7 @@
 use super::component::{About, Check, Component, NodeReport, Spec};
 use super::compute::{lambda, pods};
 use super::context::Ctx;
-use super::entry::{alb, api_gateway, dns, nginx, node_port};
+use super::entry::{alb, api_gateway, dns, haproxy, nginx, node_port};
 use super::era::Era;
 use super::message::Message;
 use super::queue::sqs;
@@ -70,6 +70,7 @@ macro_rules! nodes {
 nodes! {
     Dns(dns::DnsSpec, dns::Dns, dns::ABOUT) "dns" "DNS round robin: a name with several addresses.";
     NodePort(node_port::NodePortSpec, node_port::NodePort, node_port::ABOUT) "node_port" "A Kubernetes Service of type NodePort.";
+    Haproxy(haproxy::HaproxySpec, haproxy::Haproxy, haproxy::ABOUT) "haproxy" "HAProxy as a reverse proxy.";
     Nginx(nginx::NginxSpec, nginx::Nginx, nginx::ABOUT) "nginx" "nginx as a reverse proxy.";
     Alb(alb::AlbSpec, alb::Alb, alb::ABOUT) "alb" "An Application Load Balancer.";
     ApiGateway(api_gateway::ApiGatewaySpec, api_gateway::ApiGateway, api_gateway::ABOUT) "api_gateway" "Amazon API Gateway.";

@@ -8,7 +8,7 @@ use crate::model::world::DesignSpec;
 use std::collections::{BTreeMap, BTreeSet};
 
 fn is_service(kind: &str) -> bool {
-    matches!(kind, "api_gateway" | "alb" | "nginx" | "lambda" | "pods")
+    matches!(kind, "api_gateway" | "alb" | "haproxy" | "nginx" | "lambda" | "pods")
 }
 
 /// Kinds that take requests from users, proxies and services.
@@ -24,8 +24,10 @@ fn is_store(kind: &str) -> bool {
 fn may_lead_to(kind: &str, target: &str) -> bool {
     match kind {
         "api_gateway" => matches!(target, "lambda" | "alb"),
-        "alb" | "nginx" => matches!(target, "pods" | "node_port" | "nginx"),
-        "dns" => matches!(target, "pods" | "node_port" | "nginx"),
+        "alb" | "haproxy" | "nginx" => {
+            matches!(target, "pods" | "node_port" | "haproxy" | "nginx")
+        },
+        "dns" => matches!(target, "pods" | "node_port" | "haproxy" | "nginx"),
         "node_port" => target == "pods",
         "sqs" => target == "lambda",
         "pgbouncer" => target == "postgres",
@@ -51,7 +53,7 @@ pub(super) fn check(scenario: &Scenario, name: &str, spec: &DesignSpec, problems
                 "E0306",
                 &at,
                 format!("\"{node}\" has several pods and nothing that chooses among them"),
-                "put a node_port, dns, alb or nginx in front",
+                "put a node_port, dns, alb, haproxy or nginx in front",
             ),
             _ => {}
         }

@@ -2,7 +2,7 @@
 //! observed.
 
 use super::case::{
-    Baseline, Config, LambdaConfig, Law, LoadConfig, MeasuredCase, NginxConfig, PodConfig,
+    Baseline, Config, HaproxyConfig, LambdaConfig, Law, LoadConfig, MeasuredCase, NginxConfig, PodConfig,
 };
 use serde_json::{Map, Value, json};
 
@@ -28,7 +28,7 @@ pub fn scenario(case: &MeasuredCase) -> Result<Value, String> {
             "tls": false,
             "rtt": ms(base.tcp_connect_loopback_ms),
             "send_delay": s(load.send_delay_s.unwrap_or(0.0)),
-            "syn_retry": if sysctl(config, "tcp_syn_linear_timeouts") == Some(0.0) { "exponential" } else { "linear" },
+            "syn_retry": syn_retry(config),
         },
     });
     if let Some(timeout) = load.timeout_s {
@@ -89,6 +89,12 @@ fn sysctl(config: &Config, name: &str) -> Option<f64> {
 /// `net.core.somaxconn`; the measuring machine's kernel has 4,096.
 fn somaxconn(config: &Config) -> u32 {
     sysctl(config, "somaxconn").map_or(4096, |value| value as u32)
+}
+
+/// When a lost SYN is sent again: as on Linux 6.5 and later, unless the case says otherwise.
+fn syn_retry(config: &Config) -> &'static str {
+    let classic = sysctl(config, "tcp_syn_linear_timeouts") == Some(0.0);
+    if classic { "exponential" } else { "linear" }
 }
 
 fn syncookies(config: &Config) -> bool {
@@ -370,6 +376,12 @@ fn entry(
             );
             Ok("nginx".into())
         }
+        "haproxy" => {
+            let haproxy = config.haproxy.as_ref().ok_or("entry haproxy without its configuration")?;
+            let node = haproxy_node(haproxy, &servers.nodes, config, base)?;
+            nodes.insert("haproxy".into(), json!({"haproxy": node}));
+            Ok("haproxy".into())
+        }
         "pods" if servers.places.len() == 1 => Ok(servers.nodes[0].clone()),
         "nodeport" if servers.nodes.len() == 1 => {
             let node_port = json!({"node_port": {"to": servers.nodes[0], "nodes": 1}});
@@ -401,6 +413,40 @@ fn function(lambda: &LambdaConfig, base: &Baseline) -> Result<Value, String> {
     }))
 }
 
+fn haproxy_node(
+    haproxy: &HaproxyConfig,
+    servers: &[String],
+    config: &Config,
+    base: &Baseline,
+) -> Result<Value, String> {
+    let cpu = base.http_haproxy_keepalive_ms - base.http_node_direct_keepalive_ms;
+    let balance = haproxy.balance.as_deref().unwrap_or("roundrobin");
+    let mut node = json!({
+        "upstream": servers,
+        "somaxconn": somaxconn(config),
+        "upstream_rtt": ms(base.tcp_connect_loopback_ms),
+        "upstream_syn_retry": syn_retry(config),
+        "cpu_request": ms(cpu.max(0.0)),
+        "balance": match balance.split('(').next().unwrap_or_default() {
+            known @ ("roundrobin" | "leastconn" | "random") => known,
+            other => return Err(format!("balancing \"{other}\" is not known")),
+        },
+    });
+    let mut set = |key: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            node[key] = value;
+        }
+    };
+    set("maxconn", haproxy.maxconn.map(Into::into));
+    set("server_maxconn", haproxy.server_maxconn.map(Into::into));
+    set("backlog", haproxy.backlog.map(Into::into));
+    set("timeout_queue", haproxy.timeout_queue_s.map(|t| s(t).into()));
+    set("timeout_connect", haproxy.timeout_connect_s.map(|t| s(t).into()));
+    set("timeout_server", haproxy.timeout_server_s.map(|t| s(t).into()));
+    set("retries", haproxy.retries.map(Into::into));
+    Ok(node)
+}
+
 fn nginx_node(
     nginx: &NginxConfig,
     servers: &[String],
@@ -423,7 +469,7 @@ fn nginx_node(
         "listeners": 1,
         "upstream_keepalive": kept,
         "upstream_rtt": ms(base.tcp_connect_loopback_ms),
-        "upstream_syn_retry": if sysctl(config, "tcp_syn_linear_timeouts") == Some(0.0) { "exponential" } else { "linear" },
+        "upstream_syn_retry": syn_retry(config),
         "next_upstream": nginx.proxy_next_upstream.as_deref() != Some("off"),
         "balance": match upstream.lb.as_deref().unwrap_or("round_robin") {
             "least_conn" => "least_conn",
