@@ -227,7 +227,7 @@ pub(super) struct VerifyArgs {
     #[arg(long, requires = "case", requires = "measured")]
     pub(super) scenario: bool,
     /// Replications of every case
-    #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u32).range(2..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(2..=1000))]
     pub(super) replications: u32,
     /// Format on standard output
     #[arg(long, value_enum, default_value_t = VerifyFormat::Table)]

@@ -242,7 +242,7 @@ impl World {
                 ledger: &mut self.ledger,
                 accounts: &mut self.accounts,
                 operations: &self.operations,
-            works: &self.works,
+                works: &self.works,
                 salts: &self.salts,
                 me: NodeId(index as u16),
             };

@@ -26,7 +26,7 @@ fn may_lead_to(kind: &str, target: &str) -> bool {
         "api_gateway" => matches!(target, "lambda" | "alb"),
         "alb" | "haproxy" | "nginx" => {
             matches!(target, "pods" | "node_port" | "haproxy" | "nginx")
-        },
+        }
         "dns" => matches!(target, "pods" | "node_port" | "haproxy" | "nginx"),
         "node_port" => target == "pods",
         "sqs" => target == "lambda",

@@ -250,8 +250,7 @@ impl Component for Haproxy {
             let server = |address| Server { node, address, connections: 0 };
             servers.extend((0..wiring.addresses(node)).map(server));
         }
-        let listener =
-            Listener::new(spec.backlog.unwrap_or(spec.maxconn), spec.somaxconn, true);
+        let listener = Listener::new(spec.backlog.unwrap_or(spec.maxconn), spec.somaxconn, true);
         let lanes = [
             wiring.queue.lane(spec.timeout_connect, Rank::Timeout),
             wiring.queue.lane(spec.timeout_server, Rank::Timeout),
@@ -259,9 +258,9 @@ impl Component for Haproxy {
         ];
         let ledger = &mut *wiring.ledger;
         let places = listener.places();
-        let per_server = spec.server_maxconn.map_or("no maxconn per server".into(), |n| {
-            format!("maxconn {n} per server")
-        });
+        let per_server = spec
+            .server_maxconn
+            .map_or("no maxconn per server".into(), |n| format!("maxconn {n} per server"));
         let limits = Limits {
             listen: ledger.limit(me, "listen_queue", format!("listen queue of {places}")),
             maxconn: ledger.limit(me, "maxconn", format!("maxconn {}", spec.maxconn)),

@@ -2,7 +2,8 @@
 //! observed.
 
 use super::case::{
-    Baseline, Config, HaproxyConfig, LambdaConfig, Law, LoadConfig, MeasuredCase, NginxConfig, PodConfig,
+    Baseline, Config, HaproxyConfig, LambdaConfig, Law, LoadConfig, MeasuredCase, NginxConfig,
+    PodConfig,
 };
 use serde_json::{Map, Value, json};
 
@@ -171,11 +172,14 @@ fn work(config: &Config, base: &Baseline) -> Result<Vec<Value>, String> {
     };
     let driver = pod.db.as_ref().map_or(0.0, |db| driver_cpu(&db.mode, base));
     steps.push(json!({"cpu": {"constant": ms(cpu + driver)}}));
-    if mean(&pod.service) > 0.0 {
+    let nominal = mean(&pod.service);
+    if nominal > 0.001 && pod.service.kind == "const" {
+        // Timers end on whole milliseconds of a clock that is read now and then (libuv's loop time): a fixed time comes out
+        // evenly spread over a millisecond around its nominal length, late by the kernel's slack and a wake-up.
+        steps.push(json!({"wait": {"constant": s(nominal - 0.0005)}}));
+        steps.push(json!({"wait": {"uniform": {"low": "100us", "high": "1100us"}}}));
+    } else if nominal > 0.0 {
         steps.push(json!({"wait": law(&pod.service)?}));
-        // The kernel's timer slack and a wake-up: about twice the slack of 50 µs (prctl, PR_SET_TIMERSLACK). The baseline's
-        // lateness of a lone timer is longer, since Node's clock has whole milliseconds; in a busy process that averages out.
-        steps.push(json!({"wait": {"exponential": {"mean": "100us"}}}));
     }
     if let Some(db) = &pod.db {
         let to =
@@ -377,7 +381,8 @@ fn entry(
             Ok("nginx".into())
         }
         "haproxy" => {
-            let haproxy = config.haproxy.as_ref().ok_or("entry haproxy without its configuration")?;
+            let haproxy =
+                config.haproxy.as_ref().ok_or("entry haproxy without its configuration")?;
             let node = haproxy_node(haproxy, &servers.nodes, config, base)?;
             nodes.insert("haproxy".into(), json!({"haproxy": node}));
             Ok("haproxy".into())

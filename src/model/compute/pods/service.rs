@@ -1,7 +1,7 @@
 //! The service as it runs: connects, admission, processor sharing on hosts, pools to stores.
 
 use super::operations::THAW;
-use super::pod::{Life, IDLE, Pod, RUNNING, StorePool};
+use super::pod::{IDLE, Life, Pod, RUNNING, StorePool};
 use super::spec::{PodsSpec, Runtime};
 use crate::kernel::{Rank, Span, Time};
 use crate::model::calls::{Op, Via};
