@@ -119,6 +119,14 @@ impl Listener {
         }
     }
 
+    /// `net.ipv4.tcp_max_syn_backlog`: without syncookies no more connections than this are half-open.
+    pub fn syn_backlog(self, most: u32) -> Listener {
+        let cookies = self.half_open_max == usize::MAX;
+        let half_open_max =
+            if cookies { usize::MAX } else { self.half_open_max.min(most as usize) };
+        Listener { half_open_max, ..self }
+    }
+
     /// With `tcp_abort_on_overflow` 1 a last ACK that finds the queue full is answered with a reset, unless the SYN was
     /// answered with a cookie.
     pub fn aborting(self, abort: bool) -> Listener {

@@ -125,6 +125,7 @@ impl Component for Pods {
         };
         let own_pools = || StorePool::fresh(&pools);
         let listener = Listener::new(spec.backlog(), spec.somaxconn, spec.syncookies)
+            .syn_backlog(spec.max_syn_backlog)
             .aborting(spec.abort_on_overflow);
         let accept_max = listener.places();
         let mut pods: Vec<Pod> = (0..spec.replicas)
