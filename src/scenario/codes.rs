@@ -363,6 +363,12 @@ pub const CODES: &[Code] = &[
         "The specification of a HorizontalPodAutoscaler, or a conformance case around it, contradicts itself: more minReplicas than maxReplicas, a metric whose details do not fit its type, no target or several, an empty list of policies. The API server refuses it, and so does this program.",
     ),
     code(
+        "E0364",
+        "an item that DynamoDB does not store",
+        "An item of a DynamoDB table has at most 400 KB.",
+    ),
+    code("E0365", "a share that is none", "A hit ratio lies between 0 and 1."),
+    code(
         "W0401",
         "not on the bill",
         "A node has no priced item, so it costs nothing in the results. Name what it runs on, or accept that the bill leaves it out.",
