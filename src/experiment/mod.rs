@@ -9,6 +9,7 @@ mod series;
 
 pub mod estimate;
 pub mod result;
+pub mod student;
 pub use fold::run;
 pub use forecast::forecast;
 pub use plan::Plan;
