@@ -8,6 +8,7 @@ mod plan;
 mod progress;
 mod run;
 mod say;
+mod verify;
 
 pub use args::Cli;
 
@@ -55,6 +56,7 @@ fn dispatch(command: Command, shared: &Shared) -> Exit {
         Command::Check(args) => plan::check(&args, shared),
         Command::Explain(args) => explain::explain(&args),
         Command::Schema => explain::schema(),
+        Command::Verify(args) => verify::command(&args, shared),
         Command::Init(args) => init::init(&args),
         Command::Completions(args) => {
             let mut text = Vec::new();
