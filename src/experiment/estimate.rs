@@ -41,7 +41,7 @@ impl Estimate {
     /// that of a mean, a ratio or an exact bound of a share; along the same slope for a quantile.
     pub fn at_level(self, alpha: f64, n: usize) -> Estimate {
         let edge =
-            (self.value == 1.0 && self.high == 1.0) || (self.value == 0.0 && self.low == 0.0);
+            (self.value >= 1.0 && self.high <= 1.0) || (self.value <= 0.0 && self.low >= 0.0);
         let wider = if edge {
             libm::log(alpha / 2.0) / libm::log(0.025)
         } else {
