@@ -253,7 +253,9 @@ mod tests {
                 let mut s = Key::root(seed, 78).stream();
                 let own: Vec<Histogram> = (0..20).map(|i| section(&mut s, sizes[i % 2])).collect();
                 let mut whole = Histogram::default();
-                own.iter().for_each(|h| whole.merge(h));
+                for h in &own {
+                    whole.merge(h);
+                }
                 for (i, q) in quantiles.iter().enumerate() {
                     let truth = -0.1 * (1.0_f64 - q).ln();
                     let quantile = quantile(&whole, &own, *q).unwrap();

@@ -7,6 +7,7 @@ mod plan;
 mod replicate;
 mod series;
 
+pub mod compare;
 pub mod estimate;
 pub mod result;
 pub mod student;

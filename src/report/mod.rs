@@ -1,6 +1,7 @@
 //! Results to bytes: table, JSON, CSV, Markdown, charts. Pure: data in, bytes out.
 pub mod chart;
 pub mod csv;
+pub mod diff;
 mod format;
 mod json;
 mod markdown;
