@@ -19,6 +19,7 @@ mod facts_cluster;
 mod facts_lambda;
 mod fuzz;
 mod golden;
+mod hpa;
 mod models;
 mod scenario;
 mod theory;
