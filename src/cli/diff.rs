@@ -54,37 +54,38 @@ fn compared(args: &DiffArgs, shared: &Shared) -> Result<Comparison, Exit> {
     };
     let base = made(base, &args.base, seed)?;
     let new = made(new, &args.new, seed.or(Some(base.seed)))?;
-    compare(&base, &new, args.tolerance / 100.0).map_err(|why| {
-        say::error(&format!("error[E0013]: {why}; run both again with the same designs"));
-        Exit::Usage
-    })
+    compare(&base, &new, args.tolerance / 100.0)
+        .map_err(|why| refuse("E0013", &format!("{why}; run both again with the same designs")))
+}
+
+fn refuse(code: &str, why: &str) -> Exit {
+    say::error(&format!("error[{code}]: {why}"));
+    Exit::Usage
 }
 
 /// The result in a file; none if it holds something else, such as a scenario.
 fn stored(path: &Path) -> Result<Option<RunResult>, Exit> {
-    let fail = |why: String| {
-        say::error(&why);
-        Exit::Usage
-    };
     if path == Path::new("-") {
-        let why =
-            "error[E0002]: diff reads two files and no standard input; write it to a file first";
-        return Err(fail(why.into()));
+        return Err(refuse(
+            "E0002",
+            "diff reads two files and no standard input; write it to a file",
+        ));
     }
-    let bytes = files::read(path).map_err(|why| fail(why.to_string()))?;
+    let bytes = files::read(path).map_err(|why| {
+        say::error(&why.to_string());
+        Exit::Usage
+    })?;
     let Ok(value) = serde_json::from_slice::<Value>(&bytes) else { return Ok(None) };
     let Some(version) = value.get("schema_version") else { return Ok(None) };
+    let name = path.display();
     if version.as_u64() != Some(u64::from(SCHEMA_VERSION)) {
-        return Err(fail(format!(
-            "error[E0012]: {}: schema_version {version}, while this program writes {SCHEMA_VERSION}; run the scenario again",
-            path.display()
-        )));
+        let why = format!(
+            "{name}: schema_version {version}, while this program writes {SCHEMA_VERSION}; run the scenario again"
+        );
+        return Err(refuse("E0012", &why));
     }
     serde_json::from_value(value).map(Some).map_err(|why| {
-        fail(format!(
-            "error[E0012]: {}: not a whole result: {why}; run the scenario again",
-            path.display()
-        ))
+        refuse("E0012", &format!("{name}: not a whole result: {why}; run the scenario again"))
     })
 }
 
