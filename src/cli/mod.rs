@@ -3,6 +3,7 @@ mod args;
 mod diff;
 mod explain;
 mod files;
+mod find;
 mod init;
 mod load;
 mod plan;
@@ -55,6 +56,7 @@ fn dispatch(command: Command, shared: &Shared) -> Exit {
     match command {
         Command::Run(args) => run::command(&args, shared),
         Command::Diff(args) => diff::command(&args, shared),
+        Command::Find(args) => find::command(&args, shared),
         Command::Plan(args) => plan::plan(&args, shared),
         Command::Check(args) => plan::check(&args, shared),
         Command::Explain(args) => explain::explain(&args),

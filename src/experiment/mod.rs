@@ -9,6 +9,7 @@ mod series;
 
 pub mod compare;
 pub mod estimate;
+pub mod find;
 pub mod result;
 pub mod student;
 pub mod verification;
