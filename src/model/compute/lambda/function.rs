@@ -1,8 +1,9 @@
 //! The function as it runs: admission, cold start, invocation, metering.
 
 use super::environments::Environments;
-use super::spec::{LambdaSpec, StoreConnection};
-use crate::kernel::{LaneId, Rank, Span};
+use super::spec::{Bind, LambdaSpec, StoreConnection};
+use super::upkeep;
+use crate::kernel::{LaneId, Rank, Span, Stream};
 use crate::model::bucket::Bucket;
 use crate::model::calls::{Call, Op};
 use crate::model::component::{Component, NodeReport};
@@ -17,7 +18,11 @@ use crate::model::work::Step;
 const READY: u8 = 0;
 const STEP: u8 = 1;
 const TIMEOUT: u8 = 2;
-const EXPIRE: u8 = 3;
+pub(super) const EXPIRE: u8 = 3;
+/// The life of an environment is over.
+pub(super) const RECYCLE: u8 = 4;
+/// An environment started ahead of demand is ready.
+pub(super) const AHEAD: u8 = 5;
 
 // Marks in a call's second word.
 /// The platform lost the invocation.
@@ -41,8 +46,8 @@ pub struct Lambda {
     duration_item: String,
     account: u16,
     reserved: Option<u32>,
-    in_flight: u32,
-    environments: Environments,
+    pub(super) in_flight: u32,
+    pub(super) environments: Environments,
     rate: Bucket,
     scaling: Option<Bucket>,
     place: Sampler,
@@ -51,7 +56,9 @@ pub struct Lambda {
     extra: Span,
     cpu_share: f64,
     timeout: LaneId,
-    idle_life: Span,
+    /// Whether a waiting request takes the first environment that becomes free.
+    pub(super) first_free: bool,
+    pub(super) upkeep: upkeep::State,
     platform_errors: f64,
     connections: StoreConnection,
     slots_each: u16,
@@ -59,24 +66,22 @@ pub struct Lambda {
     memory_mb: u64,
     billing_step: Span,
     init_billed: bool,
-    limits: Limits,
-    gauges: Gauges,
+    pub(super) limits: Limits,
+    pub(super) gauges: Gauges,
     meter: Meter,
-    /// Whether the next expiry of an idle environment is scheduled.
-    expiry_armed: bool,
 }
 
-struct Limits {
+pub(super) struct Limits {
     pool: LimitId,
     reserved: LimitId,
     rate: LimitId,
     scaling: LimitId,
-    cold: LimitId,
+    pub(super) cold: LimitId,
     timeout: LimitId,
 }
 
-struct Gauges {
-    environments: GaugeId,
+pub(super) struct Gauges {
+    pub(super) environments: GaugeId,
     concurrency: GaugeId,
 }
 
@@ -90,7 +95,6 @@ struct Meter {
     cold_starts: u64,
     throttled: u64,
     timeouts: u64,
-    expired: u64,
 }
 
 impl Component for Lambda {
@@ -146,7 +150,8 @@ impl Component for Lambda {
             extra: vpc + PER_PACKAGE_MB.scaled(spec.package.mb()),
             cpu_share: spec.cpu_share(era),
             timeout: wiring.queue.lane(spec.timeout, Rank::Timeout),
-            idle_life: spec.idle_life.unwrap_or(era.idle_life()),
+            first_free: spec.bind.unwrap_or(Bind::of(era)) == Bind::FirstFree,
+            upkeep: upkeep::State::new(spec.idle_life, era.idle_life(), era.upkeep(), wiring.key()),
             platform_errors: spec.platform_errors,
             connections: spec.connections,
             slots_each: spec.connections_per_environment as u16,
@@ -157,7 +162,6 @@ impl Component for Lambda {
             limits,
             gauges,
             meter: Meter::default(),
-            expiry_armed: false,
         })
     }
 
@@ -165,11 +169,9 @@ impl Component for Lambda {
         match message {
             Message::Arrive(call) => self.arrive(call, ctx),
             Message::Reply(child) => self.answered(child, ctx),
-            Message::Wake(READY, environment, _) => {
-                let call = self.environments.get(environment).call;
-                self.invoke(environment, call, ctx);
-            }
+            Message::Wake(READY | AHEAD, environment, _) => self.ready(environment, ctx),
             Message::Wake(EXPIRE, ..) => self.expire(ctx),
+            Message::Wake(RECYCLE, environment, turn) => self.life_over(environment, turn, ctx),
             Message::Wake(timer, slot, turn) => {
                 let call = CallId { slot, turn };
                 // A step of an invocation that was reset meanwhile is stale.
@@ -183,6 +185,7 @@ impl Component for Lambda {
     }
 
     fn close(&mut self, _ctx: &mut Ctx) -> NodeReport {
+        let upkeep = self.upkeep_counters();
         let meter = &self.meter;
         let gb_s = |mb_ms: u128| mb_ms as f64 / (1024.0 * 1000.0);
         let line = |item: &str, quantity: f64, unit, wasted: f64| UsageLine {
@@ -196,13 +199,16 @@ impl Component for Lambda {
         };
         let wasted = meter.requests_wasted as f64;
         NodeReport {
-            counters: vec![
+            counters: [
                 ("invocations", meter.requests),
                 ("cold_starts", meter.cold_starts),
                 ("throttled", meter.throttled),
                 ("timeouts", meter.timeouts),
-                ("environments_expired", meter.expired),
-            ],
+                ("environments_expired", self.upkeep.counts.expired),
+            ]
+            .into_iter()
+            .chain(upkeep)
+            .collect(),
             usage: vec![
                 line("lambda.requests", meter.requests as f64, "request", wasted),
                 line(&self.duration_item, gb_s(meter.mb_ms), "GB-s", gb_s(meter.mb_ms_wasted)),
@@ -265,33 +271,40 @@ impl Lambda {
         let now = ctx.now();
         self.meter.cold_starts += 1;
         let environment = self.environments.create(call);
-        ctx.ledger.set(self.gauges.environments, now, self.environments.len() as u64);
+        self.created(environment, ctx);
         let mut stream = ctx.stream(call, Purpose::ColdStart);
-        let mut place = self.place.sample(&mut stream);
-        let init = self.init.sample(&mut stream) + self.extra;
+        let (place, init) = self.start_time(environment, &mut stream);
+        if self.first_free {
+            self.waits(call, environment);
+        } else {
+            ctx.ledger.waited_for(self.limits.cold, now, now + place + init);
+        }
+        ctx.wake(place + init, READY, environment, 0);
+    }
+
+    /// Time of placement and of Init for a new environment. Init is billed by era.
+    pub(super) fn start_time(&mut self, environment: u32, stream: &mut Stream) -> (Span, Span) {
+        let mut place = self.place.sample(stream);
+        let init = self.init.sample(stream) + self.extra;
         if let Some(attach) = &self.attach
             && stream.chance(VPC_ATTACH.0)
         {
-            place = place + attach.sample(&mut stream);
+            place = place + attach.sample(stream);
         }
-        let init_here = if init > INIT_LIMIT {
-            // Aborted at the limit and run again, inside the invocation's time.
-            self.environments.get(environment).needs_init = true;
-            INIT_LIMIT
-        } else {
-            init
-        };
+        let init_here = init.min(INIT_LIMIT);
+        // Aborted at the limit and run again, inside the invocation's time.
+        self.environments.get(environment).needs_init = init > INIT_LIMIT;
         if self.init_billed {
             self.bill(init_here, false);
         }
-        ctx.ledger.waited_for(self.limits.cold, now, now + place + init_here);
-        ctx.wake(place + init_here, READY, environment, 0);
+        (place, init_here)
     }
 
     /// The environment begins to work on `call`.
-    fn invoke(&mut self, environment: u32, call: CallId, ctx: &mut Ctx) {
+    pub(super) fn invoke(&mut self, environment: u32, call: CallId, ctx: &mut Ctx) {
         let now = ctx.now();
         self.meter.requests += 1;
+        self.used(environment, ctx.calls.get(call).established, now);
         self.environments.get(environment).call = call;
         let timer = ctx.arm(self.timeout, TIMEOUT, call.slot, call.turn);
         let row = ctx.calls.get(call);
@@ -414,17 +427,14 @@ impl Lambda {
         if self.connections == StoreConnection::PerInvocation {
             self.close_connections(row.a, ctx);
         }
+        let level = self.in_flight;
         self.in_flight -= 1;
         if self.reserved.is_none() {
             ctx.accounts[self.account as usize].in_flight -= 1;
         }
         ctx.ledger.set(self.gauges.concurrency, now, u64::from(self.in_flight));
-        self.environments.release(row.a, now);
         ctx.calls.get(call).b |= ENDED;
-        if !self.expiry_armed {
-            self.expiry_armed = true;
-            ctx.wake_at(now + self.idle_life, Rank::Timeout, EXPIRE, 0, 0);
-        }
+        self.free(row.a, level, ctx);
         ctx.reply(call, outcome);
     }
 
@@ -439,7 +449,7 @@ impl Lambda {
         }
     }
 
-    fn close_connections(&mut self, environment: u32, ctx: &mut Ctx) {
+    pub(super) fn close_connections(&mut self, environment: u32, ctx: &mut Ctx) {
         let connected = std::mem::take(&mut self.environments.get(environment).connected);
         self.hang_up(connected, ctx);
     }
@@ -449,21 +459,6 @@ impl Lambda {
             if connected & (1 << at.min(63)) != 0 {
                 ctx.hang_up(*store, u32::from(self.slots_each), 0);
             }
-        }
-    }
-
-    /// Removes environments that have been idle too long, and comes back for the next one.
-    fn expire(&mut self, ctx: &mut Ctx) {
-        let now = ctx.now();
-        while let Some(connected) = self.environments.expire(now, self.idle_life) {
-            self.meter.expired += 1;
-            self.hang_up(connected, ctx);
-        }
-        ctx.ledger.set(self.gauges.environments, now, self.environments.len() as u64);
-        let next = self.environments.next_expiry(self.idle_life);
-        self.expiry_armed = next.is_some();
-        if let Some(at) = next {
-            ctx.wake_at(at, Rank::Timeout, EXPIRE, 0, 0);
         }
     }
 }
