@@ -342,6 +342,11 @@ pub const CODES: &[Code] = &[
         "The configuration of a measured case has something that no node of a scenario expresses; the message names it.",
     ),
     code(
+        "E0374",
+        "not a log of Lambda requests",
+        "A run*.csv in a folder of measured cases is not a log: its header lacks a column, or a line is not as docs/lambda-log.md describes. The message names the line.",
+    ),
+    code(
         "W0401",
         "not on the bill",
         "A node has no priced item, so it costs nothing in the results. Name what it runs on, or accept that the bill leaves it out.",

@@ -18,6 +18,7 @@ mod facts_cluster;
 mod facts_lambda;
 mod fuzz;
 mod golden;
+mod lambda_log;
 mod models;
 mod scenario;
 mod theory;

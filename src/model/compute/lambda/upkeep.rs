@@ -211,14 +211,14 @@ impl Lambda {
         }
     }
 
-    /// Removes an environment and starts another ahead of demand, if the reaper would keep it.
+    /// Removes an environment and starts another ahead of demand, if it was needed of late.
     fn recycle(&mut self, environment: u32, ctx: &mut Ctx) {
         let now = ctx.now();
         self.upkeep.counts.recycled += 1;
         self.remove(environment, ctx);
         self.show_environments(ctx);
-        let Expiry::Reaper(_, reaper) = &mut self.upkeep.expiry else { return };
-        if self.environments.len() >= reaper.wanted(self.in_flight, now) {
+        let Expiry::Reaper(_, reaper) = &self.upkeep.expiry else { return };
+        if self.environments.len() >= reaper.needed(self.in_flight, now) {
             return;
         }
         self.upkeep.counts.started_ahead += 1;
