@@ -9,6 +9,7 @@ mod progress;
 mod run;
 mod say;
 mod verify;
+mod verify_hpa;
 
 pub use args::Cli;
 

@@ -1,5 +1,6 @@
 //! Results to bytes: table, JSON, CSV, Markdown, charts. Pure: data in, bytes out.
 pub mod chart;
+mod conformance;
 pub mod csv;
 mod format;
 mod json;
@@ -7,6 +8,7 @@ mod markdown;
 mod table;
 mod verification;
 pub use chart::{Chart, charts};
+pub use conformance::{conformance, conformance_json};
 pub use json::json;
 pub use markdown::markdown;
 pub use table::table;

@@ -19,6 +19,7 @@ mod facts_lambda;
 mod fuzz;
 mod golden;
 mod lambda_log;
+mod hpa;
 mod models;
 mod scenario;
 mod theory;
