@@ -63,7 +63,7 @@ fn design(users: &Value, function: &Value) -> Outturn {
 }
 
 /// Requests at these seconds.
-fn at(starts: &[f64], function: &Value) -> Outturn {
+fn served(starts: &[f64], function: &Value) -> Outturn {
     let class = |(i, at): (usize, &f64)| {
         let load = json!({"burst": {"requests": 1, "at": format!("{at}s")}});
         let class = json!({"load": load, "request": "job", "connection": no_network()});
@@ -81,7 +81,7 @@ fn counter(row: &Outturn, name: &str) -> u64 {
 fn an_idle_function_loses_its_environments_between_619_and_646_seconds() {
     // The first answer comes at 1.4 s; idle for 617 s is safe, for 648 s is not.
     for (next, cold) in [(618.4, 1), (649.4, 2)] {
-        assert_eq!(counter(&at(&[0.0, next], &json!({})), "cold_starts"), cold, "{next}");
+        assert_eq!(counter(&served(&[0.0, next], &json!({})), "cold_starts"), cold, "{next}");
     }
 }
 
@@ -96,7 +96,7 @@ fn a_second_environment_stays_while_the_function_is_used() {
             at += 300.0;
         }
         starts.extend([pair, pair]);
-        assert_eq!(counter(&at(&starts, &json!({})), "cold_starts"), cold, "{pair}");
+        assert_eq!(counter(&served(&starts, &json!({})), "cold_starts"), cold, "{pair}");
     }
 }
 
@@ -105,7 +105,7 @@ fn a_waiting_request_takes_the_first_environment_that_is_free() {
     // The second comes 1.2 s after the first: the first answers at 1.4 s, its own environment would be ready at 1.6 s.
     let starts = [0.0, 1.2];
     for (bind, first_uses, latency) in [("first_free", 1, 1.4 + 1.2), ("own", 2, 1.4 + 1.4)] {
-        let row = at(&starts, &json!({"bind": bind}));
+        let row = served(&starts, &json!({"bind": bind}));
         assert_eq!((counter(&row, "cold_starts"), counter(&row, "first_uses")), (2, first_uses));
         let sum: u128 = row.ledger.classes.iter().map(|c| c.latency.sum_nanos()).sum();
         assert!((sum as f64 / 1e9 - latency).abs() < 1e-6, "{bind}: {sum}");
@@ -114,7 +114,7 @@ fn a_waiting_request_takes_the_first_environment_that_is_free() {
 
 #[test]
 fn a_timer_said_in_the_scenario_replaces_the_upkeep() {
-    let row = at(&[0.0, 618.4], &json!({"idle_life": "10min"}));
+    let row = served(&[0.0, 618.4], &json!({"idle_life": "10min"}));
     assert_eq!(counter(&row, "cold_starts"), 2);
     assert!(row.reports[0].counters.iter().all(|c| c.0 != "environments_recycled"));
 }
@@ -122,7 +122,8 @@ fn a_timer_said_in_the_scenario_replaces_the_upkeep() {
 #[test]
 fn a_busy_function_is_recycled_and_replaced_ahead_of_demand() {
     // A request a minute for eight hours: an environment lives two hours at most, and nobody waits for its successor.
-    let load = json!({"closed": {"users": 1, "requests_per_user": 480, "think": {"constant": "1min"}}});
+    let load =
+        json!({"closed": {"users": 1, "requests_per_user": 480, "think": {"constant": "1min"}}});
     let class = json!({"load": load, "request": "job", "connection": no_network()});
     let row = design(&json!({"user": class}), &json!({}));
     let recycled = counter(&row, "environments_recycled");

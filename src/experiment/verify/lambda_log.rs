@@ -2,9 +2,9 @@
 //! execution environments stands beside what the log shows. docs/lambda-log.md has the form of a log, the fit and its
 //! residuals.
 
-use super::plan;
 use crate::experiment::replicate::{Observer, RunError, replicate};
 use crate::experiment::verification::{Case, Metric};
+use crate::experiment::verify::plan;
 use crate::model::compute::lambda::SEEN_AFTER;
 use crate::model::data::{Data, Table};
 use crate::model::world::Outturn;
@@ -65,7 +65,8 @@ pub fn read(id: &str, text: &str) -> Result<Log, LogError> {
     let wrong = |line: usize, what: String| LogError { line, what };
     let mut lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     let (_, header) = lines.next().ok_or_else(|| wrong(1, "the file is empty".into()))?;
-    let header: Vec<&str> = header.trim_start_matches('\u{feff}').split(',').map(str::trim).collect();
+    let header: Vec<&str> =
+        header.trim_start_matches('\u{feff}').split(',').map(str::trim).collect();
     let mut places = [0; COLUMNS.len()];
     for (place, column) in places.iter_mut().zip(COLUMNS) {
         *place = header.iter().position(|name| *name == column).ok_or_else(|| {
@@ -182,10 +183,8 @@ impl Log {
 /// logs in tests/data, less the usual overhead. It has two modes, at 0.27 and 0.55 s.
 pub fn scenario(log: &Log, file: &str) -> Value {
     let (mean, cv) = log.duration();
-    let quantiles: Vec<Value> = STARTS
-        .iter()
-        .map(|(q, ms)| json!({"q": q, "value": format!("{ms}ms")}))
-        .collect();
+    let quantiles: Vec<Value> =
+        STARTS.iter().map(|(q, ms)| json!({"q": q, "value": format!("{ms}ms")})).collect();
     let function = json!({
         "account": "main",
         "runtime": "python3.9",
@@ -260,7 +259,10 @@ fn judge(log: &Log, title: &str, outturns: &[Outturn]) -> Case {
     let mean = |name: &str| {
         let one = |outturn: &Outturn| {
             let counters = outturn.reports.iter().flat_map(|report| &report.counters);
-            counters.filter(|counter| counter.0 == name).map(|counter| counter.1 as f64).sum::<f64>()
+            counters
+                .filter(|counter| counter.0 == name)
+                .map(|counter| counter.1 as f64)
+                .sum::<f64>()
         };
         outturns.iter().map(one).sum::<f64>() / outturns.len() as f64
     };
@@ -269,8 +271,7 @@ fn judge(log: &Log, title: &str, outturns: &[Outturn]) -> Case {
     let share = |name: &str| (mean(name) - before).max(0.0) / n;
     let usual = log.overhead();
     let (new, new_error) = log.share(|row| row.new);
-    let (slow, slow_error) =
-        log.share(|row| row.new && row.elapsed - row.duration > usual + SLOW);
+    let (slow, slow_error) = log.share(|row| row.new && row.elapsed - row.duration > usual + SLOW);
     let environments = log.environments();
     let seen = mean("environments_seen_ms") / 1e3 / log.end();
     let metrics = vec![
