@@ -116,7 +116,9 @@ fn read_logs(paths: &[PathBuf], prefix: Option<&str>) -> Result<Vec<(Log, PathBu
 
 fn scenarios(cases: &[MeasuredCase], logs: &[(Log, PathBuf)]) -> Exit {
     for (log, path) in logs {
-        let scenario = lambda_log::scenario(log, &path.to_string_lossy());
+        // Relative to the scenario, which belongs beside the log.
+        let file = path.file_name().unwrap_or_default().to_string_lossy();
+        let scenario = lambda_log::scenario(log, &file);
         let text = serde_json::to_string_pretty(&scenario).unwrap_or_default() + "\n";
         let shown = say::bytes(text.as_bytes());
         if shown != Exit::Ok {
