@@ -1,10 +1,13 @@
 //! AWS Lambda: execution environments, one request each, created on demand out of the account's pool.
+mod admission;
 mod environments;
 mod expiry;
 mod function;
+mod meter;
 mod runtime;
 mod seen;
 mod spec;
+mod start;
 mod upkeep;
 pub use function::Lambda;
 pub use runtime::Runtime;

@@ -40,7 +40,6 @@ pub(super) struct State {
 /// What happened to environments.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
-    pub(super) expired: u64,
     pub(super) recycled: u64,
     pub(super) started_ahead: u64,
     pub(super) first_uses: u64,
@@ -173,7 +172,9 @@ impl Lambda {
         if self.upkeep.armed {
             return;
         }
-        if let Some(at) = self.upkeep.next(&self.environments, self.in_flight, ctx.now()) {
+        if let Some(at) =
+            self.upkeep.next(&self.environments, self.admission.in_flight(), ctx.now())
+        {
             self.upkeep.armed = true;
             ctx.wake_at(at, Rank::Timeout, EXPIRE, 0, 0);
         }
@@ -186,12 +187,13 @@ impl Lambda {
             let taken = match &mut self.upkeep.expiry {
                 Expiry::Timer(life) => self.environments.take_expired(now, *life),
                 Expiry::Reaper(_, reaper) => {
-                    let surplus = self.environments.len() > reaper.wanted(self.in_flight, now);
+                    let surplus =
+                        self.environments.len() > reaper.wanted(self.admission.in_flight(), now);
                     if surplus { self.environments.take_oldest() } else { None }
                 }
             };
             let Some(environment) = taken else { break };
-            self.upkeep.counts.expired += 1;
+            self.meter.expired += 1;
             self.remove(environment, ctx);
         }
         self.show_environments(ctx);
@@ -218,16 +220,16 @@ impl Lambda {
         self.remove(environment, ctx);
         self.show_environments(ctx);
         let Expiry::Reaper(_, reaper) = &self.upkeep.expiry else { return };
-        if self.environments.len() >= reaper.needed(self.in_flight, now) {
+        if self.environments.len() >= reaper.needed(self.admission.in_flight(), now) {
             return;
         }
         self.upkeep.counts.started_ahead += 1;
         let fresh = self.environments.create(CallId::NONE);
         self.created(fresh, ctx);
         let mut stream = self.upkeep.key.with(self.upkeep.born).named("ahead").stream();
-        let (place, init) = self.start_time(fresh, &mut stream);
+        let start = self.draw_start(fresh, &mut stream);
         let turn = self.environments.get(fresh).turn;
-        ctx.wake(place + init, AHEAD, fresh, turn);
+        ctx.wake(start, AHEAD, fresh, turn);
     }
 
     fn remove(&mut self, environment: u32, ctx: &mut Ctx) {
