@@ -43,7 +43,7 @@ pub struct Lambda {
     timeout: LaneId,
     /// Whether a waiting request takes the first environment that becomes free.
     pub(super) first_free: bool,
-    pub(super) upkeep: upkeep::State,
+    pub(super) upkeep: Box<upkeep::State>,
     platform_errors: f64,
     connections: StoreConnection,
     slots_each: u16,
@@ -87,7 +87,7 @@ impl Component for Lambda {
             cpu_share: spec.cpu_share(era),
             timeout: wiring.queue.lane(spec.timeout, Rank::Timeout),
             first_free: spec.bind.unwrap_or(Bind::of(era)) == Bind::FirstFree,
-            upkeep: upkeep::State::new(spec.idle_life, era.idle_life(), era.upkeep(), wiring.key()),
+            upkeep: Box::new(upkeep::State::new(spec.idle_life, era, wiring.key())),
             platform_errors: spec.platform_errors,
             connections: spec.connections,
             slots_each: spec.connections_per_environment as u16,

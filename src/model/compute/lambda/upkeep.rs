@@ -7,7 +7,7 @@ use super::function::{AHEAD, EXPIRE, Lambda, RECYCLE};
 use super::seen::Seen;
 use crate::kernel::{Key, Rank, Span, Time};
 use crate::model::context::Ctx;
-use crate::model::era::Upkeep;
+use crate::model::era::{Era, Upkeep};
 use crate::model::message::CallId;
 use rand_distr::{Distribution, Exp1};
 use std::collections::VecDeque;
@@ -48,18 +48,13 @@ pub(super) struct Counts {
 
 impl State {
     /// `idle_life` is the scenario's timer, if it has one.
-    pub(super) fn new(
-        idle_life: Option<Span>,
-        era: Span,
-        upkeep: Option<Upkeep>,
-        key: Key,
-    ) -> State {
-        let expiry = match (idle_life, upkeep) {
+    pub(super) fn new(idle_life: Option<Span>, era: Era, key: Key) -> State {
+        let expiry = match (idle_life, era.upkeep()) {
             (None, Some(rule)) => {
                 let phase = rule.period.scaled(key.named("reaper").stream().unit());
                 Expiry::Reaper(rule, Reaper::new(rule, phase))
             }
-            (life, _) => Expiry::Timer(life.unwrap_or(era)),
+            (life, _) => Expiry::Timer(life.unwrap_or(era.idle_life())),
         };
         State {
             expiry,
@@ -122,9 +117,9 @@ impl Lambda {
         row.starting = false;
         let call = row.call;
         if call == CallId::NONE {
-            self.idle_unused(environment, ctx)
+            self.idle_unused(environment, ctx);
         } else {
-            self.invoke(environment, call, ctx)
+            self.invoke(environment, call, ctx);
         }
     }
 
