@@ -51,10 +51,12 @@ impl Environments {
         self.rows.get(at as usize).is_some_and(|row| row.turn == turn)
     }
 
-    /// Every environment there is.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Environment> {
-        let gone = |at: usize| self.free.iter().any(|&free| free as usize == at);
-        self.rows.iter().enumerate().filter(move |(at, _)| !gone(*at)).map(|(_, row)| row)
+    /// First and last use of every environment that there is and that was used.
+    pub(super) fn uses(&self) -> impl Iterator<Item = (Time, Time)> {
+        // One that is at work now for the first time has no last use yet.
+        self.rows
+            .iter()
+            .filter_map(|row| row.first_use.map(|first| (first, row.last_use.max(first))))
     }
 
     /// Takes the most recently used idle environment (observed in 99.7 % of 23,230 choices on AWS, 2020).
@@ -111,7 +113,9 @@ impl Environments {
 
     /// An environment that is not idle goes for good.
     pub(super) fn remove(&mut self, at: u32) {
-        self.rows[at as usize].turn += 1;
+        let row = &mut self.rows[at as usize];
+        row.turn += 1;
+        row.first_use = None;
         self.free.push(at);
     }
 

@@ -247,11 +247,8 @@ impl Lambda {
             return Vec::new();
         };
         let mut seen = state.seen.clone();
-        for row in self.environments.iter() {
-            if let Some(first) = row.first_use {
-                // One that is at work at the end has been used until then.
-                seen.add(first, row.last_use.max(first));
-            }
+        for (first, last) in self.environments.uses() {
+            seen.add(first, last);
         }
         vec![
             ("environments_recycled", state.counts.recycled),
