@@ -21,6 +21,7 @@ mod find;
 mod fuzz;
 mod golden;
 mod hpa;
+mod lambda_log;
 mod models;
 mod scenario;
 mod theory;
