@@ -181,7 +181,8 @@ fn drop_dearer(probe: &mut Probe, race: &Race, field: &mut [Runner]) -> bool {
     };
     let Some(base) = field[best].last.clone() else { return false };
     let name = show(&field[best].values);
-    let matters = race.indifference * field[best].cost(race.metric).abs();
+    let base_cost = field[best].cost(race.metric);
+    let matters = race.indifference * base_cost.abs();
     let mut level = true;
     for (i, runner) in field.iter_mut().enumerate() {
         if i == best || runner.out.is_some() {
@@ -190,7 +191,8 @@ fn drop_dearer(probe: &mut Probe, race: &Race, field: &mut [Runner]) -> bool {
         let Some(own) = &runner.last else { continue };
         let Some(gap) = gap(own, &base, race.metric, probe.next_alpha()) else { continue };
         if gap.low > 0.0 {
-            runner.out = Some(format!("costs {:e} more than {name}", gap.value));
+            let more = gap.value / base_cost * 100.0;
+            runner.out = Some(format!("costs {more:.1} % more than {name}"));
         } else {
             level &= runner.holds == Decision::Yes && gap.low >= -matters && gap.high <= matters;
         }
