@@ -69,10 +69,11 @@ impl Grid {
             None if whole => 1.0,
             None => (to - from) / PLACES as f64,
         };
-        let places = ((to - from) / step + 1e-9).floor() as usize + 1;
-        if places > 10_000_000 {
-            return Err(format!("{places} values; write a larger step"));
+        let steps = ((to - from) / step + 1e-9).floor();
+        if steps > 1e7 {
+            return Err(format!("{steps:e} values; write a larger step"));
         }
+        let places = steps as usize + 1;
         // A product of rounded decimals: 1.1 × 3 is 3.3 and not 3.3000000000000003.
         let neat = |v: f64| format!("{v:.9e}").parse().unwrap_or(v);
         Ok(Grid::of(path, (0..places).map(|i| neat(from + step * i as f64)), unit))
