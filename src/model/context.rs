@@ -28,6 +28,10 @@ pub enum Purpose {
     Accept = 6 << 16,
     /// Whether a client of a pooler keeps its server connection.
     Pinning = 40 << 16,
+    /// Which item of a store a request asks for, and whether it writes.
+    Item = 41 << 16,
+    /// Delay before a throttled call to a store is tried again.
+    StoreRetry = 42 << 16,
 }
 
 /// What a node is given with every message.

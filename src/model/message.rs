@@ -93,6 +93,7 @@ causes! {
     PoolTimeout "pool_timeout" "No pooled connection became free within the acquire timeout.",
     ConnectionSlots "connection_slots" "The database had no connection slot left.",
     ClientConnections "client_connections" "The pooler allowed no more client connections.",
+    ThrottledStore "throttled_store" "The table's capacity was used up, also after the retries of the SDK.",
     Refused "refused" "The connection was refused.",
     Reset "reset" "The connection was closed without an answer.",
     ConnectTimeout "connect_timeout" "The connection was not established in time.",

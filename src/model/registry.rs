@@ -7,8 +7,8 @@ use super::entry::{alb, api_gateway, dns, haproxy, nginx, node_port};
 use super::era::Era;
 use super::message::Message;
 use super::queue::sqs;
-use super::store::database;
 use super::store::pooler::{pgbouncer, rds_proxy};
+use super::store::{cache, database, dynamodb};
 use super::wiring::Wiring;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -83,6 +83,8 @@ nodes! {
     Documentdb(database::DatabaseSpec, database::Database, database::ABOUT_DOCUMENTDB) "documentdb" "An Amazon DocumentDB instance.";
     Pgbouncer(pgbouncer::PgbouncerSpec, pgbouncer::Pgbouncer, pgbouncer::ABOUT) "pgbouncer" "PgBouncer in front of a PostgreSQL server.";
     RdsProxy(rds_proxy::RdsProxySpec, rds_proxy::RdsProxy, rds_proxy::ABOUT) "rds_proxy" "Amazon RDS Proxy.";
+    Dynamodb(dynamodb::DynamodbSpec, dynamodb::Dynamodb, dynamodb::ABOUT) "dynamodb" "An Amazon DynamoDB table.";
+    Cache(cache::CacheSpec, cache::Cache, cache::ABOUT) "cache" "A cache in front of a store.";
 }
 
 impl NodeSpec {

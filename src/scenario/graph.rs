@@ -17,7 +17,17 @@ fn takes_requests(kind: &str) -> bool {
 }
 
 fn is_store(kind: &str) -> bool {
-    matches!(kind, "postgres" | "mysql" | "mongodb" | "documentdb" | "pgbouncer" | "rds_proxy")
+    matches!(
+        kind,
+        "postgres"
+            | "mysql"
+            | "mongodb"
+            | "documentdb"
+            | "pgbouncer"
+            | "rds_proxy"
+            | "dynamodb"
+            | "cache"
+    )
 }
 
 /// Kinds that each kind may lead to.
@@ -31,6 +41,7 @@ fn may_lead_to(kind: &str, target: &str) -> bool {
         "node_port" => target == "pods",
         "sqs" => target == "lambda",
         "pgbouncer" => target == "postgres",
+        "cache" => is_store(target) && target != "cache",
         "rds_proxy" => matches!(target, "postgres" | "mysql"),
         _ => true,
     }

@@ -34,13 +34,16 @@ const LOGIN: u32 = 2;
 /// A processor job that is the end of a connection; its turn is the number of slots.
 const EXIT: u32 = u32::MAX;
 
+/// A statement without a connection, in its call's first word.
+const NO_ROW: u32 = u32::MAX;
+
 /// DocumentDB's "short time" in which many new connections lock its session map: not given, a second is assumed.
 const RUSH: Span = Span::from_secs(1);
 /// New connections that make a rush (DocumentDB developer guide: "about 1,000").
 const RUSH_SIZE: u32 = 1_000;
 
 /// One open connection, or the several that one owner opened at once.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Connection {
     slots: u32,
     /// Statements at work on it.
@@ -68,7 +71,11 @@ pub struct Database {
     slots: u32,
     /// Slots taken, also by logins and ends under way.
     taken: u32,
-    open: BTreeMap<(NodeId, u32), Connection>,
+    /// Rows of connections, and which row an owner's number means now: the owner may use a number again while a statement of
+    /// the connection before it still runs.
+    connected: Vec<Connection>,
+    free: Vec<u32>,
+    open: BTreeMap<(NodeId, u32), u32>,
     listening: VecDeque<CallId>,
     accept_max: usize,
     forking: bool,
@@ -172,6 +179,8 @@ impl Component for Database {
             connections,
             slots,
             taken: 0,
+            connected: Vec::new(),
+            free: Vec::new(),
             open: BTreeMap::new(),
             listening: VecDeque::new(),
             accept_max,
@@ -378,21 +387,31 @@ impl Database {
         ctx.reply(call, Outcome::OK);
         if !row.abandoned {
             let connection = Connection { slots, active: 0, closed: false };
-            self.open.insert((row.from, row.tag), connection);
+            let at = self.free.pop().unwrap_or_else(|| {
+                self.connected.push(Connection::default());
+                self.connected.len() as u32 - 1
+            });
+            self.connected[at as usize] = connection;
+            self.open.insert((row.from, row.tag), at);
         } else if self.engine.slots_before_login() {
             self.end(slots, ctx);
         }
     }
 
     fn hung_up(&mut self, owner: (NodeId, u32), ctx: &mut Ctx) {
-        match self.open.get_mut(&owner) {
-            Some(connection) if connection.active > 0 => connection.closed = true,
-            Some(connection) => {
-                let slots = connection.slots;
-                self.open.remove(&owner);
-                self.end(slots, ctx);
-            }
-            None => {}
+        if let Some(at) = self.open.remove(&owner) {
+            self.connected[at as usize].closed = true;
+            self.end_if_done(at, ctx);
+        }
+    }
+
+    /// A connection whose owner has gone ends with its last statement.
+    fn end_if_done(&mut self, at: u32, ctx: &mut Ctx) {
+        let row = &self.connected[at as usize];
+        if row.closed && row.active == 0 {
+            let slots = row.slots;
+            self.free.push(at);
+            self.end(slots, ctx);
         }
     }
 
@@ -464,8 +483,10 @@ impl Database {
         let now = ctx.now();
         let row = ctx.calls.get(call);
         row.mark = now;
-        if let Some(connection) = self.open.get_mut(&(row.from, row.tag)) {
-            connection.active += 1;
+        row.a = NO_ROW;
+        if let Some(&at) = self.open.get(&(row.from, row.tag)) {
+            row.a = at;
+            self.connected[at as usize].active += 1;
         }
         if self.work.len() >= self.active_max {
             return self.statements.push_back(call);
@@ -491,12 +512,9 @@ impl Database {
         ctx.ledger.waited_for(self.limits.work, row.mark + row.amount, now);
         ctx.ledger.set(self.gauges.active, now, self.work.len() as u64);
         ctx.reply(call, Outcome::OK);
-        let owner = (row.from, row.tag);
-        if let Some(connection) = self.open.get_mut(&owner) {
-            connection.active -= 1;
-            if connection.closed && connection.active == 0 {
-                self.hung_up(owner, ctx);
-            }
+        if row.a != NO_ROW {
+            self.connected[row.a as usize].active -= 1;
+            self.end_if_done(row.a, ctx);
         }
         if let Some(next) = self.statements.pop_front() {
             let row = ctx.calls.get(next);

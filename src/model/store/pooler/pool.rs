@@ -57,6 +57,8 @@ pub(super) struct Policy {
 
 #[derive(Debug)]
 struct Client {
+    /// Which client this is: an owner may use its number again.
+    number: u32,
     pinned: bool,
     /// The server connection that it keeps.
     server: Option<u32>,
@@ -76,6 +78,7 @@ pub(super) struct Pooler {
     policy: Policy,
     key: Key,
     clients: BTreeMap<(NodeId, u32), Client>,
+    clients_ever: u32,
     servers: Vec<Server>,
     /// Alive or being opened.
     server_count: usize,
@@ -133,6 +136,7 @@ impl Pooler {
             policy,
             key,
             clients: BTreeMap::new(),
+            clients_ever: 0,
             servers: Vec::new(),
             server_count: 0,
             opening: 0,
@@ -224,7 +228,9 @@ impl Pooler {
             || (self.policy.pinned > 0.0
                 && ctx.stream(call, Purpose::Pinning).chance(self.policy.pinned));
         self.counts.pinned += u64::from(pinned);
-        self.clients.insert((row.from, row.tag), Client { pinned, server: None });
+        self.clients_ever = self.clients_ever.wrapping_add(1);
+        let client = Client { number: self.clients_ever, pinned, server: None };
+        self.clients.insert((row.from, row.tag), client);
         ctx.ledger.set(self.gauges.clients, now, self.clients.len() as u64);
         if self.welcome {
             return ctx.reply(call, Outcome::OK);
@@ -258,14 +264,18 @@ impl Pooler {
 
     fn run(&mut self, call: CallId, server: u32, ctx: &mut Ctx) {
         let row = *ctx.calls.get(call);
-        if let Some(client) = self.clients.get_mut(&(row.from, row.tag))
-            && client.pinned
-        {
-            client.server = Some(server);
+        let mut number = 0;
+        if let Some(client) = self.clients.get_mut(&(row.from, row.tag)) {
+            number = client.number;
+            if client.pinned {
+                client.server = Some(server);
+            }
         }
         self.servers[server as usize].running = true;
         let child = ctx.call_store(self.policy.to, call, Op::Query, row.amount, server);
-        ctx.calls.get(call).child = child;
+        let row = ctx.calls.get(call);
+        row.b = number;
+        row.child = child;
     }
 
     fn answered(&mut self, child: CallId, ctx: &mut Ctx) {
@@ -285,7 +295,7 @@ impl Pooler {
         let row = *ctx.calls.get(call);
         ctx.reply(call, outcome);
         match self.clients.get(&(row.from, row.tag)) {
-            Some(client) if outcome.is_ok() => {
+            Some(client) if outcome.is_ok() && client.number == row.b => {
                 if client.server.is_none() {
                     self.release(server, ctx);
                 }
