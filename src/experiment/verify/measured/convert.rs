@@ -297,6 +297,8 @@ fn databases(config: &Config, base: &Baseline, nodes: &mut Map<String, Value>) {
         };
         let login = 2e3 / most - driver_cpu("direct", base) - FORK_AND_EXIT_MS;
         node["login"] = json!({"constant": ms(login.max(0.0))});
+        // PostgreSQL 15 listens for twice MaxBackends: the connections, 4 of autovacuum, 8 of other workers.
+        node["backlog"] = (2 * (postgres.max_connections + 12)).into();
         // pg_sleep needs no processor: statements do not slow one another down.
         node["sigma"] = 0.0.into();
         node["kappa"] = 0.0.into();
