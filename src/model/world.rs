@@ -150,12 +150,7 @@ impl World {
             let entry = wiring.node(entry).map_err(fail)?;
             classes.push(Class::new(spec, index, entry, &mut wiring).map_err(fail)?);
         }
-        for (index, operation) in design.events.iter().enumerate() {
-            let to = names.get(&operation.node).copied();
-            let to = to.ok_or_else(|| format!("no node \"{}\"", operation.node))?;
-            let message = Message::Wake(OPERATION, index as u32, 0);
-            queue.at(Time::ZERO + operation.at, Rank::Completion, Event { to, message });
-        }
+        schedule(&design.events, &names, &mut queue)?;
         let accounts = design.accounts.iter().map(|(name, spec)| {
             let reserved = design.nodes.values().filter_map(|node| node.spec().reservation());
             let sum = reserved.filter(|(account, _)| account == name).map(|(_, n)| n).sum();
@@ -310,6 +305,21 @@ impl World {
         }
         Ok(unfinished)
     }
+}
+
+/// Puts what is to happen at given times into the queue.
+fn schedule(
+    events: &[Operation],
+    names: &BTreeMap<String, NodeId>,
+    queue: &mut Queue<Event>,
+) -> Result<(), String> {
+    for (index, operation) in events.iter().enumerate() {
+        let to = names.get(&operation.node).copied();
+        let to = to.ok_or_else(|| format!("no node \"{}\"", operation.node))?;
+        let message = Message::Wake(OPERATION, index as u32, 0);
+        queue.at(Time::ZERO + operation.at, Rank::Completion, Event { to, message });
+    }
+    Ok(())
 }
 
 /// Addresses and listening of every node and, for its users, of every class.

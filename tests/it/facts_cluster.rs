@@ -63,7 +63,10 @@ fn t_tcp_3_never_accepted_gives_up_at_127_or_131_seconds() {
         assert_eq!((rest.ok, rest.failed), (6, 14));
         // The kernel's timers round up to their wheel: measured 134.8 s for the 131 s of the linear schedule.
         let each = rest.latency_failed.sum_nanos() as f64 / 14e9;
-        assert!((f64::from(seconds)..f64::from(seconds) * 1.03).contains(&each), "{schedule}: {each}");
+        assert!(
+            (f64::from(seconds)..f64::from(seconds) * 1.03).contains(&each),
+            "{schedule}: {each}"
+        );
         assert!(row.ledger.failures.iter().all(|f| f.cause == Cause::ConnectTimeout));
     }
 }

@@ -402,7 +402,7 @@ impl Pods {
     /// How long a step takes on this pod.
     fn paced(&self, pod: u16, time: Span) -> Span {
         let factor = self.pods[usize::from(pod)].slow;
-        if factor == 1.0 { time } else { time.scaled(factor) }
+        if factor.to_bits() == 1.0_f64.to_bits() { time } else { time.scaled(factor) }
     }
 
     /// A processor step: on an event loop it waits for the one thread.

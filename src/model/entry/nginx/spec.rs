@@ -32,6 +32,7 @@ pub const ABOUT: About = About {
 /// nginx as a reverse proxy.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "nginx's own switches")]
 pub struct NginxSpec {
     /// Nodes behind it; each address of a node (a pod, a cluster node's port) is one upstream server.
     pub upstream: Vec<String>,
