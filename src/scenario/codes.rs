@@ -372,6 +372,12 @@ pub const CODES: &[Code] = &[
         "ConnectionBorrowTimeout is 0 to 300 s.",
     ),
     code(
+        "E0364",
+        "an item that DynamoDB does not store",
+        "An item of a DynamoDB table has at most 400 KB.",
+    ),
+    code("E0365", "a share that is none", "A hit ratio lies between 0 and 1."),
+    code(
         "E0370",
         "not a measured case",
         "A file in the folder of measured cases has `config` and `observed` but not the form that docs/measuring.md describes.",
@@ -381,28 +387,22 @@ pub const CODES: &[Code] = &[
         "a measured case without a counterpart",
         "The configuration of a measured case has something that no node of a scenario expresses; the message names it.",
     ),
+    code("E0373", "no such pod", "Pods of a node are numbered from 0 to replicas - 1."),
     code(
         "E0374",
         "not a log of Lambda requests",
         "A run*.csv in a folder of measured cases is not a log: its header lacks a column, or a line is not as docs/lambda-log.md describes. The message names the line.",
     ),
     code(
-        "E0380",
-        "an autoscaler that Kubernetes would refuse",
-        "The specification of a HorizontalPodAutoscaler, or a conformance case around it, contradicts itself: more minReplicas than maxReplicas, a metric whose details do not fit its type, no target or several, an empty list of policies. The API server refuses it, and so does this program.",
-    ),
-    code("E0373", "no such pod", "Pods of a node are numbered from 0 to replicas - 1."),
-    code(
         "E0376",
         "an event that cannot happen",
         "The kind of node that an event names knows no such event.",
     ),
     code(
-        "E0364",
-        "an item that DynamoDB does not store",
-        "An item of a DynamoDB table has at most 400 KB.",
+        "E0380",
+        "an autoscaler that Kubernetes would refuse",
+        "The specification of a HorizontalPodAutoscaler, or a conformance case around it, contradicts itself: more minReplicas than maxReplicas, a metric whose details do not fit its type, no target or several, an empty list of policies. The API server refuses it, and so does this program.",
     ),
-    code("E0365", "a share that is none", "A hit ratio lies between 0 and 1."),
     code(
         "W0401",
         "not on the bill",
