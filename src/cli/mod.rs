@@ -6,6 +6,7 @@ mod init;
 mod load;
 mod plan;
 mod progress;
+mod report;
 mod run;
 mod say;
 
@@ -51,6 +52,7 @@ pub fn main() -> ExitCode {
 fn dispatch(command: Command, shared: &Shared) -> Exit {
     match command {
         Command::Run(args) => run::command(&args, shared),
+        Command::Report(args) => report::command(&args, shared),
         Command::Plan(args) => plan::plan(&args, shared),
         Command::Check(args) => plan::check(&args, shared),
         Command::Explain(args) => explain::explain(&args),

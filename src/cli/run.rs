@@ -83,6 +83,7 @@ fn show(result: &RunResult, args: &RunArgs, shared: &Shared) -> Exit {
 /// Writes everything that a run leaves behind.
 fn write_all(dir: &Path, result: &RunResult) -> Result<(), files::FileError> {
     files::write(&dir.join("result.json"), report::json(result).as_bytes())?;
+    files::write(&dir.join("report.html"), report::html(result, None).as_bytes())?;
     for (name, text) in report::csv::all(result) {
         files::write(&dir.join(name), text.as_bytes())?;
     }

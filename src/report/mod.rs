@@ -1,11 +1,14 @@
-//! Results to bytes: table, JSON, CSV, Markdown, charts. Pure: data in, bytes out.
+//! Results to bytes: table, JSON, CSV, Markdown, charts, one HTML file. Pure: data in, bytes out.
 pub mod chart;
 pub mod csv;
 mod format;
+mod html;
 mod json;
 mod markdown;
 mod table;
-pub use chart::{Chart, charts};
+mod words;
+pub use chart::{Chart, chart_names, charts};
+pub use html::html;
 pub use json::json;
 pub use markdown::markdown;
 pub use table::table;

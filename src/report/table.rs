@@ -1,6 +1,7 @@
 //! One screen that a person understands: what survives, how slow, what breaks first, what it costs.
 
 use super::format::{count, cut, interval, money, seconds, share};
+use super::words::{first_limit, outcome};
 use crate::experiment::result::{DesignResult, Estimate, RunResult, ThresholdResult, Verdict};
 use comfy_table::{Cell, CellAlignment, Table, presets};
 use std::fmt::Write as _;
@@ -66,26 +67,11 @@ impl Screen<'_> {
 
     /// The verdict on a design in a sentence.
     fn sentence(&mut self, design: &DesignResult) -> std::fmt::Result {
-        let rate = design.success_rate;
-        let (code, text) = if design.latency_all.count == 0 {
-            (RED, "no request ended".to_owned())
-        } else if rate.value >= 1.0 {
-            (GREEN, format!("every request succeeded, p95 {}", seconds(design.latency.p95.value)))
-        } else {
-            let worst = design.failures.first();
-            let why = worst.map_or(String::new(), |row| {
-                format!("; {} failed by {} at {}", share(row.share.value), row.cause, row.node)
-            });
-            (RED, format!("{} of requests succeeded{why}", share(rate.value)))
-        };
+        let (good, text) = outcome(design);
+        let code = if good { GREEN } else { RED };
         let name = self.paint(code, &design.name);
         let first = design.bottleneck.as_ref().map_or(String::new(), |limit| {
-            format!(
-                "; first limit to bind: {} of {} at {}",
-                limit.about,
-                limit.node,
-                seconds(limit.at)
-            )
+            format!("; first limit to bind: {}", first_limit(limit))
         });
         let line = wrap(
             &format!("{text}{first}"),

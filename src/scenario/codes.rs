@@ -52,6 +52,13 @@ pub const CODES: &[Code] = &[
         "The run was stopped before two replications of every design were done: too few for an interval.",
     ),
     code(
+        "E0012",
+        "not a result of this program",
+        "The file is not what the command reads: `report` takes the `result.json` that `run --out` writes or `run --format json` prints, and with \
+         `--verify` what `verify --format json` prints. A result of another `schema_version` is refused too, since its fields may mean something else: \
+         make it again with this version.",
+    ),
+    code(
         "E0101",
         "the file is not text",
         "A scenario is a text file in UTF-8. The file has bytes that UTF-8 does not allow: it is \

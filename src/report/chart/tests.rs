@@ -98,6 +98,11 @@ fn result(designs: Vec<DesignResult>) -> RunResult {
     }
 }
 
+/// A result of two designs for tests of other reports.
+pub(in crate::report) fn sample() -> RunResult {
+    result(vec![design("first", 0.002, series(60)), design("second", 0.003, series(60))])
+}
+
 /// Draws, checks every chart, answers the charts.
 fn checked(result: &RunResult) -> Vec<Chart> {
     let charts = charts(result);
