@@ -70,6 +70,8 @@ pub(super) enum Command {
     Check(CheckArgs),
     /// Say what a scenario field or an error code means
     Explain(ExplainArgs),
+    /// Hold predictions against theory, measurements and logs
+    Verify(VerifyArgs),
     /// Print the JSON Schema of scenarios (draft-07), for editors
     Schema,
     /// Write a scenario to start from
@@ -247,6 +249,39 @@ pub(super) enum Template {
     Lambda,
     /// nginx, pods, PostgreSQL.
     Cluster,
+}
+
+/// Arguments of `verify`.
+#[derive(Debug, Args, Default)]
+#[command(
+    after_help = "Examples:\n  headroom verify\n  headroom verify --measured measurements/ --format json"
+)]
+pub(super) struct VerifyArgs {
+    /// Folder with measured cases (*.json), as docs/measuring.md describes them; searched with its subfolders
+    #[arg(long, value_name = "DIR")]
+    pub(super) measured: Vec<PathBuf>,
+    /// Only cases whose name begins with this
+    #[arg(long, value_name = "ID")]
+    pub(super) case: Option<String>,
+    /// Print the scenario that a measured case becomes, and run nothing
+    #[arg(long, requires = "case", requires = "measured")]
+    pub(super) scenario: bool,
+    /// Replications of every case
+    #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u32).range(2..=1000))]
+    pub(super) replications: u32,
+    /// Format on standard output
+    #[arg(long, value_enum, default_value_t = VerifyFormat::Table)]
+    pub(super) format: VerifyFormat,
+}
+
+/// Format of a verification.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum VerifyFormat {
+    /// For people.
+    #[default]
+    Table,
+    /// Everything.
+    Json,
 }
 
 /// Arguments of `completions`.

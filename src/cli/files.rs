@@ -98,3 +98,17 @@ pub(super) fn width() -> usize {
     let columns = std::env::var_os("COLUMNS").and_then(|text| text.to_str()?.parse().ok());
     columns.unwrap_or(100).clamp(60, 200)
 }
+
+/// Every file below a folder, in the order of their names.
+pub(super) fn below(folder: &Path) -> Result<Vec<PathBuf>, FileError> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).map_err(error(&folder, "read"))? {
+            let path = entry.map_err(error(&folder, "read"))?.path();
+            if path.is_dir() { folders.push(path) } else { found.push(path) }
+        }
+    }
+    found.sort();
+    Ok(found)
+}

@@ -9,6 +9,7 @@ mod progress;
 mod report;
 mod run;
 mod say;
+mod verify;
 
 pub use args::Cli;
 
@@ -57,6 +58,7 @@ fn dispatch(command: Command, shared: &Shared) -> Exit {
         Command::Check(args) => plan::check(&args, shared),
         Command::Explain(args) => explain::explain(&args),
         Command::Schema => explain::schema(),
+        Command::Verify(args) => verify::command(&args, shared),
         Command::Init(args) => init::init(&args),
         Command::Completions(args) => {
             let mut text = Vec::new();

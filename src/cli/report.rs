@@ -3,6 +3,7 @@
 use super::args::{ReportArgs, ReportFormat, Shared};
 use super::{Exit, files, say};
 use crate::experiment::result::{RunResult, SCHEMA_VERSION};
+use crate::experiment::verification::Verification;
 use crate::report;
 use std::path::Path;
 
@@ -68,18 +69,10 @@ pub(super) fn result(path: &Path) -> Result<RunResult, String> {
 }
 
 /// What `verify --format json` printed, or why it is not that.
-fn validation(path: &Path) -> Result<serde_json::Value, String> {
-    let (bytes, name) = (files::read(path).map_err(|why| why.to_string())?, path.display());
-    let refuse = |why: &str| {
-        format!(
-            "error[E0012]: \"{name}\" is not a validation ledger: {why}; `verify --format json` prints one"
-        )
-    };
-    let value: serde_json::Value =
-        serde_json::from_slice(&bytes).map_err(|why| refuse(&why.to_string()))?;
-    if value["cases"].is_array() && value["summary"].is_object() {
-        Ok(value)
-    } else {
-        Err(refuse("it has no \"cases\" and \"summary\""))
-    }
+fn validation(path: &Path) -> Result<Verification, String> {
+    let bytes = files::read(path).map_err(|why| why.to_string())?;
+    serde_json::from_slice(&bytes).map_err(|why| {
+        let name = path.display();
+        format!("error[E0012]: \"{name}\" is not a verification: {why}; `verify --format json` prints one")
+    })
 }

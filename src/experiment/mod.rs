@@ -9,6 +9,8 @@ mod series;
 
 pub mod estimate;
 pub mod result;
+pub mod verification;
+pub mod verify;
 pub use fold::run;
 pub use forecast::forecast;
 pub use plan::Plan;

@@ -26,6 +26,10 @@ pub struct ClassLedger {
     pub attempts: u64,
     /// Logical requests that succeeded.
     pub ok: u64,
+    /// When the load ends: no request begins later. [`Time::MAX`] where nothing says so.
+    pub load_ends: Time,
+    /// Logical requests that succeeded before the load ended.
+    pub ok_in_load: u64,
     /// Logical requests that failed.
     pub failed: u64,
     /// Latency of successes, first attempt's start to last attempt's end.
@@ -284,6 +288,7 @@ impl Ledger {
         let row = &mut self.classes[class];
         let Some(cause) = outcome.cause else {
             row.ok += 1;
+            row.ok_in_load += u64::from(now <= row.load_ends);
             row.latency.record(latency);
             if scheduled != Time::MAX {
                 row.from_schedule.record(now.since(scheduled));

@@ -339,6 +339,16 @@ pub const CODES: &[Code] = &[
         "The scenario names a CSV file that is missing or is no CSV.",
     ),
     code(
+        "E0370",
+        "not a measured case",
+        "A file in the folder of measured cases has `config` and `observed` but not the form that docs/measuring.md describes.",
+    ),
+    code(
+        "E0371",
+        "a measured case without a counterpart",
+        "The configuration of a measured case has something that no node of a scenario expresses; the message names it.",
+    ),
+    code(
         "W0401",
         "not on the bill",
         "A node has no priced item, so it costs nothing in the results. Name what it runs on, or accept that the bill leaves it out.",

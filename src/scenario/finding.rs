@@ -142,6 +142,13 @@ impl Findings {
         self.errors + self.warnings == 0
     }
 
+    /// The first error as one line, with its place and remedy.
+    pub fn first_error(&self) -> Option<String> {
+        let error = self.kept.iter().find(|finding| finding.severity == Severity::Error)?;
+        let remedy = error.remedy.as_str();
+        Some(format!("{} at {}: {} ({remedy})", error.code, error.path, error.message))
+    }
+
     /// How many errors were found, kept or not.
     pub fn errors(&self) -> usize {
         self.errors

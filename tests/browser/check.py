@@ -32,7 +32,7 @@ def reports(program, folder):
     made = subprocess.run([program, "run", "--format", "json", "--quiet"], capture_output=True, check=True).stdout
     result = json.loads(made)
     ledger = {"cases": [{"id": EVIL, "kind": "theory", "within": True, "metrics": [
-        {"name": "wait", "predicted": 1.25, "observed": {"value": 1.2, "low": 1.1, "high": 1.3}, "tolerance": 0.1, "within": True}]}],
+        {"name": EVIL, "predicted": 1.25, "observed": 1.2, "range": [1.1, 1.3], "tolerance": 0.1, "within": True}]}],
         "summary": {"metrics": 1, "metrics_within": 1, "cases": 1, "cases_within": 1}}
     evil = json.loads(made)
     evil["scenario"]["name"] = evil["scenario"]["about"] = EVIL

@@ -19,6 +19,7 @@ mod facts_lambda;
 mod fuzz;
 mod golden;
 mod models;
+mod report;
 mod scenario;
 mod theory;
 mod tidy;

@@ -139,6 +139,8 @@ impl Class {
             Load::Open(open) => open.vus.as_ref().map(|vus| (vus.max, vus.when_busy)),
             _ => None,
         };
+        wiring.ledger.classes[index].load_ends =
+            spec.load.ends().map_or(Time::MAX, |ends| Time::ZERO + ends);
         let timeout = spec.patience.timeout.map(|t| wiring.queue.lane(t, Rank::Timeout));
         let adaptive = matches!(&spec.retry, Retry::Sdk(sdk) if sdk.mode == SdkMode::Adaptive);
         Ok(Class {

@@ -21,6 +21,25 @@ pub enum Load {
     Trace(Trace),
 }
 
+impl Load {
+    /// When the last request may begin; none: it is not said (a closed class that ends by its number of requests, a trace).
+    pub fn ends(&self) -> Option<Span> {
+        match self {
+            Load::Closed(closed) => closed.duration,
+            Load::Open(open) => Some(match &open.rate {
+                Shape::Steady(shape) => shape.duration,
+                Shape::Spike(shape) => shape.duration,
+                Shape::Diurnal(shape) => shape.duration,
+                Shape::Stages(shape) => {
+                    shape.stages.iter().fold(Span::ZERO, |sum, stage| sum + stage.duration)
+                }
+            }),
+            Load::Burst(burst) => Some(burst.at + burst.spread),
+            Load::Trace(_) => None,
+        }
+    }
+}
+
 /// A closed class.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

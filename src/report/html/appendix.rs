@@ -2,8 +2,8 @@
 
 use super::framed;
 use crate::experiment::result::{Assumption, RunResult};
+use crate::experiment::verification::{Metric, Verification};
 use maud::{Markup, html};
-use serde_json::Value;
 
 /// Every value that nobody measured or said; one that several fields share for one reason stands once.
 pub(super) fn assumptions(result: &RunResult) -> Markup {
@@ -47,23 +47,22 @@ fn breakable(path: &str) -> Markup {
 }
 
 /// What `headroom verify` found: predictions beside measured and known truths.
-pub(super) fn validation(ledger: &Value) -> Markup {
-    let none = Vec::new();
-    let cases = ledger["cases"].as_array().unwrap_or(&none);
-    let summary = &ledger["summary"];
+pub(super) fn validation(ledger: &Verification) -> Markup {
+    let summary = ledger.summary;
     let table = html! {
         table {
             caption { "Predictions beside truth: known answers of theory, and systems that were measured" }
-            thead { tr { @for head in ["Case", "Kind", "Figure", "Predicted", "Observed", "Tolerance", "Within"] { th scope="col" { (head) } } } }
-            @for case in cases {
+            thead { tr { @for head in ["Case", "Figure", "Predicted", "Observed", "Tolerance", "Within"] { th scope="col" { (head) } } } }
+            @for case in &ledger.cases {
                 tbody {
-                    @for metric in case["metrics"].as_array().unwrap_or(&none) {
-                        tr {
-                            th scope="row" { (text(&case["id"])) } td { (text(&case["kind"])) } td { (text(&metric["name"])) }
-                            td.figure { (text(&metric["predicted"])) } td.figure { (text(&metric["observed"])) }
-                            td.figure { (text(&metric["tolerance"])) } td { (within(&metric["within"])) }
+                    tr.node {
+                        th scope="rowgroup" colspan="5" {
+                            (case.id) " (" (case.kind) ") " (case.title)
+                            @if let Some(note) = &case.note { " – " (note) }
                         }
+                        td { (within(case.within)) }
                     }
+                    @for metric in &case.metrics { (compared(metric)) }
                 }
             }
         }
@@ -72,46 +71,35 @@ pub(super) fn validation(ledger: &Value) -> Markup {
         section id="validation" aria-labelledby="validation-title" {
             h2 id="validation-title" { "Validation" }
             p {
-                (text(&summary["metrics_within"])) " of " (text(&summary["metrics"])) " figures and "
-                (text(&summary["cases_within"])) " of " (text(&summary["cases"])) " cases lie within their tolerance."
+                (summary.metrics_within) " of " (summary.metrics) " figures and " (summary.cases_within) " of "
+                (summary.cases) " cases lie within their tolerance."
             }
             (framed("Validation", &table))
         }
     }
 }
 
-fn within(value: &Value) -> Markup {
-    match value.as_bool() {
-        Some(true) => {
-            html! { span.badge data-verdict="pass" { span aria-hidden="true" { "✓" } " within" } }
+fn compared(metric: &Metric) -> Markup {
+    let number = |value: Option<f64>| value.map_or("none".into(), short);
+    html! {
+        tr {
+            td {}
+            th.item scope="row" { (metric.name) }
+            td.figure { (number(metric.predicted)) }
+            td.figure {
+                (number(metric.observed))
+                @if let Some([low, high]) = metric.range { " (" (short(low)) " to " (short(high)) ")" }
+            }
+            td.figure { (short(metric.tolerance)) }
+            td { (within(metric.within)) }
         }
-        Some(false) => {
-            html! { span.badge data-verdict="fail" { span aria-hidden="true" { "✗" } " outside" } }
-        }
-        None => html! { (text(value)) },
     }
 }
 
-/// A value of the ledger: a number, an estimate with its interval, a list or a word.
-fn text(value: &Value) -> String {
-    let number = |value: &Value| value.as_f64().map(short);
-    match value {
-        Value::Null => "–".into(),
-        Value::String(word) => word.clone(),
-        Value::Number(_) => number(value).unwrap_or_default(),
-        Value::Array(items) => items.iter().map(text).collect::<Vec<_>>().join(" to "),
-        Value::Object(fields) => {
-            match (number(&value["value"]), number(&value["low"]), number(&value["high"])) {
-                (Some(value), Some(low), Some(high)) => format!("{value} [{low}, {high}]"),
-                _ => fields
-                    .iter()
-                    .map(|(k, v)| format!("{k} {}", text(v)))
-                    .collect::<Vec<_>>()
-                    .join(", "),
-            }
-        }
-        Value::Bool(yes) => yes.to_string(),
-    }
+fn within(yes: bool) -> Markup {
+    let (verdict, sign, word) =
+        if yes { ("pass", "✓", "within") } else { ("fail", "✗", "outside") };
+    html! { span.badge data-verdict=(verdict) { span aria-hidden="true" { (sign) } " " (word) } }
 }
 
 /// Four significant digits, whole numbers whole.

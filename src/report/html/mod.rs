@@ -11,13 +11,14 @@ mod script;
 mod summary;
 
 use crate::experiment::result::RunResult;
+use crate::experiment::verification::Verification;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use script::{SCRIPT, SCRIPT_HASH, STYLE};
 use serde::Serialize;
 use serde_json::ser::{CompactFormatter, Formatter};
 
 /// The page. `validation` is what `headroom verify --format json` printed, if it is to stand in the report.
-pub fn html(result: &RunResult, validation: Option<&serde_json::Value>) -> String {
+pub fn html(result: &RunResult, validation: Option<&Verification>) -> String {
     page(result, validation).into_string()
 }
 
@@ -52,7 +53,7 @@ impl Formatter for Brief {
     }
 }
 
-fn page(result: &RunResult, validation: Option<&serde_json::Value>) -> Markup {
+fn page(result: &RunResult, validation: Option<&Verification>) -> Markup {
     let name = &result.scenario.name;
     html! {
         (DOCTYPE)

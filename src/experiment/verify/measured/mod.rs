@@ -1,0 +1,9 @@
+//! Measured cases of real clusters: from a measurement's configuration to a scenario, and its figures held against those
+//! observed.
+mod case;
+mod convert;
+mod figures;
+mod judge;
+pub use case::MeasuredCase;
+pub use convert::scenario;
+pub use figures::predict;

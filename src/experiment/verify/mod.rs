@@ -1,0 +1,2 @@
+//! Where predictions meet the truth: measured cases, logs, theorems.
+pub mod measured;
