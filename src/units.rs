@@ -1,5 +1,9 @@
 //! Quantities with their unit in the text: `"150ms"`, `"512MB"`, `"20/s"`. Parsing, printing, JSON Schema.
 
+mod quantity;
+
+pub use quantity::{Moment, Quantity, parse_moment, parse_quantity};
+
 use crate::kernel::Span;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};

@@ -254,12 +254,15 @@ pub(super) enum Template {
 /// Arguments of `verify`.
 #[derive(Debug, Args, Default)]
 #[command(
-    after_help = "Examples:\n  headroom verify\n  headroom verify --measured measurements/ --format json"
+    after_help = "Examples:\n  headroom verify\n  headroom verify --measured measurements/ --format json\n  headroom verify --hpa cases.json"
 )]
 pub(super) struct VerifyArgs {
     /// Folder with measured cases (*.json), as docs/measuring.md describes them; searched with its subfolders
     #[arg(long, value_name = "DIR")]
     pub(super) measured: Vec<PathBuf>,
+    /// Cases of the Horizontal Pod Autoscaler, as docs/hpa-cases.md describes them; `-` reads standard input
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["measured", "case", "scenario"])]
+    pub(super) hpa: Option<PathBuf>,
     /// Only cases whose name begins with this
     #[arg(long, value_name = "ID")]
     pub(super) case: Option<String>,

@@ -10,6 +10,7 @@ mod report;
 mod run;
 mod say;
 mod verify;
+mod verify_hpa;
 
 pub use args::Cli;
 

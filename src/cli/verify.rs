@@ -2,7 +2,7 @@
 
 use super::args::{Shared, VerifyArgs, VerifyFormat};
 use super::progress::Watch;
-use super::{Exit, files, say};
+use super::{Exit, files, say, verify_hpa};
 use crate::experiment::verification::{Case, Verification};
 use crate::experiment::verify::measured::{self, MeasuredCase};
 use crate::report;
@@ -13,6 +13,9 @@ const NO_COUNTERPART: &str = "E0371";
 
 /// Verifies what was asked for.
 pub(super) fn command(args: &VerifyArgs, shared: &Shared) -> Exit {
+    if let Some(file) = &args.hpa {
+        return verify_hpa::command(file, args.format, shared);
+    }
     let mut paths = Vec::new();
     for folder in &args.measured {
         match files::below(folder) {

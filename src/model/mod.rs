@@ -17,6 +17,7 @@ pub mod message;
 pub mod pool;
 pub mod queue;
 pub mod registry;
+pub mod scale;
 pub mod store;
 pub mod usage;
 pub mod wiring;

@@ -349,6 +349,11 @@ pub const CODES: &[Code] = &[
         "The configuration of a measured case has something that no node of a scenario expresses; the message names it.",
     ),
     code(
+        "E0380",
+        "an autoscaler that Kubernetes would refuse",
+        "The specification of a HorizontalPodAutoscaler, or a conformance case around it, contradicts itself: more minReplicas than maxReplicas, a metric whose details do not fit its type, no target or several, an empty list of policies. The API server refuses it, and so does this program.",
+    ),
+    code(
         "W0401",
         "not on the bill",
         "A node has no priced item, so it costs nothing in the results. Name what it runs on, or accept that the bill leaves it out.",

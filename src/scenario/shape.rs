@@ -33,7 +33,10 @@ impl Walk<'_> {
         let root = self.root;
         let schema = unwrap_optional(root, schema);
         if let Some(unit) = schema.get("x-unit").and_then(Value::as_str) {
-            return self.quantity(tree, unit, path);
+            return match unit {
+                "moment" | "kubernetes-quantity" => self.lenient(tree, unit, path),
+                _ => self.quantity(tree, unit, path),
+            };
         }
         if let Some(all) = branches(schema) {
             return self.choice(tree, all, path);
@@ -59,6 +62,21 @@ impl Walk<'_> {
     fn wrong_sort(&mut self, tree: &Tree, wanted: &str, path: &Path) {
         let what = format!("{wanted} is wanted here, not {}", found(tree));
         self.push("E0206", path, tree, what, format!("see `headroom explain {path}`"));
+    }
+
+    /// A quantity in its field's own form, where a bare number has a meaning.
+    fn lenient(&mut self, tree: &Tree, unit: &str, path: &Path) {
+        let (Kind::Text(text) | Kind::Number(_, text)) = &tree.kind else {
+            return self.wrong_sort(tree, "a number, or a quantity in quotes,", path);
+        };
+        let outcome = match unit {
+            "moment" => units::parse_moment(text).map(|_| ()),
+            _ => units::parse_quantity(text).map(|_| ()),
+        };
+        if let Err(why) = outcome {
+            let remedy = format!("write it like {}", why.accepted);
+            self.push("E0210", path, tree, plain_sentence(&why.problem), remedy);
+        }
     }
 
     fn quantity(&mut self, tree: &Tree, unit: &str, path: &Path) {

@@ -18,6 +18,7 @@ mod facts_cluster;
 mod facts_lambda;
 mod fuzz;
 mod golden;
+mod hpa;
 mod models;
 mod report;
 mod scenario;

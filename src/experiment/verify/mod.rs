@@ -1,2 +1,3 @@
 //! Where predictions meet the truth: measured cases, logs, theorems.
+pub mod hpa;
 pub mod measured;

@@ -1,0 +1,3 @@
+//! Autoscalers as pure policies: what they see and when in, how many replicas they want and why out. Nothing here keeps time or
+//! starts anything.
+pub mod hpa;
