@@ -7,6 +7,8 @@ use crate::experiment::verification::Verification;
 use crate::report;
 use std::path::Path;
 
+const NOT_A_RESULT: &str = "E0012";
+
 /// Reads a result, writes a report.
 pub(super) fn command(args: &ReportArgs, shared: &Shared) -> Exit {
     match make(args, shared) {
@@ -51,7 +53,7 @@ pub(super) fn result(path: &Path) -> Result<RunResult, String> {
     let (bytes, name) = (files::read(path).map_err(|why| why.to_string())?, path.display());
     let refuse = |why: String| {
         format!(
-            "error[E0012]: \"{name}\" is not a result of a run: {why}; `run --out DIR` writes one as result.json"
+            "error[{NOT_A_RESULT}]: \"{name}\" is not a result of a run: {why}; `run --out DIR` writes one as result.json"
         )
     };
     let value: serde_json::Value =
@@ -73,6 +75,6 @@ fn validation(path: &Path) -> Result<Verification, String> {
     let bytes = files::read(path).map_err(|why| why.to_string())?;
     serde_json::from_slice(&bytes).map_err(|why| {
         let name = path.display();
-        format!("error[E0012]: \"{name}\" is not a verification: {why}; `verify --format json` prints one")
+        format!("error[{NOT_A_RESULT}]: \"{name}\" is not a verification: {why}; `verify --format json` prints one")
     })
 }
