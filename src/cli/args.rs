@@ -116,6 +116,12 @@ pub(super) struct RunArgs {
     /// Threads; the result does not depend on them
     #[arg(long, value_name = "N", env = "HEADROOM_THREADS", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(super) threads: Option<u16>,
+    /// Run every design again with its first bottleneck lifted, under the same users: what it would gain, what would bind next
+    #[arg(long)]
+    pub(super) counterfactual: bool,
+    /// Run again with every assumed figure halved and doubled: which assumptions the answer hangs on; takes long
+    #[arg(long)]
+    pub(super) sensitivity: bool,
     /// Undecided thresholds end with exit code 98
     #[arg(long)]
     pub(super) strict: bool,

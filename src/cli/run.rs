@@ -4,7 +4,7 @@ use super::args::{Format, RunArgs, Shared};
 use super::progress::Watch;
 use super::{Exit, files, load, say};
 use crate::experiment::result::{RunResult, Verdict};
-use crate::experiment::{self, RunError};
+use crate::experiment::{self, Plan, RunError};
 use crate::report;
 use std::path::Path;
 
@@ -25,7 +25,7 @@ pub(super) fn command(args: &RunArgs, shared: &Shared) -> Exit {
         let _ = rayon::ThreadPoolBuilder::new().num_threads(usize::from(threads)).build_global();
     }
     let watch = Watch::new(shared.quiet);
-    let outcome = experiment::run(&loaded, &watch);
+    let outcome = answer(&loaded, args, &watch);
     watch.done();
     let result = match outcome {
         Ok(result) => result,
@@ -60,6 +60,20 @@ pub(super) fn command(args: &RunArgs, shared: &Shared) -> Exit {
         return Exit::Ok;
     }
     verdict(&result, args.strict)
+}
+
+/// The run, and what else was asked for about it.
+fn answer(plan: &Plan, args: &RunArgs, watch: &Watch) -> Result<RunResult, RunError> {
+    let mut result = experiment::run(plan, watch)?;
+    if args.counterfactual {
+        watch.next("designs without their bottleneck");
+        experiment::counterfactuals(plan, &mut result, watch)?;
+    }
+    if args.sensitivity {
+        watch.next("assumed values halved and doubled");
+        experiment::sensitivities(plan, &mut result, watch)?;
+    }
+    Ok(result)
 }
 
 fn code(why: &RunError) -> &'static str {

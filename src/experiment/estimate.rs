@@ -42,6 +42,12 @@ impl Estimate {
         Estimate { value, low: value - half, high: value + half }
     }
 
+    /// The estimate of a multiple.
+    pub fn times(&self, factor: f64) -> Estimate {
+        let (a, b) = (self.low * factor, self.high * factor);
+        Estimate { value: self.value * factor, low: a.min(b), high: a.max(b) }
+    }
+
     /// Whether the interval excludes zero.
     pub fn excludes_zero(&self) -> bool {
         self.low > 0.0 || self.high < 0.0

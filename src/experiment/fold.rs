@@ -1,5 +1,6 @@
 //! Replications to a result: estimates over replications, in their order, so that threads do not matter.
 
+use super::blame::blame;
 use super::estimate::{difference, mean, ratio, sectioned, share};
 use super::judge::judge;
 use super::limits::{bottleneck, limits};
@@ -10,6 +11,7 @@ use super::result::{
     NodeRow, PriceRef, RunResult, SCHEMA_VERSION, ScenarioRef,
 };
 use super::series::series;
+use super::story::story;
 use crate::kernel::Histogram;
 use crate::model::message::Cause;
 use crate::model::world::Outturn;
@@ -21,6 +23,14 @@ use std::collections::BTreeMap;
 /// # Errors
 /// See [`RunError`].
 pub fn run(plan: &Plan, observer: &dyn Observer) -> Result<RunResult, RunError> {
+    Ok(run_sampled(plan, observer)?.0)
+}
+
+/// Runs a plan; the figures of single replications come with it, for comparisons with another run.
+pub(super) fn run_sampled(
+    plan: &Plan,
+    observer: &dyn Observer,
+) -> Result<(RunResult, Vec<Samples>), RunError> {
     let outturns = replicate(plan, observer)?;
     let scenario = &plan.scenario;
     let replications = outturns.first().map_or(0, Vec::len) as u32;
@@ -37,7 +47,7 @@ pub fn run(plan: &Plan, observer: &dyn Observer) -> Result<RunResult, RunError> 
             thresholds.extend(expressions.iter().filter_map(|text| judge(design, metric, text)));
         }
     }
-    Ok(RunResult {
+    let result = RunResult {
         schema_version: SCHEMA_VERSION,
         headroom: env!("CARGO_PKG_VERSION").into(),
         scenario: ScenarioRef {
@@ -58,8 +68,22 @@ pub fn run(plan: &Plan, observer: &dyn Observer) -> Result<RunResult, RunError> 
         designs,
         thresholds,
         assumptions: plan.assumptions.clone(),
+        sensitivity: Vec::new(),
         resolved: plan.resolved.clone(),
-    })
+    };
+    Ok((result, samples))
+}
+
+/// Mean of the paired differences of a figure between two runs of one design, and its mean in the second.
+pub(super) fn compared(metric: &str, after: &Samples, before: &Samples) -> Option<(Estimate, f64)> {
+    let (_, of) = COMPARED.iter().find(|(name, _)| *name == metric)?;
+    let both = of(after).iter().zip(of(before));
+    let pairs: Vec<(f64, f64)> = both.filter_map(|(a, b)| (*a).zip(*b)).collect();
+    if pairs.len() < 2 {
+        return None;
+    }
+    let mean = pairs.iter().map(|(_, b)| b).sum::<f64>() / pairs.len() as f64;
+    Some((difference(&pairs), mean))
 }
 
 /// The bill of one replication.
@@ -81,7 +105,7 @@ fn price(plan: &Plan, row: &Outturn) -> Result<Bill, RunError> {
 }
 
 /// One figure per replication, for paired differences.
-struct Samples {
+pub(super) struct Samples {
     success_rate: Vec<Option<f64>>,
     latency_mean: Vec<Option<f64>>,
     latency_p95: Vec<Option<f64>>,
@@ -210,7 +234,9 @@ fn design(name: &str, rows: &[Outturn], bills: &[Bill]) -> DesignResult {
     let histograms = |of: fn(&Outturn) -> Histogram| rows.iter().map(of).collect::<Vec<_>>();
     let schedule = latency(&histograms(schedule_latency));
     let limits = limits(rows);
-    DesignResult {
+    let mut failures = failures(rows);
+    blame(&mut failures, &limits);
+    let mut design = DesignResult {
         name: name.into(),
         users: count(|c| c.users),
         users_served: count(|c| c.users_served),
@@ -226,14 +252,18 @@ fn design(name: &str, rows: &[Outturn], bills: &[Bill]) -> DesignResult {
         latency: latency(&histograms(ok_latency)),
         latency_all: latency(&histograms(all_latency)),
         latency_from_schedule: (schedule.count > 0).then_some(schedule),
-        failures: failures(rows),
+        failures,
         bottleneck: bottleneck(&limits, pairs.iter().any(|(ok, ended)| ok < ended)),
         limits,
+        story: Vec::new(),
+        counterfactual: None,
         cost: cost(rows, bills),
         nodes: nodes(rows),
         classes: classes(rows),
         series: series(rows),
-    }
+    };
+    design.story = story(&design);
+    design
 }
 
 /// Ways of failing over all replications, largest first.
@@ -261,6 +291,8 @@ fn failures(rows: &[Outturn]) -> Vec<FailureRow> {
                 count: mean(&counts.iter().map(|&n| n as f64).collect::<Vec<_>>()),
                 share: share(&pairs).unwrap_or_default(),
                 first_at,
+                total: counts.iter().sum(),
+                blame: None,
             }
         })
         .collect();

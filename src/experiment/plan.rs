@@ -5,6 +5,7 @@ use crate::kernel::Key;
 use crate::model::data::Data;
 use crate::model::world::{DesignSpec, Setup};
 use crate::price::Table;
+use crate::scenario::check;
 use crate::scenario::spec::Scenario;
 
 /// A plan.
@@ -35,6 +36,20 @@ impl Plan {
             replication,
             horizon: self.scenario.run.horizon,
         }
+    }
+
+    /// The same plan for another scenario, given with all defaults; files and prices stay.
+    ///
+    /// # Errors
+    /// What the scenario does not allow, in words.
+    pub fn with(&self, resolved: serde_json::Value) -> Result<Plan, String> {
+        let scenario: Scenario =
+            serde_json::from_value(resolved.clone()).map_err(|why| why.to_string())?;
+        let problems = check(&scenario, &self.data, Some(&self.prices));
+        if let Some(problem) = problems.iter().find(|problem| !problem.code.starts_with('W')) {
+            return Err(format!("{}: {}", problem.code, problem.message));
+        }
+        Ok(Plan { scenario, resolved, ..self.clone() })
     }
 
     /// 64-bit digest of the resolved scenario and its files, in hexadecimal.

@@ -54,6 +54,7 @@ pub(super) fn series(rows: &[Outturn]) -> Series {
         bucket: clock.width().as_secs_f64(),
         t: (0..buckets as u64).map(|i| seconds(i * clock.width().nanos())).collect(),
         started: merged(&|row| Some(&row.ledger.started)),
+        attempts: merged(&|row| Some(&row.ledger.attempted)),
         ok: merged(&|row| Some(&row.ledger.succeeded)),
         failed,
         failed_by: ways

@@ -6,7 +6,7 @@ use headroom::experiment::{Silent, replicate, run};
 use headroom::kernel::{Key, Stream};
 
 /// A random small scenario: limits that bind, timeouts, retries, every kind of node.
-fn random(seed: u64) -> String {
+pub(crate) fn random(seed: u64) -> String {
     let s = &mut Key::root(seed, 5).stream();
     let pick = |s: &mut Stream, all: &[&str]| all[s.below(all.len() as u64) as usize].to_owned();
     let load = match s.below(4) {

@@ -357,7 +357,8 @@ impl Class {
         };
         // A front door that does not listen itself meets the request after the handshake.
         let delay = if opening && !self.entry_listens { hop + handshake } else { hop };
-        ctx.ledger.classes[self.index].attempts += 1;
+        let now = ctx.now();
+        ctx.ledger.attempt(self.index, now);
         let id = ctx.call(call, delay);
         let user = &mut self.users[slot as usize];
         user.call = id;

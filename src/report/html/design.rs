@@ -1,6 +1,7 @@
 //! The section of one design: how it failed, what bound, figures over time, bill, nodes, classes of users.
 
 use super::bill::bill;
+use super::causes::{counterfactual, story};
 use super::framed;
 use super::summary::chart;
 use crate::experiment::result::{
@@ -23,9 +24,16 @@ pub(super) fn section(at: usize, design: &DesignResult, currency: &str) -> Marku
                 @if let Some(limit) = &design.bottleneck { " First limit to bind: " (first_limit(limit)) "." }
             }
             (figures(design))
+            (story(&design.story))
             (failures(&design.failures))
             (limits(&design.name, &design.limits))
+            @if let Some(told) = &design.counterfactual {
+                @let served = design.latency.count > 0;
+                @let before = [Some(&design.success_rate), served.then_some(&design.latency.p95), served.then_some(&design.cost.per_user)];
+                (counterfactual(told, before, currency))
+            }
             h3 { "Over time" }
+            p.note { "Numbered lines mark the moments of the list above." }
             (chart("outcomes", Some(at), None, "Requests per second", &peaks(design)))
             (chart("latency", Some(at), None, "Latency of successes: median, mean, and a band up to the 95th percentile", ""))
             div.grid {
@@ -70,7 +78,7 @@ fn failures(rows: &[FailureRow]) -> Markup {
         table {
             caption { "Ways of failing, largest first; the counts sum to all failures" }
             thead { tr {
-                @for head in ["Cause", "Node", "Status", "Share of requests", "Requests", "First at"] { th scope="col" { (head) } }
+                @for head in ["Cause", "Node", "Status", "Share of requests", "Requests", "First at", "Put down to"] { th scope="col" { (head) } }
             } }
             tbody {
                 @for row in rows {
@@ -86,6 +94,13 @@ fn failures(rows: &[FailureRow]) -> Markup {
                         }
                         td.figure { (interval(&row.count, count)) }
                         td.figure { (seconds(row.first_at)) }
+                        td.limit {
+                            @match &row.blame {
+                                Some(limit) if limit.how == "refused" => { (limit.about) " of " (limit.node) },
+                                Some(limit) => { "waiting, most of all for " (limit.about) " of " (limit.node) },
+                                None => "the cause itself",
+                            }
+                        }
                     }
                 }
             }

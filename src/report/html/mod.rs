@@ -6,6 +6,7 @@
 
 mod appendix;
 mod bill;
+mod causes;
 mod design;
 mod script;
 mod summary;
@@ -79,6 +80,7 @@ fn page(result: &RunResult, validation: Option<&Verification>) -> Markup {
                     @for (at, design) in result.designs.iter().enumerate() {
                         (design::section(at, design, &result.prices.currency))
                     }
+                    (causes::sensitivity(result))
                     (appendix::assumptions(result))
                     @if let Some(validation) = validation { (appendix::validation(validation)) }
                     (appendix::method(result))
@@ -128,6 +130,7 @@ fn contents(result: &RunResult, validated: bool) -> Markup {
                 @for (at, design) in result.designs.iter().enumerate() {
                     li { a href={ "#design-" (at) } { (design.name) } }
                 }
+                @if !result.sensitivity.is_empty() { li { a href="#sensitivity" { "Which assumptions matter" } } }
                 li { a href="#assumptions" { "Assumptions" } }
                 @if validated { li { a href="#validation" { "Validation" } } }
                 li { a href="#method" { "How to read this" } }

@@ -1,7 +1,8 @@
 //! The top of the page: verdicts, designs side by side, charts of all designs, paired differences.
 
+use super::causes::signed;
 use super::framed;
-use crate::experiment::result::{DesignResult, Difference, Estimate, RunResult, Verdict};
+use crate::experiment::result::{DesignResult, Estimate, RunResult, Verdict};
 use crate::report::format::{count, interval, money, seconds, share};
 use crate::report::words::{capital, first_limit, outcome};
 use maud::{Markup, html};
@@ -230,20 +231,6 @@ pub(super) fn differences(result: &RunResult) -> Markup {
     let Some(baseline) = result.differences.first().map(|row| &row.baseline) else {
         return html! {};
     };
-    let show = |row: &Difference| {
-        let signed = |text: String| if text.starts_with('-') { text } else { format!("+{text}") };
-        interval(&row.difference, |v| match row.metric.as_str() {
-            "success_rate" => format!("{:+.2} points", v * 100.0),
-            metric if metric.starts_with("cost") => {
-                let text = money(v.abs(), &result.prices.currency);
-                if v < 0.0 { format!("-{text}") } else { signed(text) }
-            }
-            _ => {
-                let text = seconds(v.abs());
-                if v < 0.0 { format!("-{text}") } else { signed(text) }
-            }
-        })
-    };
     let table = html! {
         table {
             caption { "Every design against " (baseline) ", paired by replication: both face the same users" }
@@ -253,7 +240,7 @@ pub(super) fn differences(result: &RunResult) -> Markup {
                     tr {
                         th scope="row" { (row.design) }
                         td { (row.metric.replace('_', " ")) }
-                        td.figure { (show(row)) }
+                        td.figure { (signed(row, &result.prices.currency)) }
                         td { @if row.significant { "yes" } @else { "no: the interval holds zero" } }
                     }
                 }
