@@ -52,7 +52,7 @@ fn counterfactual(
     pair["designs"] = Value::Object(
         [(design.to_owned(), original), (lifted_name, changed)].into_iter().collect(),
     );
-    let both = match plan.with(pair) {
+    let both = match plan.instead(pair) {
         Ok(mut both) => {
             both.scenario.run.replications = replications;
             run(&both, observer)?

@@ -12,8 +12,11 @@ mod sensitivity;
 mod series;
 mod story;
 
+pub mod compare;
 pub mod estimate;
+pub mod find;
 pub mod result;
+pub mod student;
 pub mod verification;
 pub mod verify;
 pub use counterfactual::counterfactuals;

@@ -1,6 +1,7 @@
 //! How much each assumed value matters: every one halved and doubled in turn, under the same users, against the run as it is.
 
-use super::fold::{compared, run_sampled};
+use super::estimate::difference;
+use super::fold::run;
 use super::plan::Plan;
 use super::replicate::{Observer, RunError};
 use super::result::{Assumption, RunResult, Sensitivity, ThresholdResult, Varied};
@@ -95,17 +96,21 @@ fn vary(
     }
     let refuse = |why: String| vec![Varied { refused: Some(why), ..told.clone() }; designs.len()];
     let (mut base, mut varied) =
-        match (plan.with(only(plan.resolved.clone())), plan.with(only(changed))) {
+        match (plan.instead(only(plan.resolved.clone())), plan.instead(only(changed))) {
             (Ok(base), Ok(varied)) => (base, varied),
             (Err(why), _) | (_, Err(why)) => return Ok(refuse(why)),
         };
     base.scenario.run.replications = result.replications;
     varied.scenario.run.replications = result.replications;
-    let (_, before) = run_sampled(&base, observer)?;
-    let (after, samples) = run_sampled(&varied, observer)?;
-    let rows = after.designs.iter().zip(before.iter().zip(&samples));
-    let sides = rows.map(|(design, (before, after_samples))| {
-        let delta = |metric: &str| compared(metric, after_samples, before);
+    let before = run(&base, observer)?;
+    let after = run(&varied, observer)?;
+    let rows = after.designs.iter().zip(&before.designs);
+    let sides = rows.map(|(design, before)| {
+        let delta = |metric: &str| {
+            let (after, before) = (design.replicated(metric)?, before.replicated(metric)?);
+            let mean = before.iter().sum::<f64>() / before.len() as f64;
+            Some((difference(after, before), mean))
+        };
         let relative = |metric: &str| {
             let (delta, mean) = delta(metric)?;
             (mean > 0.0).then(|| delta.times(1.0 / mean))

@@ -125,7 +125,11 @@ fn a_lifted_limit_agrees_with_a_real_run_again() {
                 assert!(design.bottleneck.is_none());
                 continue;
             };
-            assert_eq!(told.refused, None, "{name} {}", design.name);
+            if let Some(why) = &told.refused {
+                // The era's own rule forbids it (a REST API gives up after 29 s): no run can say what would be.
+                assert!(why.starts_with("E0311"), "{name} {}: {why}", design.name);
+                continue;
+            }
             let again = edited(&text, &design.name, design);
             let again = run(&golden::plan(&again, 2), &Silent).unwrap();
             let again = &again.designs[0];
@@ -183,14 +187,18 @@ fn an_assumption_is_varied_both_ways_and_weighed() {
     let mut result = run(&plan, &Silent).unwrap();
     sensitivities(&plan, &mut result, &Silent).unwrap();
     assert_eq!(result.sensitivity.len(), 2);
-    let [half, double] = &result.sensitivity[0].sides[..] else { panic!("two sides") };
-    assert_eq!(result.sensitivity[0].path, "work.job[0].wait", "the larger swing comes first");
+    let of = |path: &str| {
+        let row = result.sensitivity.iter().find(|row| row.path == path).unwrap();
+        let [half, double] = &row.sides[..] else { panic!("two sides") };
+        (half.clone(), double.clone())
+    };
+    let (half, double) = of("work.job[0].wait");
     // The histogram is exact to 0.8 %, and the network adds a little that does not scale.
     assert!((half.latency_p95.unwrap().value + 0.5).abs() < 0.02, "{half:?}");
     assert!((double.latency_p95.unwrap().value - 1.0).abs() < 0.02, "{double:?}");
     assert_eq!(double.verdicts.len(), 1, "the threshold of 1.5 s turns");
     assert!(half.verdicts.is_empty());
-    let memory = &result.sensitivity[1].sides[1];
+    let (_, memory) = of("designs.d.nodes.fn.lambda.memory");
     assert!(memory.latency_p95.unwrap().value.abs() < 1e-9);
     assert!(memory.cost_per_user.unwrap().value > 0.5, "twice the memory costs more");
 }
