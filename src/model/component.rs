@@ -5,7 +5,7 @@ use super::context::Ctx;
 use super::era::Era;
 use super::message::Message;
 use super::usage::UsageLine;
-use super::wiring::Wiring;
+use super::wiring::{Slots, Wiring};
 use std::collections::BTreeMap;
 
 /// What a kind of node is, for `docs/models.md` and `headroom explain`.
@@ -38,8 +38,12 @@ pub struct Problem {
 pub struct Check<'a> {
     /// Platform era.
     pub era: Era,
+    /// Name of the kind of node that is checked.
+    pub kind: &'static str,
     /// Names of the nodes of the design, with their kinds.
     pub nodes: &'a BTreeMap<String, &'static str>,
+    /// Connection slots of the nodes that have them.
+    pub slots: &'a BTreeMap<String, Slots>,
     /// Accounts of the design.
     pub accounts: &'a BTreeMap<String, AccountSpec>,
     /// What was found.
@@ -91,6 +95,10 @@ pub trait Spec {
     /// Whether it accepts connections itself; `of` says so of other nodes.
     fn listens(&self, _of: &dyn Fn(&str) -> bool) -> bool {
         false
+    }
+    /// Connection slots for clients, for a kind that has them; by the name of the kind.
+    fn slots(&self, _kind: &str) -> Option<Slots> {
+        None
     }
     /// Finds problems of meaning.
     fn check(&self, _check: &mut Check) {}

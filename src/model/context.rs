@@ -24,6 +24,12 @@ pub enum Purpose {
     Login = 5 << 16,
     /// Accept order of a server's worker processes.
     Accept = 6 << 16,
+    /// Whether a client of a pooler keeps its server connection.
+    Pinning = 40 << 16,
+    /// Which item of a store a request asks for, and whether it writes.
+    Item = 41 << 16,
+    /// Delay before a throttled call to a store is tried again.
+    StoreRetry = 42 << 16,
 }
 
 /// What a node is given with every message.
@@ -84,10 +90,18 @@ impl Ctx<'_> {
         id
     }
 
-    /// Opens a connection to a store, or runs a statement there, on behalf of `parent`.
-    pub fn call_store(&mut self, store: NodeId, parent: CallId, op: Op, amount: Span) -> CallId {
+    /// Opens a connection to a store, or runs a statement of length `amount` on it, on behalf of `parent`. The store knows the
+    /// connection by this node and its number `tag`.
+    pub fn call_store(
+        &mut self,
+        store: NodeId,
+        parent: CallId,
+        op: Op,
+        amount: Span,
+        tag: u32,
+    ) -> CallId {
         let row = *self.calls.get(parent);
-        let call = Call { op, amount, step: row.step, ..row.child(self.me, store, parent) };
+        let call = Call { op, amount, tag, step: row.step, ..row.child(self.me, store, parent) };
         self.call(call, Span::ZERO)
     }
 

@@ -7,7 +7,8 @@ use super::entry::{alb, api_gateway, dns, nginx, node_port};
 use super::era::Era;
 use super::message::Message;
 use super::queue::sqs;
-use super::store::database;
+use super::store::pooler::{pgbouncer, rds_proxy};
+use super::store::{cache, database, dynamodb};
 use super::wiring::Wiring;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -75,10 +76,14 @@ nodes! {
     Lambda(lambda::LambdaSpec, lambda::Lambda, lambda::ABOUT) "lambda" "An AWS Lambda function.";
     Pods(pods::PodsSpec, pods::Pods, pods::ABOUT) "pods" "Replicas of one service on shared hosts.";
     Sqs(sqs::SqsSpec, sqs::Sqs, sqs::ABOUT) "sqs" "A standard SQS queue with a consumer.";
-    Postgres(database::DatabaseSpec, database::Database, database::ABOUT) "postgres" "A PostgreSQL server.";
-    Mysql(database::DatabaseSpec, database::Database, database::ABOUT) "mysql" "A MySQL server.";
-    Mongodb(database::DatabaseSpec, database::Database, database::ABOUT) "mongodb" "A MongoDB server.";
-    Documentdb(database::DatabaseSpec, database::Database, database::ABOUT) "documentdb" "An Amazon DocumentDB instance.";
+    Postgres(database::DatabaseSpec, database::Database, database::ABOUT_POSTGRES) "postgres" "A PostgreSQL server.";
+    Mysql(database::DatabaseSpec, database::Database, database::ABOUT_MYSQL) "mysql" "A MySQL server.";
+    Mongodb(database::DatabaseSpec, database::Database, database::ABOUT_MONGODB) "mongodb" "A MongoDB server.";
+    Documentdb(database::DatabaseSpec, database::Database, database::ABOUT_DOCUMENTDB) "documentdb" "An Amazon DocumentDB instance.";
+    Pgbouncer(pgbouncer::PgbouncerSpec, pgbouncer::Pgbouncer, pgbouncer::ABOUT) "pgbouncer" "PgBouncer in front of a PostgreSQL server.";
+    RdsProxy(rds_proxy::RdsProxySpec, rds_proxy::RdsProxy, rds_proxy::ABOUT) "rds_proxy" "Amazon RDS Proxy.";
+    Dynamodb(dynamodb::DynamodbSpec, dynamodb::Dynamodb, dynamodb::ABOUT) "dynamodb" "An Amazon DynamoDB table.";
+    Cache(cache::CacheSpec, cache::Cache, cache::ABOUT) "cache" "A cache in front of a store.";
 }
 
 impl NodeSpec {
@@ -89,16 +94,6 @@ impl NodeSpec {
     /// Items of the price table that a run may need.
     pub fn items(&self, era: Era) -> Vec<String> {
         self.spec().items(era)
-    }
-    /// Whether it takes logins and statements.
-    pub fn is_store(&self) -> bool {
-        matches!(
-            self,
-            NodeSpec::Postgres(_)
-                | NodeSpec::Mysql(_)
-                | NodeSpec::Mongodb(_)
-                | NodeSpec::Documentdb(_)
-        )
     }
 }
 

@@ -125,11 +125,13 @@ impl World {
             root,
             era: setup.era,
             name: "",
+            kind: "",
             me: NodeId(0),
         };
         let mut nodes = Vec::new();
         for (index, (name, spec)) in design.nodes.iter().enumerate() {
             wiring.name = name;
+            wiring.kind = spec.kind();
             wiring.me = NodeId(index as u16);
             nodes.push(spec.build(&mut wiring).map_err(|why| format!("node \"{name}\": {why}"))?);
         }
@@ -311,6 +313,7 @@ fn facts(design: &DesignSpec) -> Vec<Facts> {
     let fact = |name: &String| Facts {
         addresses: addresses(design, name, DEPTH),
         listens: listens(design, name, DEPTH),
+        slots: design.nodes.get(name).and_then(|node| node.spec().slots(node.kind())),
     };
     design.nodes.keys().map(fact).collect()
 }

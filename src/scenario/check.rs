@@ -315,10 +315,17 @@ fn design(scenario: &Scenario, name: &str, spec: &DesignSpec, problems: &mut Pro
             "name a class and the node it enters by",
         );
     }
+    let slots = spec
+        .nodes
+        .iter()
+        .filter_map(|(name, node)| Some((name.clone(), node.spec().slots(node.kind())?)));
+    let slots = slots.collect();
     for (node, node_spec) in &spec.nodes {
         let mut check = Check {
             era: scenario.era,
+            kind: node_spec.kind(),
             nodes: &kinds,
+            slots: &slots,
             accounts: &spec.accounts,
             problems: Vec::new(),
         };

@@ -356,6 +356,22 @@ pub const CODES: &[Code] = &[
         "The scenario names a CSV file that is missing or is no CSV.",
     ),
     code(
+        "E0360",
+        "connection slots not known",
+        "A database needs its number of connection slots: given, or by the formula of its engine from its memory or class.",
+    ),
+    code(
+        "E0361",
+        "a field of another engine",
+        "The field describes what only one database engine does.",
+    ),
+    code("E0362", "a service that the era does not offer", "RDS Proxy is offered since 2020."),
+    code(
+        "E0363",
+        "a borrow timeout that RDS Proxy does not offer",
+        "ConnectionBorrowTimeout is 0 to 300 s.",
+    ),
+    code(
         "E0370",
         "not a measured case",
         "A file in the folder of measured cases has `config` and `observed` but not the form that docs/measuring.md describes.",
@@ -376,6 +392,12 @@ pub const CODES: &[Code] = &[
         "The specification of a HorizontalPodAutoscaler, or a conformance case around it, contradicts itself: more minReplicas than maxReplicas, a metric whose details do not fit its type, no target or several, an empty list of policies. The API server refuses it, and so does this program.",
     ),
     code(
+        "E0364",
+        "an item that DynamoDB does not store",
+        "An item of a DynamoDB table has at most 400 KB.",
+    ),
+    code("E0365", "a share that is none", "A hit ratio lies between 0 and 1."),
+    code(
         "W0401",
         "not on the bill",
         "A node has no priced item, so it costs nothing in the results. Name what it runs on, or accept that the bill leaves it out.",
@@ -384,6 +406,16 @@ pub const CODES: &[Code] = &[
         "W0402",
         "hosts that stay empty",
         "There are more hosts than pods; they are on the bill all the same.",
+    ),
+    code(
+        "W0460",
+        "more connections than memory",
+        "All connections together need more memory than the server has; a server that swaps is slower than the model says.",
+    ),
+    code(
+        "W0461",
+        "a pool larger than the server",
+        "The pooler wants more connections than the server has slots: some logins will be refused, and it goes on with fewer.",
     ),
 ];
 

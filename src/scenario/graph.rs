@@ -17,7 +17,17 @@ fn takes_requests(kind: &str) -> bool {
 }
 
 fn is_store(kind: &str) -> bool {
-    matches!(kind, "postgres" | "mysql" | "mongodb" | "documentdb")
+    matches!(
+        kind,
+        "postgres"
+            | "mysql"
+            | "mongodb"
+            | "documentdb"
+            | "pgbouncer"
+            | "rds_proxy"
+            | "dynamodb"
+            | "cache"
+    )
 }
 
 /// Kinds that each kind may lead to.
@@ -28,6 +38,9 @@ fn may_lead_to(kind: &str, target: &str) -> bool {
         "dns" => matches!(target, "pods" | "node_port" | "nginx"),
         "node_port" => target == "pods",
         "sqs" => target == "lambda",
+        "pgbouncer" => target == "postgres",
+        "cache" => is_store(target) && target != "cache",
+        "rds_proxy" => matches!(target, "postgres" | "mysql"),
         _ => true,
     }
 }

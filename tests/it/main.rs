@@ -26,5 +26,6 @@ mod lambda_log;
 mod models;
 mod report;
 mod scenario;
+mod stores;
 mod theory;
 mod tidy;

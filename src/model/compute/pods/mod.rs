@@ -2,5 +2,6 @@
 mod pod;
 mod service;
 mod spec;
+mod stores;
 pub use service::Pods;
 pub use spec::{ABOUT, EventLoop, Hosts, PodsSpec, Runtime, SyncWorkers, Threads};

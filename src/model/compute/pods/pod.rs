@@ -1,8 +1,51 @@
 //! One pod: its queues and pools. It decides; the service carries out.
 
+use crate::kernel::{LaneId, Rank, Span};
 use crate::model::message::{CallId, NodeId};
-use crate::model::pool::Pool;
-use std::collections::VecDeque;
+use crate::model::pool::{Pool, PoolSpec};
+use crate::model::wiring::Wiring;
+use std::collections::{BTreeMap, VecDeque};
+
+/// The acquire timeout of a request.
+pub(super) const ACQUIRE: u8 = 2;
+/// Idle connections may have to be closed: word is the pod, turn the store.
+pub(super) const IDLE: u8 = 5;
+
+// Where a call stands, in its second word.
+pub(super) const RUNNING: u32 = 1;
+/// In line for a pooled connection.
+pub(super) const POOL: u32 = 2;
+
+/// How every pod connects to one store.
+pub(super) struct StorePool {
+    pub(super) store: NodeId,
+    pub(super) spec: PoolSpec,
+    /// Timer of the acquire timeout.
+    pub(super) acquire: Option<LaneId>,
+    /// Timer of the idle timeout.
+    pub(super) idle: Option<LaneId>,
+}
+
+impl StorePool {
+    pub(super) fn all(
+        specs: &BTreeMap<String, PoolSpec>,
+        wiring: &mut Wiring,
+    ) -> Result<Vec<StorePool>, String> {
+        let mut lane = |wait: Option<Span>| wait.map(|t| wiring.queue.lane(t, Rank::Timeout));
+        let lanes: Vec<_> = specs
+            .values()
+            .map(|spec| (lane(spec.acquire_timeout), lane(spec.idle_timeout)))
+            .collect();
+        let pool = |((name, spec), (acquire, idle)): ((&String, &PoolSpec), _)| {
+            Ok(StorePool { store: wiring.node(name)?, spec: spec.clone(), acquire, idle })
+        };
+        specs.iter().zip(lanes).map(pool).collect()
+    }
+
+    pub(super) fn fresh(pools: &[StorePool]) -> Vec<(NodeId, Pool)> {
+        pools.iter().map(|pool| (pool.store, Pool::new(&pool.spec))).collect()
+    }
+}
 
 /// One replica.
 #[derive(Debug)]

@@ -1,32 +1,27 @@
 //! The service as it runs: connects, admission, processor sharing on hosts, pools to stores.
 
-use super::pod::Pod;
+use super::pod::{IDLE, Pod, RUNNING, StorePool};
 use super::spec::{PodsSpec, Runtime};
-use crate::kernel::{LaneId, Rank, Span, Time};
+use crate::kernel::{Rank, Time};
 use crate::model::calls::{Op, Via};
 use crate::model::component::{Component, NodeReport};
 use crate::model::context::Ctx;
 use crate::model::cpu::{Processor, Sharing};
-use crate::model::dist::Sampler;
 use crate::model::ledger::{GaugeId, LimitId};
 use crate::model::listener::accept_queue;
 use crate::model::message::{CallId, Cause, Message, NodeId, Outcome};
-use crate::model::pool::{Checkout, Pool, PoolSpec};
 use crate::model::usage::{UsageLine, host_hours};
 use crate::model::wiring::Wiring;
 use crate::model::work::Step;
 
 const READ: u8 = 0;
 const STEP: u8 = 1;
-const ACQUIRE: u8 = 2;
 /// Processor of a host: word is the turn, turn is the host.
 const CPU: u8 = 3;
 /// The client's kernel gave up connecting.
 const SYN_END: u8 = 4;
 
 // Where a call stands, in its second word.
-const RUNNING: u32 = 1;
-const POOL: u32 = 2;
 const ENDED: u32 = 3;
 /// In a plain wait: the only thing that can be dropped at once.
 const WAITING: u32 = 4;
@@ -35,7 +30,7 @@ const WAITING: u32 = 4;
 #[expect(clippy::struct_field_names, reason = "pods is what they are called")]
 pub struct Pods {
     name: String,
-    pods: Vec<Pod>,
+    pub(super) pods: Vec<Pod>,
     hosts: Vec<Processor>,
     host_cores: f64,
     speed: f64,
@@ -45,12 +40,14 @@ pub struct Pods {
     queue_max: usize,
     accept_max: usize,
     cancel: bool,
-    pools: Vec<(NodeId, PoolSpec, Option<LaneId>)>,
-    limits: Limits,
+    pub(super) pools: Vec<StorePool>,
+    /// Connections opened to stores so far: their numbers.
+    pub(super) connections: u32,
+    pub(super) limits: Limits,
     gauges: Gauges,
     in_progress: u64,
     in_accept_queue: u64,
-    counts: Counts,
+    pub(super) counts: Counts,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -60,12 +57,12 @@ enum KindOf {
     Threads,
 }
 
-struct Limits {
+pub(super) struct Limits {
     accept: LimitId,
     places: LimitId,
     queue: LimitId,
     cpu: LimitId,
-    pool: LimitId,
+    pub(super) pool: LimitId,
 }
 
 impl Limits {
@@ -105,11 +102,11 @@ struct Gauges {
 }
 
 #[derive(Default)]
-struct Counts {
+pub(super) struct Counts {
     syn_dropped: u64,
     rejected: u64,
     cancelled: u64,
-    connections_max: u64,
+    pub(super) connections_max: u64,
 }
 
 impl Component for Pods {
@@ -117,17 +114,13 @@ impl Component for Pods {
 
     fn build(spec: &PodsSpec, wiring: &mut Wiring) -> Result<Pods, String> {
         let me = wiring.me;
-        let mut pools = Vec::new();
-        for (store, pool) in &spec.pool {
-            let lane = pool.acquire_timeout.map(|t| wiring.queue.lane(t, Rank::Timeout));
-            pools.push((wiring.node(store)?, pool.clone(), lane));
-        }
+        let pools = StorePool::all(&spec.pool, wiring)?;
         let sharing = Sharing::Cores {
             cores: spec.hosts.vcpu,
             speed: spec.hosts.speed,
             per_job: spec.cpu.unwrap_or(1.0).min(1.0),
         };
-        let own_pools = || pools.iter().map(|(node, pool, _)| (*node, Pool::new(pool))).collect();
+        let own_pools = || StorePool::fresh(&pools);
         let accept_max = accept_queue(spec.backlog(), spec.somaxconn);
         let places = spec.places();
         let limits = Limits::announce(spec, accept_max, wiring);
@@ -159,6 +152,7 @@ impl Component for Pods {
             accept_max,
             cancel: spec.cancel,
             pools,
+            connections: 0,
             limits,
             gauges,
             in_progress: 0,
@@ -173,6 +167,9 @@ impl Component for Pods {
             Message::Reply(child) => self.answered(child, ctx),
             Message::Cancel(call) => self.cancelled(call, ctx),
             Message::Wake(CPU, turn, host) => self.cpu_done(host as usize, turn, ctx),
+            Message::Wake(IDLE, pod, store) => {
+                self.close_idle(pod as u16, NodeId(store as u16), ctx);
+            }
             Message::Wake(timer, slot, turn) => {
                 let call = CallId { slot, turn };
                 if !ctx.calls.alive(call) || ctx.calls.get(call).b == ENDED {
@@ -417,84 +414,16 @@ impl Pods {
         Some(call)
     }
 
-    fn pool_at(&mut self, pod: u16, store: NodeId) -> &mut Pool {
-        let spec = self.pools.iter().find(|(node, ..)| *node == store);
-        let fresh = || spec.map_or_else(|| Pool::new(&PoolSpec::default()), |s| Pool::new(&s.1));
-        self.pods[pod as usize].pool(store, fresh)
-    }
-
-    fn checkout(&mut self, call: CallId, store: NodeId, ctx: &mut Ctx) {
-        let now = ctx.now();
-        let pod = ctx.calls.get(call).address;
-        match self.pool_at(pod, store).checkout(call) {
-            Checkout::Ready => self.query(call, store, ctx),
-            Checkout::Open => self.open(call, store, ctx),
-            Checkout::Wait => {
-                let lane = self.pools.iter().find(|(node, ..)| *node == store).and_then(|p| p.2);
-                let timer = lane.map(|lane| ctx.arm(lane, ACQUIRE, call.slot, call.turn));
-                let row = ctx.calls.get(call);
-                row.mark = now;
-                row.b = POOL;
-                if let Some(timer) = timer {
-                    row.timer = timer;
-                }
-            }
-        }
-    }
-
-    fn open(&mut self, call: CallId, store: NodeId, ctx: &mut Ctx) {
-        let child = ctx.call_store(store, call, Op::Connect, Span::ZERO);
-        ctx.calls.get(call).child = child;
-    }
-
-    fn query(&mut self, call: CallId, store: NodeId, ctx: &mut Ctx) {
-        let works = ctx.works;
-        let row = *ctx.calls.get(call);
-        let step = works[usize::from(row.work)].steps.get(usize::from(row.step));
-        let zero = Sampler::Constant(0.0);
-        let law = if let Some(Step::Query(_, law)) = step { law } else { &zero };
-        let amount = law.sample(&mut ctx.step_stream(call));
-        let child = ctx.call_store(store, call, Op::Query, amount);
-        ctx.calls.get(call).child = child;
-    }
-
-    /// A request that waited for a pool may go on.
-    fn woken(&mut self, call: CallId, ctx: &mut Ctx) {
-        let now = ctx.now();
-        let row = ctx.calls.get(call);
-        row.b = RUNNING;
-        let (since, timer) = (row.mark, row.timer);
-        ctx.queue.cancel(timer);
-        ctx.ledger.waited_for(self.limits.pool, since, now);
-    }
-
+    /// A connection, statement or call on behalf of a request was answered.
     fn answered(&mut self, child: CallId, ctx: &mut Ctx) {
         let answer = ctx.take_reply(child);
-        let (call, store) = (answer.parent, answer.to);
-        let ok = answer.outcome.is_ok();
+        let (call, store, ok) = (answer.parent, answer.to, answer.outcome.is_ok());
         let row = ctx.calls.get(call);
         row.child = CallId::NONE;
         let pod = row.address;
         match answer.op {
-            Op::Connect => {
-                let pool = self.pool_at(pod, store);
-                let next = if ok { pool.opened() } else { pool.refused() };
-                let open = u64::from(self.pods[pod as usize].connections());
-                self.counts.connections_max = self.counts.connections_max.max(open);
-                if let Some(next) = next {
-                    self.woken(next, ctx);
-                    self.open(next, store, ctx);
-                }
-                if ok {
-                    return self.query(call, store, ctx);
-                }
-            }
-            Op::Query => {
-                if let Some(next) = self.pool_at(pod, store).checkin() {
-                    self.woken(next, ctx);
-                    self.query(next, store, ctx);
-                }
-            }
+            Op::Connect => return self.connected(call, store, answer.tag, answer.outcome, ctx),
+            Op::Query => self.give_back(pod, store, answer.tag, ok, ctx),
             Op::Request => {}
         }
         if ok {
@@ -505,21 +434,8 @@ impl Pods {
         }
     }
 
-    fn acquire_timed_out(&mut self, call: CallId, ctx: &mut Ctx) {
-        let row = *ctx.calls.get(call);
-        if row.b != POOL {
-            return;
-        }
-        let stores: Vec<NodeId> = self.pools.iter().map(|(node, ..)| *node).collect();
-        for store in stores {
-            self.pool_at(row.address, store).leave(call);
-        }
-        ctx.ledger.refused_by(self.limits.pool, ctx.now());
-        self.finish(call, Outcome::failed(Cause::PoolTimeout, ctx.me, 500), ctx);
-    }
-
     /// The work is done or failed: answer, and let the next one in.
-    fn finish(&mut self, call: CallId, outcome: Outcome, ctx: &mut Ctx) {
+    pub(super) fn finish(&mut self, call: CallId, outcome: Outcome, ctx: &mut Ctx) {
         let pod = ctx.calls.get(call).address;
         self.in_progress -= 1;
         ctx.ledger.set(self.gauges.in_progress, ctx.queue.now(), self.in_progress);
