@@ -12,10 +12,12 @@ enum Field {
     Own(&'static [&'static str], Value),
     /// In the account that the node names.
     Account(&'static str, Value),
+    /// In the node that this one leads to.
+    Behind(&'static str, Value),
     /// In every pool of the node.
     Pools(&'static str, Value),
 }
-use Field::{Account, Own, Pools};
+use Field::{Account, Behind, Own, Pools};
 
 fn own(path: &'static [&'static str], value: impl Into<Value>) -> Field {
     Own(path, value.into())
@@ -35,7 +37,7 @@ fn fields(kind: &str, limit: &str, spec: &Value) -> Result<Vec<Field>, &'static 
             vec![own(&["timeout"], "15m")]
         }
         ("lambda", "scaling_rate") => return Err("AWS sets this rate, no field raises it"),
-        ("pods", "accept_queue") | ("nginx", "listen_queue") => {
+        ("pods", "accept_queue") | ("nginx", "listen_queue") | (_, "listen_backlog") => {
             vec![own(&["backlog"], 65_535), own(&["somaxconn"], 65_535)]
         }
         ("pods", "concurrency") => places(spec),
@@ -50,6 +52,22 @@ fn fields(kind: &str, limit: &str, spec: &Value) -> Result<Vec<Field>, &'static 
         }
         ("alb", "idle_timeout") => vec![own(&["idle_timeout"], "4000s")],
         ("sqs", "consumer_concurrency") => vec![own(&["concurrency"], 10_000)],
+        ("pgbouncer", "client_connections") => vec![own(&["max_client_conn"], 100_000)],
+        ("pgbouncer", "pool_size") => {
+            vec![own(&["default_pool_size"], 100_000), Behind("connections", 1_000_000.into())]
+        }
+        ("pgbouncer", "pooler_thread") => vec![own(&["login"], "0s"), own(&["statement"], "0s")],
+        ("rds_proxy", "pool_size") => {
+            vec![own(&["max_connections_percent"], 100), Behind("connections", 1_000_000.into())]
+        }
+        ("rds_proxy", "pooler_thread") => vec![own(&["vcpu"], 256.0)],
+        ("rds_proxy", "client_connections") => return Err("AWS sets it, no field raises it"),
+        ("cache", "client_connections") => vec![own(&["max_clients"], 1_000_000)],
+        ("cache", "cache_thread") => vec![own(&["service"], "0s")],
+        ("dynamodb", "table_capacity") => capacity(spec),
+        ("dynamodb", "partition") => return Err("AWS sets a partition's rate, no field raises it"),
+        (_, "active_connections") => vec![own(&["active"], Value::Null)],
+        (_, "session_map") => vec![own(&["session_map_lock"], "0s")],
         (_, "connection_slots") => vec![own(&["connections"], 1_000_000)],
         (_, "login_rate") => vec![own(&["login"], at_once())],
         (_, "active_work") => vec![own(&["sigma"], 0.0), own(&["kappa"], 0.0)],
@@ -70,6 +88,21 @@ fn places(spec: &Value) -> Vec<Field> {
         vec![own(&["runtime", "threads", "threads"], 1000)]
     } else {
         vec![own(&["concurrency"], 10_000)]
+    }
+}
+
+/// More capacity of a table, in the way of its mode.
+fn capacity(spec: &Value) -> Vec<Field> {
+    if spec["mode"]["provisioned"].is_object() {
+        vec![
+            own(&["mode", "provisioned", "read"], 1e6),
+            own(&["mode", "provisioned", "write"], 1e6),
+        ]
+    } else {
+        vec![
+            own(&["mode", "on_demand", "peak_reads"], 1e8),
+            own(&["mode", "on_demand", "peak_writes"], 1e8),
+        ]
     }
 }
 
@@ -100,6 +133,12 @@ pub(super) fn lift(
             Account(name, value) => {
                 let account = spec["account"].as_str().unwrap_or_default();
                 set(&mut lifted, &["accounts", account, name], value, &mut changes);
+            }
+            Behind(name, value) => {
+                let to = spec["to"].as_str().unwrap_or_default();
+                let kind = design["nodes"][to].as_object().and_then(|node| node.keys().next());
+                let kind = kind.ok_or("the node behind it is not there")?;
+                set(&mut lifted, &["nodes", to, kind, name], value, &mut changes);
             }
             Pools(name, value) => {
                 let pools = spec["pool"].as_object().into_iter().flat_map(Map::keys);

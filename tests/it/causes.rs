@@ -144,7 +144,15 @@ fn a_lifted_limit_agrees_with_a_real_run_again() {
             let same = |limit: &headroom::experiment::result::Bottleneck| {
                 limit.node == told.node && limit.limit == told.limit
             };
-            assert!(!told.next.as_ref().is_some_and(same), "{name} {}: still binds", design.name);
+            // A limit with more parts than fields (a cold start also waits for its own first use) may come next
+            // again, with less of it.
+            let was = before.bottleneck.as_ref().unwrap();
+            let less = |next: &headroom::experiment::result::Bottleneck| {
+                !same(next)
+                    || next.failures.value + next.waiting.value
+                        < 0.5 * (was.failures.value + was.waiting.value)
+            };
+            assert!(told.next.as_ref().is_none_or(less), "{name} {}: still binds", design.name);
             tried += 1;
         }
     }
@@ -171,11 +179,11 @@ fn every_limit_that_scenarios_meet_is_in_the_table() {
 fn an_assumption_is_varied_both_ways_and_weighed() {
     // One user, one constant step: the latency is the step, so halving and doubling it is known.
     let text = r#"{"name": "s", "assumed": {"work.job[0].wait": "a guess", "designs.d.nodes.fn.lambda.memory": "a guess"},
-        "workload": {"users": {"load": {"closed": {"users": 1, "for": "20s"}}, "request": "job"}},
+        "workload": {"users": {"load": {"closed": {"users": 1, "for": "20s"}}, "request": "job", "connection": {"rtt": "1ms"}}},
         "work": {"job": [{"wait": {"constant": "1s"}}]},
         "designs": {"d": {"enter": {"users": "fn"}, "nodes": {"fn": {"lambda": {"account": "a", "runtime": "go", "timeout": "60s", "memory": "512MB",
           "init": {"constant": "0s"}, "place": {"constant": "0s"}}}}, "accounts": {"a": {}}}},
-        "thresholds": {"latency": ["p(95)<1.5s"]}, "run": {"replications": 3, "seed": 1}}"#;
+        "thresholds": {"latency": ["p(95)<1.5s"]}, "run": {"replications": 10, "seed": 1}}"#;
     let mut plan = plan(text);
     plan.assumptions = ["work.job[0].wait", "designs.d.nodes.fn.lambda.memory"]
         .map(|path| headroom::experiment::result::Assumption {

@@ -106,7 +106,7 @@ fn bills_and_causes_of_every_scenario_sum_up() {
             assert!((failures - failed).abs() < 1e-6, "{name} {}: {failures} {failed}", d.name);
             let by: f64 = d.series.failed_by.iter().flat_map(|by| &by.count).sum();
             assert!((by - failures).abs() < 1e-6);
-            assert!(d.series.t.len() <= 401, "{name}: {} buckets", d.series.t.len());
+            assert!(d.series.t.len() <= 257, "{name}: {} buckets", d.series.t.len());
         }
     }
 }
