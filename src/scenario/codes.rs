@@ -53,7 +53,7 @@ pub const CODES: &[Code] = &[
     ),
     code(
         "E0012",
-        "a result of another version",
+        "not a result of this program",
         "A stored result has another schema_version than this program writes, or is not whole. Its figures may mean something \
          else, so they are not compared. Run its scenario again with this program.",
     ),
@@ -387,7 +387,11 @@ pub const CODES: &[Code] = &[
         "a measured case without a counterpart",
         "The configuration of a measured case has something that no node of a scenario expresses; the message names it.",
     ),
-    code("E0373", "no such pod", "Pods of a node are numbered from 0 to replicas - 1."),
+    code(
+        "E0373",
+        "no such pod",
+        "The pods of a node are numbered from 0 to one less than its replicas.",
+    ),
     code(
         "E0374",
         "not a log of Lambda requests",

@@ -406,7 +406,8 @@ impl Class {
         };
         // A front door that does not listen itself meets the request after the handshake.
         let delay = if opening && !self.entry_listens { hop + call.handshake } else { hop };
-        ctx.ledger.classes[self.index].attempts += 1;
+        let now = ctx.now();
+        ctx.ledger.attempt(self.index, now);
         self.users[slot as usize].call = ctx.call(call, delay);
     }
 
