@@ -37,7 +37,9 @@ fn fields(kind: &str, limit: &str, spec: &Value) -> Result<Vec<Field>, &'static 
             vec![own(&["timeout"], "15m")]
         }
         ("lambda", "scaling_rate") => return Err("AWS sets this rate, no field raises it"),
-        ("pods", "accept_queue") | ("nginx", "listen_queue") | (_, "listen_backlog") => {
+        ("pods", "accept_queue")
+        | ("nginx" | "haproxy", "listen_queue")
+        | (_, "listen_backlog") => {
             vec![own(&["backlog"], 65_535), own(&["somaxconn"], 65_535)]
         }
         ("pods", "concurrency") => places(spec),
@@ -47,6 +49,9 @@ fn fields(kind: &str, limit: &str, spec: &Value) -> Result<Vec<Field>, &'static 
         ("nginx", "nofile") => vec![own(&["nofile"], 10_000_000)],
         ("nginx", "worker_connections") => vec![own(&["worker_connections"], 10_000_000)],
         ("nginx", "cpu") => vec![own(&["cpu_request"], "0s"), own(&["cpu_handshake"], "0s")],
+        ("haproxy", "maxconn") => vec![own(&["maxconn"], 1_000_000)],
+        ("haproxy", "server_maxconn") => vec![own(&["server_maxconn"], Value::Null)],
+        ("haproxy", "cpu") => vec![own(&["cpu_request"], "0s")],
         ("api_gateway", "gateway_rate") => {
             vec![own(&["rate"], "1000000/s"), own(&["burst"], 10_000_000)]
         }

@@ -365,18 +365,26 @@ pub const CODES: &[Code] = &[
         "a field of another engine",
         "The field describes what only one database engine does.",
     ),
-    code("E0362", "a service that the era does not offer", "RDS Proxy is offered since 2020."),
+    code(
+        "E0362",
+        "a service that the era does not offer",
+        "RDS Proxy is offered since 2020: choose a later era, or run PgBouncer yourself.",
+    ),
     code(
         "E0363",
         "a borrow timeout that RDS Proxy does not offer",
-        "ConnectionBorrowTimeout is 0 to 300 s.",
+        "ConnectionBorrowTimeout of RDS Proxy is 0 s to 300 s; the default is 120 s.",
     ),
     code(
         "E0364",
         "an item that DynamoDB does not store",
         "An item of a DynamoDB table has at most 400 KB.",
     ),
-    code("E0365", "a share that is none", "A hit ratio lies between 0 and 1."),
+    code(
+        "E0365",
+        "a share that is none",
+        "A hit ratio lies between 0 and 1: 0.9 for nine hits in ten.",
+    ),
     code(
         "E0370",
         "not a measured case",
