@@ -1,6 +1,7 @@
 //! All that a node may touch besides itself.
 
 use super::account::Account;
+use super::host::{Host, HostId, Job};
 use super::calls::{Call, Calls, Op, Via};
 use super::ledger::{Ledger, LimitId};
 use super::listener::{data_retry, timer_wheel};
@@ -48,6 +49,8 @@ pub struct Ctx<'a> {
     pub operations: &'a [Operation],
     /// Kinds of request.
     pub works: &'a [Work],
+    /// Processors.
+    pub hosts: &'a mut [Host],
     /// Keys of the nodes, by name.
     pub salts: &'a [u64],
     /// The node itself.
@@ -70,6 +73,32 @@ impl Ctx<'_> {
     pub fn wake_at(&mut self, at: Time, rank: Rank, timer: u8, word: u32, turn: u32) {
         let event = Event { to: self.me, message: Message::Wake(timer, word, turn) };
         self.queue.at(at, rank, event);
+    }
+
+    /// Runs `work` on a host; this node is woken with `timer` when it is done.
+    pub fn compute(&mut self, host: HostId, work: Span, timer: u8, word: u32, turn: u32) {
+        let job = Job { node: self.me, timer, word, turn };
+        let due = self.hosts[usize::from(host.0)].start(self.queue.now(), job, work);
+        self.come_back(host, Some(due));
+    }
+
+    /// Takes such work off the host before its end.
+    pub fn stop_computing(&mut self, host: HostId, timer: u8, word: u32, turn: u32) {
+        let job = Job { node: self.me, timer, word, turn };
+        let due = self.hosts[usize::from(host.0)].remove(self.queue.now(), job);
+        self.come_back(host, due);
+    }
+
+    /// A host.
+    pub fn host(&self, host: HostId) -> &Host {
+        &self.hosts[usize::from(host.0)]
+    }
+
+    /// Notes when the next work of a host is done.
+    pub(super) fn come_back(&mut self, host: HostId, due: Option<(Time, u32)>) {
+        if let Some((at, turn)) = due {
+            self.queue.at(at, Rank::Completion, host.event(turn));
+        }
     }
 
     /// Arms a constant timer of this node.

@@ -11,6 +11,7 @@ pub mod data;
 pub mod dist;
 pub mod entry;
 pub mod era;
+pub mod host;
 pub mod ledger;
 pub mod listener;
 pub mod message;

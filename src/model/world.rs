@@ -6,7 +6,9 @@ use super::client::{Class, ClassSpec};
 use super::component::NodeReport;
 use super::context::Ctx;
 use super::data::Data;
+use super::cpu::Sharing;
 use super::era::Era;
+use super::host::{Host, HostId, MachineSpec};
 use super::ledger::{ClassLedger, Ledger, NodeLedger};
 use super::message::{Event, Message, NodeId};
 use super::operation::{OPERATION, Operation};
@@ -32,6 +34,9 @@ pub struct DesignSpec {
     /// AWS accounts by name.
     #[serde(default)]
     pub accounts: BTreeMap<String, AccountSpec>,
+    /// Machines that several nodes share, by name. A node that is on none has processors of its own.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub machines: BTreeMap<String, MachineSpec>,
 }
 
 /// All that one replication is made of.
@@ -85,6 +90,7 @@ pub struct World {
     calls: Calls,
     ledger: Ledger,
     accounts: Vec<Account>,
+    hosts: Vec<Host>,
     operations: Vec<Operation>,
     works: Vec<Work>,
     names: Vec<(String, &'static str)>,
@@ -119,6 +125,7 @@ impl World {
             ..Ledger::default()
         };
         let root = Key::root(setup.seed, setup.replication);
+        let (mut hosts, machines) = machines(design);
         let mut wiring = Wiring {
             names: &names,
             facts: &facts,
@@ -127,6 +134,8 @@ impl World {
             data: setup.data,
             queue: &mut queue,
             ledger: &mut ledger,
+            hosts: &mut hosts,
+            machines: &machines,
             root,
             era: setup.era,
             name: "",
@@ -158,6 +167,7 @@ impl World {
         });
         Ok(World {
             accounts: accounts.collect(),
+            hosts,
             operations: design.events.clone(),
             nodes,
             classes,
@@ -204,8 +214,22 @@ impl World {
         match event.message {
             // The caller gave up while the answer was on its way.
             Message::Reply(call) if self.calls.get(call).abandoned => self.calls.close(call),
+            Message::Wake(_, host, turn) if event.to == NodeId::HOSTS => {
+                self.computed(HostId(host as u16), turn);
+            }
             _ => self.dispatch(event.to, Some(event)),
         }
+    }
+
+    /// Work on a host is done: tells the node whose it was.
+    fn computed(&mut self, host: HostId, turn: u32) {
+        let now = self.queue.now();
+        let Some((job, due)) = self.hosts[usize::from(host.0)].complete(now, turn) else { return };
+        if let Some((at, turn)) = due {
+            self.queue.at(at, Rank::Completion, host.event(turn));
+        }
+        let message = Message::Wake(job.timer, job.word, job.turn);
+        self.dispatch(job.node, Some(Event { to: job.node, message }));
     }
 
     fn dispatch(&mut self, to: NodeId, event: Option<Event>) {
@@ -216,6 +240,7 @@ impl World {
             accounts: &mut self.accounts,
             operations: &self.operations,
             works: &self.works,
+            hosts: &mut self.hosts,
             salts: &self.salts,
             me: to,
         };
@@ -238,6 +263,7 @@ impl World {
                 accounts: &mut self.accounts,
                 operations: &self.operations,
                 works: &self.works,
+                hosts: &mut self.hosts,
                 salts: &self.salts,
                 me: NodeId(index as u16),
             };
@@ -305,6 +331,19 @@ impl World {
         }
         Ok(unfinished)
     }
+}
+
+/// The machines that nodes share, and which node is on which.
+fn machines(design: &DesignSpec) -> (Vec<Host>, BTreeMap<&str, HostId>) {
+    let mut hosts = Vec::new();
+    let mut on = BTreeMap::new();
+    for machine in design.machines.values() {
+        let id = HostId(hosts.len() as u16);
+        on.extend(machine.nodes.iter().map(|node| (node.as_str(), id)));
+        let (cores, speed) = (machine.vcpu, machine.speed);
+        hosts.push(Host::new(Sharing::Cores { cores, speed, per_job: 1.0 }));
+    }
+    (hosts, on)
 }
 
 /// Puts what is to happen at given times into the queue.

@@ -45,7 +45,13 @@ pub fn scenario(case: &MeasuredCase) -> Result<Value, String> {
             "jitter": if retry.jitter.is_empty() { "none" } else { retry.jitter.as_str() },
         }});
     }
-    let mut design = json!({"enter": {"users": entry}, "nodes": nodes});
+    // All ran on the measuring machine.
+    let kinds = ["pods", "nginx", "haproxy", "postgres", "pgbouncer"];
+    let shares = |node: &Value| kinds.iter().any(|kind| node[kind].is_object());
+    let there: Vec<&String> =
+        nodes.iter().filter(|(_, node)| shares(node)).map(|(name, _)| name).collect();
+    let machine = json!({"machine": {"vcpu": PROCESSORS, "nodes": there}});
+    let mut design = json!({"enter": {"users": entry}, "nodes": nodes, "machines": machine});
     design["events"] = events(config, &servers)?.into();
     if let Some(lambda) = &config.lambda {
         design["accounts"] = json!({"local": {"concurrency": lambda.cap}});
@@ -59,6 +65,9 @@ pub fn scenario(case: &MeasuredCase) -> Result<Value, String> {
         "run": {"horizon": s(load.duration_s + load.drain_s)},
     }))
 }
+
+/// Processors of the measuring machine.
+const PROCESSORS: f64 = 2.0;
 
 /// A time in seconds as a text that keeps microseconds.
 fn s(seconds: f64) -> String {
@@ -295,8 +304,8 @@ fn databases(config: &Config, base: &Baseline, nodes: &mut Map<String, Value>) {
         } else {
             base.pg_max_connects_per_s_trust_16_clients
         };
-        let login = 2e3 / most - driver_cpu("direct", base) - FORK_AND_EXIT_MS;
-        node["login"] = json!({"constant": ms(login.max(0.0))});
+        let login = PROCESSORS * 1e3 / most - driver_cpu("direct", base) - FORK_AND_EXIT_MS;
+        node["login"] = json!({"lognormal": {"mean": ms(login.max(0.0)), "cv": 0.3}});
         // PostgreSQL 15 listens for twice MaxBackends: the connections, 4 of autovacuum, 8 of other workers.
         node["backlog"] = (2 * (postgres.max_connections + 12)).into();
         // pg_sleep needs no processor: statements do not slow one another down.
@@ -326,7 +335,6 @@ fn databases(config: &Config, base: &Baseline, nodes: &mut Map<String, Value>) {
 fn pod_node(pod: &PodConfig, replicas: usize, config: &Config) -> Result<Value, String> {
     let mut node = json!({
         "replicas": replicas,
-        "hosts": {"count": 1, "vcpu": 2},
         "somaxconn": somaxconn(config),
         "syncookies": syncookies(config),
         "abort_on_overflow": sysctl(config, "tcp_abort_on_overflow") == Some(1.0),

@@ -249,6 +249,12 @@ impl Spec for PodsSpec {
             );
         }
     }
+    fn shares_machine(&self) -> Result<(), &'static str> {
+        if self.hosts != Hosts::default() || self.cpu.is_some() {
+            return Err("it has `hosts` or a `cpu` limit of its own");
+        }
+        Ok(())
+    }
     fn items(&self, _era: Era) -> Vec<String> {
         self.hosts.instance.iter().map(|instance| format!("ec2.{instance}")).collect()
     }

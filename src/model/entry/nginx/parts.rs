@@ -23,6 +23,10 @@ pub(super) struct Exchange {
     pub(super) tries: u16,
     /// Whether an upstream connection is held.
     pub(super) holds: bool,
+    /// Whether it counts for `limit_conn`.
+    pub(super) counted: bool,
+    /// When it began.
+    pub(super) since: Time,
     /// Connect timeout, then nothing.
     pub(super) connect_timer: TimerId,
     /// Read timeout.
@@ -35,6 +39,8 @@ pub(super) struct Limits {
     pub(super) slots: LimitId,
     pub(super) cpu: LimitId,
     pub(super) upstream: LimitId,
+    pub(super) ports: LimitId,
+    pub(super) requests: LimitId,
 }
 
 #[derive(Default)]
