@@ -77,14 +77,27 @@ impl Ctx<'_> {
 
     /// Runs `work` on a host; this node is woken with `timer` when it is done.
     pub fn compute(&mut self, host: HostId, work: Span, timer: u8, word: u32, turn: u32) {
-        let job = Job { node: self.me, timer, word, turn };
+        self.compute_as(false, host, work, timer, word, turn);
+    }
+
+    /// The same, in a process that may have a session of its own.
+    pub fn compute_as(
+        &mut self,
+        own_session: bool,
+        host: HostId,
+        work: Span,
+        timer: u8,
+        word: u32,
+        turn: u32,
+    ) {
+        let job = Job { node: self.me, timer, word, turn, own_session };
         let due = self.hosts[usize::from(host.0)].start(self.queue.now(), job, work);
-        self.come_back(host, Some(due));
+        self.come_back(host, due);
     }
 
     /// Takes such work off the host before its end.
     pub fn stop_computing(&mut self, host: HostId, timer: u8, word: u32, turn: u32) {
-        let job = Job { node: self.me, timer, word, turn };
+        let job = Job { node: self.me, timer, word, turn, own_session: false };
         let due = self.hosts[usize::from(host.0)].remove(self.queue.now(), job);
         self.come_back(host, due);
     }

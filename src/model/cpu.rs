@@ -6,7 +6,7 @@
 
 use crate::kernel::{Span, Time};
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 
 /// How fast each of n jobs progresses, in reference seconds of work per second.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -66,6 +66,122 @@ impl Ord for Job {
 
 /// A job that ended (its id and turn), and when to come back for the next one under which turn.
 pub type Completed = ((u32, u32), Option<(Time, u32)>);
+
+/// Cores shared by groups of threads in proportion to the groups' weights, as control groups and Linux's autogroups do, and
+/// within a group evenly; no thread has more than one core.
+///
+/// The share of a thread is w = W_group / (threads of the group that run), and its rate speed · min(1, λ w), with λ such that
+/// all rates together use the cores, or every thread has one. Every event costs O(n), n the threads that run.
+#[derive(Debug, Clone)]
+pub struct FairCores {
+    cores: f64,
+    speed: f64,
+    threads: Vec<FairThread>,
+    since: Time,
+    turn: u32,
+    busy_ns: f64,
+}
+
+/// The group that a thread belongs to, and the group's weight (1,024 is nice 0).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Group {
+    /// Which; none: one of its own.
+    pub number: Option<u32>,
+    /// Weight.
+    pub weight: f64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct FairThread {
+    id: u32,
+    group: Group,
+    left: f64,
+    rate: f64,
+}
+
+impl FairCores {
+    /// Idle cores of relative `speed`.
+    pub fn new(cores: f64, speed: f64) -> FairCores {
+        FairCores { cores, speed, threads: Vec::new(), since: Time::ZERO, turn: 0, busy_ns: 0.0 }
+    }
+
+    /// Reference work done so far, nanoseconds.
+    pub fn work_done(&self) -> f64 {
+        self.busy_ns
+    }
+
+    fn advance(&mut self, now: Time) {
+        let passed = now.since(self.since).nanos() as f64;
+        for thread in &mut self.threads {
+            let done = (passed * thread.rate).min(thread.left);
+            thread.left -= done;
+            self.busy_ns += done;
+        }
+        self.since = now;
+    }
+
+    /// Gives every thread its rate, and says when the first ends.
+    fn share(&mut self) -> Option<(Time, u32)> {
+        let mut sizes: BTreeMap<u32, f64> = BTreeMap::new();
+        for thread in &self.threads {
+            if let Some(group) = thread.group.number {
+                *sizes.entry(group).or_insert(0.0) += 1.0;
+            }
+        }
+        for thread in &mut self.threads {
+            // First the weight; the rate below.
+            let size = thread.group.number.map_or(1.0, |group| sizes[&group]);
+            thread.rate = thread.group.weight / size;
+        }
+        let mut weights: Vec<f64> = self.threads.iter().map(|thread| thread.rate).collect();
+        weights.sort_by(f64::total_cmp);
+        // The heaviest have a core each; the others share what is left.
+        let (mut cores, mut sum) = (self.cores, weights.iter().sum::<f64>());
+        let mut level = f64::INFINITY;
+        while let Some(heaviest) = weights.pop() {
+            if heaviest * cores < sum || cores < 1.0 {
+                level = cores / sum;
+                break;
+            }
+            cores -= 1.0;
+            sum -= heaviest;
+        }
+        for thread in &mut self.threads {
+            thread.rate = self.speed * (thread.rate * level).min(1.0);
+        }
+        let soonest = self.threads.iter().map(|thread| thread.left / thread.rate);
+        let wait = soonest.min_by(f64::total_cmp)?;
+        self.turn = self.turn.wrapping_add(1);
+        Some((self.since + Span::from_nanos(wait.max(0.0).ceil() as u64), self.turn))
+    }
+
+    /// Adds a thread with `work` to do. Returns when to come back and under which turn.
+    pub fn start(&mut self, now: Time, id: u32, group: Group, work: Span) -> Option<(Time, u32)> {
+        self.advance(now);
+        self.threads.push(FairThread { id, group, left: work.nanos() as f64, rate: 0.0 });
+        self.share()
+    }
+
+    /// The thread that is done, if the wake-up is not stale, and when to come back.
+    pub fn complete(&mut self, now: Time, turn: u32) -> Option<(u32, Option<(Time, u32)>)> {
+        if turn != self.turn {
+            return None;
+        }
+        self.advance(now);
+        let soonest = |a: &(usize, f64), b: &(usize, f64)| a.1.total_cmp(&b.1);
+        let left = self.threads.iter().map(|thread| thread.left / thread.rate).enumerate();
+        let (at, _) = left.min_by(soonest)?;
+        let done = self.threads.remove(at);
+        Some((done.id, self.share()))
+    }
+
+    /// Removes a thread before its end.
+    pub fn remove(&mut self, now: Time, id: u32) -> Option<(Time, u32)> {
+        self.advance(now);
+        self.threads.retain(|thread| thread.id != id);
+        self.share()
+    }
+}
 
 /// A shared processor.
 #[derive(Debug, Clone)]
@@ -228,6 +344,47 @@ mod tests {
                 twin.jobs.push((id, work as f64));
                 due = Some(fast.start(arrives, id, 0, Span::from_nanos(work)));
             }
+        }
+    }
+
+    #[test]
+    fn groups_share_by_weight_and_threads_within_a_group_evenly() {
+        let own = |weight| Group { number: None, weight };
+        let one = Group { number: Some(1), weight: 1024.0 };
+        let mut cores = FairCores::new(2.0, 1.0);
+        cores.start(Time::ZERO, 0, own(3072.0), Span::from_secs(9));
+        // Alone, a thread has one core and no more.
+        assert_eq!(cores.threads[0].rate.to_bits(), 1.0_f64.to_bits());
+        cores.start(Time::ZERO, 1, one, Span::from_secs(9));
+        cores.start(Time::ZERO, 2, one, Span::from_secs(9));
+        cores.start(Time::ZERO, 3, own(1024.0), Span::from_secs(9));
+        // Weights 3072, 512, 512, 1024 on two cores: the first would have 1.2 of them and has 1; the others share the other one
+        // as 1/4, 1/4, 1/2.
+        let rates: Vec<f64> = cores.threads.iter().map(|thread| thread.rate).collect();
+        assert_eq!(rates, [1.0, 0.25, 0.25, 0.5]);
+    }
+
+    #[test]
+    fn equal_weights_are_processor_sharing() {
+        let sharing = Sharing::Cores { cores: 2.0, speed: 0.7, per_job: 1.0 };
+        let (mut fair, mut fast) = (FairCores::new(2.0, 0.7), Processor::new(sharing));
+        let group = Group { number: None, weight: 1024.0 };
+        let mut stream = Key::root(12, 0).stream();
+        let mut arrival = 0_u64;
+        let mut due: [Option<(Time, u32)>; 2] = [None, None];
+        for id in 0..1_000_u32 {
+            arrival += stream.below(3_000_000);
+            let arrives = Time::from_nanos(arrival);
+            while let Some((at, turn)) = due[0].filter(|d| d.0 <= arrives) {
+                let (same, same_turn) = due[1].unwrap();
+                assert!(at.nanos().abs_diff(same.nanos()) < 1_000, "{at:?} {same:?}");
+                let (got, next) = fair.complete(at, turn).unwrap();
+                let ((want, _), other) = fast.complete(same, same_turn).unwrap();
+                assert_eq!(got, want);
+                due = [next, other];
+            }
+            let work = Span::from_nanos(stream.below(4_000_000) + 1);
+            due = [fair.start(arrives, id, group, work), Some(fast.start(arrives, id, 0, work))];
         }
     }
 

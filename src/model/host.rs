@@ -1,7 +1,7 @@
 //! Hosts: processors that the threads of one node, or of several on the same machine, share.
 
 use super::context::Ctx;
-use super::cpu::{Completed, Processor, Sharing};
+use super::cpu::{Completed, FairCores, Group, Processor, Sharing};
 use super::message::{Event, Message, NodeId};
 use crate::kernel::{Span, Time};
 use schemars::JsonSchema;
@@ -19,6 +19,11 @@ pub struct MachineSpec {
     #[serde(default = "speed_default")]
     #[schemars(range(min = 0.001, max = 100.0), extend("x-source" = "assumed: the same machine", "x-assumed" = true))]
     pub speed: f64,
+    /// With `sched_autogroup_enabled`: nice value of the session in which the nodes were started. They share one weight then,
+    /// and each of PostgreSQL's backends has a session of its own at nice 0. None: all threads are alike.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = -20, max = 19), extend("x-source" = "sched(7), the autogroup feature; PostgreSQL InitPostmasterChild() calls setsid()"))]
+    pub autogroup_nice: Option<i8>,
     /// Nodes that run on it.
     pub nodes: Vec<String>,
 }
@@ -45,31 +50,63 @@ pub struct Job {
     pub(super) timer: u8,
     pub(super) word: u32,
     pub(super) turn: u32,
+    /// Whether it is done by a process with a session of its own, which Linux's autogroups tell from the rest.
+    pub(super) own_session: bool,
 }
 
 /// The processors of one machine as they run.
 #[derive(Debug)]
 pub struct Host {
-    processor: Processor,
+    cores: Cores,
     jobs: Vec<Job>,
     free: Vec<u32>,
 }
 
-/// When to come back for the next job, and under which turn.
+/// How threads get processor time.
+#[derive(Debug)]
+enum Cores {
+    /// All at once, each a part.
+    Shared(Processor),
+    /// By weight.
+    Fair { cores: FairCores, together: Group },
+}
+
+/// When to come back, and under which turn.
 type Due = Option<(Time, u32)>;
+
+/// Weight of nice 0 (`kernel/sched/core.c`, `sched_prio_to_weight`); a step of nice is a factor of 1.25.
+const NICE_0: f64 = 1024.0;
 
 impl Host {
     /// An idle host.
     pub(super) fn new(sharing: Sharing) -> Host {
-        Host { processor: Processor::new(sharing), jobs: Vec::new(), free: Vec::new() }
+        Host::of(Cores::Shared(Processor::new(sharing)))
+    }
+
+    /// A machine that nodes share.
+    pub(super) fn machine(spec: &MachineSpec) -> Host {
+        let together = match spec.autogroup_nice {
+            Some(nice) => {
+                Group { number: Some(0), weight: NICE_0 * 1.25_f64.powi(-i32::from(nice)) }
+            }
+            None => Group { number: None, weight: NICE_0 },
+        };
+        Host::of(Cores::Fair { cores: FairCores::new(spec.vcpu, spec.speed), together })
+    }
+
+    fn of(cores: Cores) -> Host {
+        Host { cores, jobs: Vec::new(), free: Vec::new() }
     }
 
     /// Reference work done so far, nanoseconds.
     pub fn work_done(&self) -> f64 {
-        self.processor.work_done()
+        match &self.cores {
+            Cores::Shared(processor) => processor.work_done(),
+            Cores::Fair { cores, .. } => cores.work_done(),
+        }
     }
 
-    pub(super) fn start(&mut self, now: Time, job: Job, work: Span) -> (Time, u32) {
+    pub(super) fn start(&mut self, now: Time, job: Job, work: Span) -> Due {
         let at = if let Some(at) = self.free.pop() {
             self.jobs[at as usize] = job;
             at
@@ -77,12 +114,24 @@ impl Host {
             self.jobs.push(job);
             self.jobs.len() as u32 - 1
         };
-        self.processor.start(now, at, 0, work)
+        match &mut self.cores {
+            Cores::Shared(processor) => Some(processor.start(now, at, 0, work)),
+            Cores::Fair { cores, together } => {
+                let own = Group { number: None, weight: NICE_0 };
+                cores.start(now, at, if job.own_session { own } else { *together }, work)
+            }
+        }
     }
 
-    /// The job that is due, unless the wake-up is stale.
+    /// The job that has ended, unless the wake-up is stale, and when to come back.
     pub(super) fn complete(&mut self, now: Time, turn: u32) -> Option<(Job, Due)> {
-        let ((at, _), due): Completed = self.processor.complete(now, turn)?;
+        let (at, due) = match &mut self.cores {
+            Cores::Shared(processor) => {
+                let ((at, _), due): Completed = processor.complete(now, turn)?;
+                (at, due)
+            }
+            Cores::Fair { cores, .. } => cores.complete(now, turn)?,
+        };
         self.free.push(at);
         Some((self.jobs[at as usize], due))
     }
@@ -92,7 +141,10 @@ impl Host {
         let at = (0..self.jobs.len() as u32)
             .find(|at| self.jobs[*at as usize] == job && !self.free.contains(at))?;
         self.free.push(at);
-        self.processor.remove(now, at, 0)
+        match &mut self.cores {
+            Cores::Shared(processor) => processor.remove(now, at, 0),
+            Cores::Fair { cores, .. } => cores.remove(now, at),
+        }
     }
 }
 
@@ -122,7 +174,7 @@ impl Thread {
             ctx.wake(end - now, timer, word, turn);
             return end;
         };
-        let job = Job { node: ctx.me, timer, word, turn };
+        let job = Job { node: ctx.me, timer, word, turn, own_session: false };
         self.line.push_back((job, work));
         if self.line.len() == 1 {
             ctx.compute(machine, work, timer, word, turn);

@@ -6,7 +6,6 @@ use super::client::{Class, ClassSpec};
 use super::component::NodeReport;
 use super::context::Ctx;
 use super::data::Data;
-use super::cpu::Sharing;
 use super::era::Era;
 use super::host::{Host, HostId, MachineSpec};
 use super::ledger::{ClassLedger, Ledger, NodeLedger};
@@ -340,8 +339,7 @@ fn machines(design: &DesignSpec) -> (Vec<Host>, BTreeMap<&str, HostId>) {
     for machine in design.machines.values() {
         let id = HostId(hosts.len() as u16);
         on.extend(machine.nodes.iter().map(|node| (node.as_str(), id)));
-        let (cores, speed) = (machine.vcpu, machine.speed);
-        hosts.push(Host::new(Sharing::Cores { cores, speed, per_job: 1.0 }));
+        hosts.push(Host::machine(machine));
     }
     (hosts, on)
 }

@@ -50,7 +50,8 @@ pub fn scenario(case: &MeasuredCase) -> Result<Value, String> {
     let shares = |node: &Value| kinds.iter().any(|kind| node[kind].is_object());
     let there: Vec<&String> =
         nodes.iter().filter(|(_, node)| shares(node)).map(|(name, _)| name).collect();
-    let machine = json!({"machine": {"vcpu": PROCESSORS, "nodes": there}});
+    let machine =
+        json!({"machine": {"vcpu": PROCESSORS, "autogroup_nice": NICE, "nodes": there}});
     let mut design = json!({"enter": {"users": entry}, "nodes": nodes, "machines": machine});
     design["events"] = events(config, &servers)?.into();
     if let Some(lambda) = &config.lambda {
@@ -66,8 +67,9 @@ pub fn scenario(case: &MeasuredCase) -> Result<Value, String> {
     }))
 }
 
-/// Processors of the measuring machine.
+/// Processors of the measuring machine, and nice value that it gave to a repetition's session (its README, "how a case runs").
 const PROCESSORS: f64 = 2.0;
+const NICE: i8 = -10;
 
 /// A time in seconds as a text that keeps microseconds.
 fn s(seconds: f64) -> String {

@@ -85,6 +85,8 @@ pub struct Database {
     login: Sampler,
     login_wait: Sampler,
     host: HostId,
+    /// Whether every connection has a process with a session of its own.
+    sessions: bool,
     /// DocumentDB: connections that wait for a slot.
     slot_line: VecDeque<CallId>,
     /// DocumentDB: connections with a slot that wait for the session map.
@@ -192,6 +194,7 @@ impl Component for Database {
             login: login.sampler(wiring.data)?,
             login_wait: spec.login_wait.sampler(wiring.data)?,
             host,
+            sessions: engine == Engine::Postgres,
             slot_line: VecDeque::new(),
             map_line: VecDeque::new(),
             when_full: spec.when_full.unwrap_or_default(),
@@ -333,7 +336,7 @@ impl Database {
         row.b = LOGIN;
         row.amount = work;
         // Through the heap even if it costs nothing, so that long queues do not recurse.
-        ctx.compute(self.host, work, CPU, call.slot, call.turn);
+        ctx.compute_as(self.sessions, self.host, work, CPU, call.slot, call.turn);
     }
 
     fn cpu_done(&mut self, call: CallId, ctx: &mut Ctx) {
@@ -356,7 +359,7 @@ impl Database {
         if self.engine == Engine::Postgres && self.taken > self.slots {
             // Its slot is free as soon as it gives up; its process still has to end.
             self.refuse(call, ctx);
-            ctx.compute(self.host, self.exit, EXIT, 0, 0);
+            ctx.compute_as(self.sessions, self.host, self.exit, EXIT, 0, 0);
             return self.ended(slots, ctx);
         }
         if !self.engine.slots_before_login() && !row.abandoned {
@@ -412,7 +415,7 @@ impl Database {
         if self.exit.is_zero() {
             self.ended(slots, ctx);
         } else {
-            ctx.compute(self.host, self.exit, EXIT, slots, 0);
+            ctx.compute_as(self.sessions, self.host, self.exit, EXIT, slots, 0);
         }
     }
 
