@@ -108,9 +108,9 @@ impl Ctx<'_> {
     }
 
     /// Notes when the next work of a host is done.
-    pub(super) fn come_back(&mut self, host: HostId, due: Option<(Time, u32)>) {
-        if let Some((at, turn)) = due {
-            self.queue.at(at, Rank::Completion, host.event(turn));
+    pub(super) fn come_back(&mut self, host: HostId, due: Option<(Time, u32, u32)>) {
+        if let Some((at, core, turn)) = due {
+            self.queue.at(at, Rank::Completion, host.event(core, turn));
         }
     }
 

@@ -67,18 +67,24 @@ impl Ord for Job {
 /// A job that ended (its id and turn), and when to come back for the next one under which turn.
 pub type Completed = ((u32, u32), Option<(Time, u32)>);
 
-/// Cores shared by groups of threads in proportion to the groups' weights, as control groups and Linux's autogroups do, and
-/// within a group evenly; no thread has more than one core.
+/// Cores that runnable threads take turns on: start-time fair queueing (P. Goyal, H. Vin and H. Cheng, 1996), which is how
+/// Linux's fair scheduler shares cores in the long run: weights among groups, a slice at a time.
 ///
-/// The share of a thread is w = W_group / (threads of the group that run), and its rate speed · min(1, λ w), with λ such that
-/// all rates together use the cores, or every thread has one. Every event costs O(n), n the threads that run.
+/// A thread that becomes runnable gets the start tag S = max(V, what its group has been served), V being the largest tag served
+/// so far. Whoever has the smallest tag runs for a slice or to its end, and its tag, or its group's, rises by (work) / (weight).
+/// Threads that are alike so take turns; a group that uses less than its share is served at once.
 #[derive(Debug, Clone)]
-pub struct FairCores {
-    cores: f64,
+pub struct TimeSlices {
+    slice: f64,
     speed: f64,
-    threads: Vec<FairThread>,
-    since: Time,
-    turn: u32,
+    cores: Vec<Option<Running>>,
+    /// Threads that wait, the smallest tag first.
+    waiting: BinaryHeap<Reverse<Asking>>,
+    /// Virtual time up to which each group has been served.
+    groups: BTreeMap<u32, f64>,
+    virtual_time: f64,
+    sequence: u64,
+    turns: Vec<u32>,
     busy_ns: f64,
 }
 
@@ -92,17 +98,54 @@ pub struct Group {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct FairThread {
+struct Running {
+    thread: Asking,
+    since: Time,
+    part: f64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Asking {
+    tag: f64,
+    sequence: u64,
     id: u32,
     group: Group,
     left: f64,
-    rate: f64,
+}
+impl PartialEq for Asking {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+impl Eq for Asking {}
+impl PartialOrd for Asking {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Asking {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.tag.total_cmp(&other.tag).then(self.sequence.cmp(&other.sequence))
+    }
 }
 
-impl FairCores {
+/// When to look at a core again, and under which turn.
+pub type CoreDue = Option<(usize, Time, u32)>;
+
+impl TimeSlices {
     /// Idle cores of relative `speed`.
-    pub fn new(cores: f64, speed: f64) -> FairCores {
-        FairCores { cores, speed, threads: Vec::new(), since: Time::ZERO, turn: 0, busy_ns: 0.0 }
+    pub fn new(cores: usize, speed: f64, slice: Span) -> TimeSlices {
+        TimeSlices {
+            slice: slice.nanos() as f64,
+            speed,
+            cores: vec![None; cores],
+            waiting: BinaryHeap::new(),
+            groups: BTreeMap::new(),
+            virtual_time: 0.0,
+            sequence: 0,
+            turns: vec![0; cores],
+            busy_ns: 0.0,
+        }
     }
 
     /// Reference work done so far, nanoseconds.
@@ -110,76 +153,62 @@ impl FairCores {
         self.busy_ns
     }
 
-    fn advance(&mut self, now: Time) {
-        let passed = now.since(self.since).nanos() as f64;
-        for thread in &mut self.threads {
-            let done = (passed * thread.rate).min(thread.left);
-            thread.left -= done;
-            self.busy_ns += done;
-        }
-        self.since = now;
+    /// Adds a thread with `work` to do. Returns which core is to be looked at, when, and under which turn, if it got one.
+    pub fn start(&mut self, now: Time, id: u32, group: Group, work: Span) -> CoreDue {
+        let left = work.nanos() as f64 / self.speed;
+        self.ask(id, group, left, self.virtual_time);
+        let idle = self.cores.iter().position(Option::is_none)?;
+        self.pick(idle, now)
     }
 
-    /// Gives every thread its rate, and says when the first ends.
-    fn share(&mut self) -> Option<(Time, u32)> {
-        let mut sizes: BTreeMap<u32, f64> = BTreeMap::new();
-        for thread in &self.threads {
-            if let Some(group) = thread.group.number {
-                *sizes.entry(group).or_insert(0.0) += 1.0;
-            }
-        }
-        for thread in &mut self.threads {
-            // First the weight; the rate below.
-            let size = thread.group.number.map_or(1.0, |group| sizes[&group]);
-            thread.rate = thread.group.weight / size;
-        }
-        let mut weights: Vec<f64> = self.threads.iter().map(|thread| thread.rate).collect();
-        weights.sort_by(f64::total_cmp);
-        // The heaviest have a core each; the others share what is left.
-        let (mut cores, mut sum) = (self.cores, weights.iter().sum::<f64>());
-        let mut level = f64::INFINITY;
-        while let Some(heaviest) = weights.pop() {
-            if heaviest * cores < sum || cores < 1.0 {
-                level = cores / sum;
-                break;
-            }
-            cores -= 1.0;
-            sum -= heaviest;
-        }
-        for thread in &mut self.threads {
-            thread.rate = self.speed * (thread.rate * level).min(1.0);
-        }
-        let soonest = self.threads.iter().map(|thread| thread.left / thread.rate);
-        let wait = soonest.min_by(f64::total_cmp)?;
-        self.turn = self.turn.wrapping_add(1);
-        Some((self.since + Span::from_nanos(wait.max(0.0).ceil() as u64), self.turn))
+    fn ask(&mut self, id: u32, group: Group, left: f64, tag: f64) {
+        self.sequence += 1;
+        let served = group.number.and_then(|number| self.groups.get(&number).copied());
+        let tag = served.map_or(tag, |served| served.max(self.virtual_time));
+        self.waiting.push(Reverse(Asking { tag, sequence: self.sequence, id, group, left }));
     }
 
-    /// Adds a thread with `work` to do. Returns when to come back and under which turn.
-    pub fn start(&mut self, now: Time, id: u32, group: Group, work: Span) -> Option<(Time, u32)> {
-        self.advance(now);
-        self.threads.push(FairThread { id, group, left: work.nanos() as f64, rate: 0.0 });
-        self.share()
+    /// A core turns to the next thread.
+    fn pick(&mut self, core: usize, now: Time) -> CoreDue {
+        let Reverse(thread) = self.waiting.pop()?;
+        self.virtual_time = self.virtual_time.max(thread.tag);
+        let part = thread.left.min(self.slice);
+        self.cores[core] = Some(Running { thread, since: now, part });
+        self.turns[core] = self.turns[core].wrapping_add(1);
+        Some((core, now + Span::from_nanos(part.ceil() as u64), self.turns[core]))
     }
 
-    /// The thread that is done, if the wake-up is not stale, and when to come back.
-    pub fn complete(&mut self, now: Time, turn: u32) -> Option<(u32, Option<(Time, u32)>)> {
-        if turn != self.turn {
-            return None;
+    /// A core's slice is over, if the wake-up is not stale: the thread if it has ended, and the core's next wake-up.
+    pub fn turned(&mut self, now: Time, core: usize, turn: u32) -> (Option<u32>, CoreDue) {
+        if self.turns[core] != turn {
+            return (None, None);
         }
-        self.advance(now);
-        let soonest = |a: &(usize, f64), b: &(usize, f64)| a.1.total_cmp(&b.1);
-        let left = self.threads.iter().map(|thread| thread.left / thread.rate).enumerate();
-        let (at, _) = left.min_by(soonest)?;
-        let done = self.threads.remove(at);
-        Some((done.id, self.share()))
+        let Some(Running { thread, part, .. }) = self.cores[core].take() else {
+            return (None, None);
+        };
+        self.busy_ns += part * self.speed;
+        let left = thread.left - part;
+        let ended = left <= 0.5;
+        let served = part / thread.group.weight;
+        if let Some(number) = thread.group.number {
+            let all = self.groups.entry(number).or_insert(0.0);
+            *all = all.max(thread.tag) + served;
+        }
+        if !ended {
+            self.ask(thread.id, thread.group, left, thread.tag + served);
+        }
+        (ended.then_some(thread.id), self.pick(core, now))
     }
 
-    /// Removes a thread before its end.
-    pub fn remove(&mut self, now: Time, id: u32) -> Option<(Time, u32)> {
-        self.advance(now);
-        self.threads.retain(|thread| thread.id != id);
-        self.share()
+    /// Removes a thread before its end. O(n): for kills.
+    pub fn remove(&mut self, now: Time, id: u32) -> CoreDue {
+        self.waiting.retain(|row| row.0.id != id);
+        let on = |core: &Option<Running>| core.is_some_and(|running| running.thread.id == id);
+        let core = self.cores.iter().position(on)?;
+        let Running { since, part, .. } = self.cores[core].take()?;
+        self.busy_ns += (now.since(since).nanos() as f64).min(part) * self.speed;
+        self.turns[core] = self.turns[core].wrapping_add(1);
+        self.pick(core, now)
     }
 }
 
@@ -347,45 +376,52 @@ mod tests {
         }
     }
 
-    #[test]
-    fn groups_share_by_weight_and_threads_within_a_group_evenly() {
-        let own = |weight| Group { number: None, weight };
-        let one = Group { number: Some(1), weight: 1024.0 };
-        let mut cores = FairCores::new(2.0, 1.0);
-        cores.start(Time::ZERO, 0, own(3072.0), Span::from_secs(9));
-        // Alone, a thread has one core and no more.
-        assert_eq!(cores.threads[0].rate.to_bits(), 1.0_f64.to_bits());
-        cores.start(Time::ZERO, 1, one, Span::from_secs(9));
-        cores.start(Time::ZERO, 2, one, Span::from_secs(9));
-        cores.start(Time::ZERO, 3, own(1024.0), Span::from_secs(9));
-        // Weights 3072, 512, 512, 1024 on two cores: the first would have 1.2 of them and has 1; the others share the other one
-        // as 1/4, 1/4, 1/2.
-        let rates: Vec<f64> = cores.threads.iter().map(|thread| thread.rate).collect();
-        assert_eq!(rates, [1.0, 0.25, 0.25, 0.5]);
+    /// Runs jobs of one arrival time to their ends; returns (id, end in ms) in order.
+    fn run_out(cores: &mut TimeSlices, jobs: &[(u32, Group, u64)]) -> Vec<(u32, f64)> {
+        let mut due: Vec<(Time, usize, u32)> = Vec::new();
+        for &(id, group, us) in jobs {
+            let next = cores.start(Time::ZERO, id, group, Span::from_micros(us));
+            due.extend(next.map(|(core, at, turn)| (at, core, turn)));
+        }
+        let mut ends = Vec::new();
+        while let Some(first) = due.iter().copied().min() {
+            due.retain(|row| *row != first);
+            let (ended, next) = cores.turned(first.0, first.1, first.2);
+            ends.extend(ended.map(|id| (id, first.0.nanos() as f64 / 1e6)));
+            due.extend(next.map(|(core, at, turn)| (at, core, turn)));
+        }
+        ends
     }
 
     #[test]
-    fn equal_weights_are_processor_sharing() {
-        let sharing = Sharing::Cores { cores: 2.0, speed: 0.7, per_job: 1.0 };
-        let (mut fair, mut fast) = (FairCores::new(2.0, 0.7), Processor::new(sharing));
-        let group = Group { number: None, weight: 1024.0 };
-        let mut stream = Key::root(12, 0).stream();
-        let mut arrival = 0_u64;
-        let mut due: [Option<(Time, u32)>; 2] = [None, None];
-        for id in 0..1_000_u32 {
-            arrival += stream.below(3_000_000);
-            let arrives = Time::from_nanos(arrival);
-            while let Some((at, turn)) = due[0].filter(|d| d.0 <= arrives) {
-                let (same, same_turn) = due[1].unwrap();
-                assert!(at.nanos().abs_diff(same.nanos()) < 1_000, "{at:?} {same:?}");
-                let (got, next) = fair.complete(at, turn).unwrap();
-                let ((want, _), other) = fast.complete(same, same_turn).unwrap();
-                assert_eq!(got, want);
-                due = [next, other];
-            }
-            let work = Span::from_nanos(stream.below(4_000_000) + 1);
-            due = [fair.start(arrives, id, group, work), Some(fast.start(arrives, id, 0, work))];
-        }
+    fn threads_that_are_alike_take_turns() {
+        let own = Group { number: None, weight: 1024.0 };
+        let mut cores = TimeSlices::new(1, 1.0, Span::from_millis(1));
+        // 2, 1 and 3 ms in slices of 1 ms: a b c a c c.
+        let ends = run_out(&mut cores, &[(0, own, 2000), (1, own, 1000), (2, own, 3000)]);
+        assert_eq!(ends, [(1, 2.0), (0, 4.0), (2, 6.0)]);
+        assert!((cores.work_done() - 6e6).abs() < 1.0);
+    }
+
+    #[test]
+    fn long_runs_share_by_weight() {
+        let own = |weight| Group { number: None, weight };
+        let one = Group { number: Some(1), weight: 3072.0 };
+        let mut cores = TimeSlices::new(1, 1.0, Span::from_micros(100));
+        // Weight 3072 for two threads of a group, and 1024: 3/8, 3/8 and 1/4 of the core. The two end their 3 s of
+        // work at 8 s, when the third has done 2 s of its 3.
+        let jobs = [(0, one, 3_000_000), (1, one, 3_000_000), (2, own(1024.0), 3_000_000)];
+        let ends = run_out(&mut cores, &jobs);
+        assert!((ends[0].1 - 8_000.0).abs() < 5.0 && (ends[1].1 - 8_000.0).abs() < 5.0, "{ends:?}");
+        assert_eq!(ends[2], (2, 9_000.0));
+    }
+
+    #[test]
+    fn cores_work_side_by_side_at_their_speed() {
+        let own = Group { number: None, weight: 1024.0 };
+        let mut cores = TimeSlices::new(2, 0.5, Span::from_millis(2));
+        let jobs = [(0, own, 1000), (1, own, 1000), (2, own, 1000)];
+        assert_eq!(run_out(&mut cores, &jobs), [(0, 2.0), (1, 2.0), (2, 4.0)]);
     }
 
     #[test]

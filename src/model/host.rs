@@ -1,7 +1,7 @@
 //! Hosts: processors that the threads of one node, or of several on the same machine, share.
 
 use super::context::Ctx;
-use super::cpu::{Completed, FairCores, Group, Processor, Sharing};
+use super::cpu::{CoreDue, Group, Processor, Sharing, TimeSlices};
 use super::message::{Event, Message, NodeId};
 use crate::kernel::{Span, Time};
 use schemars::JsonSchema;
@@ -24,8 +24,20 @@ pub struct MachineSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = -20, max = 19), extend("x-source" = "sched(7), the autogroup feature; PostgreSQL InitPostmasterChild() calls setsid()"))]
     pub autogroup_nice: Option<i8>,
+    /// How long a thread runs before another gets its turn; none: 0.7 ms × (1 + log2 of the vCPUs, at most 8).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-source" = "Linux 6.12 kernel/sched/fair.c: sysctl_sched_base_slice 700 µs, times 1 + ilog2(ncpus)"))]
+    pub base_slice: Option<Span>,
     /// Nodes that run on it.
     pub nodes: Vec<String>,
+}
+
+impl MachineSpec {
+    /// The scheduler's base slice: `get_update_sysctl_factor` counts at most 8 processors.
+    fn slice(&self) -> Span {
+        let factor = 1 + (self.vcpu.clamp(1.0, 8.0) as u32).ilog2();
+        self.base_slice.unwrap_or(Span::from_micros(700) * u64::from(factor))
+    }
 }
 
 fn speed_default() -> f64 {
@@ -37,9 +49,10 @@ fn speed_default() -> f64 {
 pub struct HostId(pub(super) u16);
 
 impl HostId {
-    /// The wake-up for its next job.
-    pub(super) fn event(self, turn: u32) -> Event {
-        Event { to: NodeId::HOSTS, message: Message::Wake(0, u32::from(self.0), turn) }
+    /// The wake-up for a core's next job.
+    pub(super) fn event(self, core: u32, turn: u32) -> Event {
+        let word = u32::from(self.0) << 16 | core;
+        Event { to: NodeId::HOSTS, message: Message::Wake(0, word, turn) }
     }
 }
 
@@ -67,12 +80,12 @@ pub struct Host {
 enum Cores {
     /// All at once, each a part.
     Shared(Processor),
-    /// By weight.
-    Fair { cores: FairCores, together: Group },
+    /// In turns, by weight.
+    Turns { cores: TimeSlices, together: Group },
 }
 
-/// When to come back, and under which turn.
-type Due = Option<(Time, u32)>;
+/// When to come back, for which core and under which turn.
+type Due = Option<(Time, u32, u32)>;
 
 /// Weight of nice 0 (`kernel/sched/core.c`, `sched_prio_to_weight`); a step of nice is a factor of 1.25.
 const NICE_0: f64 = 1024.0;
@@ -91,7 +104,9 @@ impl Host {
             }
             None => Group { number: None, weight: NICE_0 },
         };
-        Host::of(Cores::Fair { cores: FairCores::new(spec.vcpu, spec.speed), together })
+        let whole = (spec.vcpu.ceil() as usize).max(1);
+        let speed = spec.speed * spec.vcpu / whole as f64;
+        Host::of(Cores::Turns { cores: TimeSlices::new(whole, speed, spec.slice()), together })
     }
 
     fn of(cores: Cores) -> Host {
@@ -102,7 +117,7 @@ impl Host {
     pub fn work_done(&self) -> f64 {
         match &self.cores {
             Cores::Shared(processor) => processor.work_done(),
-            Cores::Fair { cores, .. } => cores.work_done(),
+            Cores::Turns { cores, .. } => cores.work_done(),
         }
     }
 
@@ -115,25 +130,32 @@ impl Host {
             self.jobs.len() as u32 - 1
         };
         match &mut self.cores {
-            Cores::Shared(processor) => Some(processor.start(now, at, 0, work)),
-            Cores::Fair { cores, together } => {
+            Cores::Shared(processor) => {
+                let (due, turn) = processor.start(now, at, 0, work);
+                Some((due, 0, turn))
+            }
+            Cores::Turns { cores, together } => {
                 let own = Group { number: None, weight: NICE_0 };
-                cores.start(now, at, if job.own_session { own } else { *together }, work)
+                let group = if job.own_session { own } else { *together };
+                on_core(cores.start(now, at, group, work))
             }
         }
     }
 
-    /// The job that has ended, unless the wake-up is stale, and when to come back.
-    pub(super) fn complete(&mut self, now: Time, turn: u32) -> Option<(Job, Due)> {
-        let (at, due) = match &mut self.cores {
-            Cores::Shared(processor) => {
-                let ((at, _), due): Completed = processor.complete(now, turn)?;
-                (at, due)
+    /// The job that has ended, if one has and the wake-up is not stale, and when to come back.
+    pub(super) fn complete(&mut self, now: Time, core: u32, turn: u32) -> (Option<Job>, Due) {
+        let (ended, due) = match &mut self.cores {
+            Cores::Shared(processor) => match processor.complete(now, turn) {
+                Some(((at, _), due)) => (Some(at), due.map(|(at, turn)| (at, 0, turn))),
+                None => (None, None),
+            },
+            Cores::Turns { cores, .. } => {
+                let (ended, due) = cores.turned(now, core as usize, turn);
+                (ended, on_core(due))
             }
-            Cores::Fair { cores, .. } => cores.complete(now, turn)?,
         };
-        self.free.push(at);
-        Some((self.jobs[at as usize], due))
+        self.free.extend(ended);
+        (ended.map(|at| self.jobs[at as usize]), due)
     }
 
     /// Takes a job off the processors before its end, if it is there. O(n): for kills, not for every request.
@@ -142,10 +164,16 @@ impl Host {
             .find(|at| self.jobs[*at as usize] == job && !self.free.contains(at))?;
         self.free.push(at);
         match &mut self.cores {
-            Cores::Shared(processor) => processor.remove(now, at, 0),
-            Cores::Fair { cores, .. } => cores.remove(now, at),
+            Cores::Shared(processor) => {
+                processor.remove(now, at, 0).map(|(due, turn)| (due, 0, turn))
+            }
+            Cores::Turns { cores, .. } => on_core(cores.remove(now, at)),
         }
     }
+}
+
+fn on_core(due: CoreDue) -> Due {
+    due.map(|(core, at, turn)| (at, core as u32, turn))
 }
 
 /// One thread that does things in the order in which they come: on a core of its own, or on a machine's.

@@ -213,20 +213,21 @@ impl World {
         match event.message {
             // The caller gave up while the answer was on its way.
             Message::Reply(call) if self.calls.get(call).abandoned => self.calls.close(call),
-            Message::Wake(_, host, turn) if event.to == NodeId::HOSTS => {
-                self.computed(HostId(host as u16), turn);
+            Message::Wake(_, word, turn) if event.to == NodeId::HOSTS => {
+                self.computed(HostId((word >> 16) as u16), word & 0xffff, turn);
             }
             _ => self.dispatch(event.to, Some(event)),
         }
     }
 
     /// Work on a host is done: tells the node whose it was.
-    fn computed(&mut self, host: HostId, turn: u32) {
+    fn computed(&mut self, host: HostId, core: u32, turn: u32) {
         let now = self.queue.now();
-        let Some((job, due)) = self.hosts[usize::from(host.0)].complete(now, turn) else { return };
-        if let Some((at, turn)) = due {
-            self.queue.at(at, Rank::Completion, host.event(turn));
+        let (ended, due) = self.hosts[usize::from(host.0)].complete(now, core, turn);
+        if let Some((at, core, turn)) = due {
+            self.queue.at(at, Rank::Completion, host.event(core, turn));
         }
+        let Some(job) = ended else { return };
         let message = Message::Wake(job.timer, job.word, job.turn);
         self.dispatch(job.node, Some(Event { to: job.node, message }));
     }

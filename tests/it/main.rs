@@ -18,6 +18,7 @@ mod determinism;
 mod diff;
 mod facts_cluster;
 mod facts_lambda;
+mod facts_proxy;
 mod find;
 mod fuzz;
 mod golden;

@@ -400,6 +400,10 @@ fn entry(
             Ok("haproxy".into())
         }
         "pods" if servers.places.len() == 1 => Ok(servers.nodes[0].clone()),
+        "pods" => {
+            nodes.insert("names".into(), json!({"dns": names(&config.load.pick, &servers.nodes)?}));
+            Ok("names".into())
+        }
         "nodeport" if servers.nodes.len() == 1 => {
             let node_port = json!({"node_port": {"to": servers.nodes[0], "nodes": 1}});
             nodes.insert("node_port".into(), node_port);
@@ -412,6 +416,19 @@ fn entry(
         }
         other => Err(format!("entry \"{other}\" is not supported here")),
     }
+}
+
+/// Clients that choose among servers themselves: each keeps to one, or chooses for every connection.
+fn names(pick: &str, servers: &[String]) -> Result<Value, String> {
+    let (rotation, ttl) = match pick {
+        "user_rr" => ("cyclic", "1000d"),
+        "user_random" => ("random", "1000d"),
+        "request_rr" => ("cyclic", "0s"),
+        "request_random" => ("random", "0s"),
+        "first" => ("fixed", "1000d"),
+        other => return Err(format!("choice \"{other}\" among servers is not known")),
+    };
+    Ok(json!({"to": servers, "ttl": ttl, "rotation": rotation}))
 }
 
 fn function(lambda: &LambdaConfig, base: &Baseline) -> Result<Value, String> {
@@ -491,6 +508,7 @@ fn nginx_node(
         "balance": match upstream.lb.as_deref().unwrap_or("round_robin") {
             "least_conn" => "least_conn",
             "random" => "random",
+            "ip_hash" => "ip_hash",
             "round_robin" => "round_robin",
             other => return Err(format!("balancing \"{other}\" is not known")),
         },
@@ -512,6 +530,10 @@ fn nginx_node(
     set("keepalive_requests", nginx.keepalive_requests.map(Into::into));
     set("proxy_connect_timeout", nginx.proxy_connect_timeout_s.map(|t| s(t).into()));
     set("proxy_read_timeout", nginx.proxy_read_timeout_s.map(|t| s(t).into()));
+    set("max_conns", upstream.max_conns.map(Into::into));
+    set("zone", Some(upstream.zone.into()));
+    set("next_upstream_tries", Some(nginx.proxy_next_upstream_tries.into()));
+    set("next_upstream_timeout", Some(s(nginx.proxy_next_upstream_timeout_s).into()));
     set("max_fails", upstream.max_fails.map(Into::into));
     set("fail_timeout", upstream.fail_timeout_s.map(|t| s(t).into()));
     if kept > 0 {

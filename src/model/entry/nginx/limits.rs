@@ -148,7 +148,7 @@ mod tests {
 
     fn limit(burst: u32, nodelay: bool) -> LimitReq {
         LimitReq {
-            rate: "10/s".parse().unwrap(),
+            rate: Rate(10.0),
             burst,
             nodelay,
             status: 503,
