@@ -24,6 +24,7 @@ mod fuzz;
 mod golden;
 mod hpa;
 mod lambda_log;
+mod measured;
 mod models;
 mod report;
 mod scenario;
