@@ -202,6 +202,31 @@ pub const CODES: &[Code] = &[
          the note would stand beside nothing.",
     ),
     code(
+        "E0230",
+        "a varied value without a path",
+        "An axis is written `PATH=VALUES`, for example `workload.*.load.closed.users=100..2000:100` or \
+         `designs.*.nodes.api.pods.replicas=3,6,12`. `*` stands for every name at its place; a name with a dot or a \
+         bracket in it stands in `[\"…\"]`.",
+    ),
+    code(
+        "E0231",
+        "values that cannot be read",
+        "Values are a list with commas, `3,6,12` or `128MB,256MB`; a range with a step, `100..2000:100`, both ends \
+         included; a range at equal ratios, `100..10000:log7`; `true,false`; or JSON. Each value is given once.",
+    ),
+    code(
+        "E0232",
+        "too many points, or an axis given twice",
+        "Every combination of the values of all axes is one point. There may be 100,000 points, and each path may be \
+         varied once.",
+    ),
+    code(
+        "E0233",
+        "a varied path that leads nowhere",
+        "No place of the scenario fits the path. A key that the schema knows may be missing in the scenario: it is \
+         added. Names of classes, designs and nodes must be there. `headroom explain PATH` lists what is allowed.",
+    ),
+    code(
         "E0299",
         "a value that its type refuses",
         "The scenario has the right shape, but one of its values is refused on closer reading. \

@@ -14,6 +14,8 @@ mod shape;
 pub mod spec;
 pub mod threshold;
 mod tree;
+mod vary;
+mod vary_values;
 mod words;
 mod yaml;
 
@@ -28,3 +30,4 @@ pub use resolve::{Assumed, assumptions, mark_resolved, unknown_assumed_paths};
 pub use schema::{schema_of, schema_text};
 pub use shape::check_shape;
 pub use tree::{Entry, Kind, Tree, parse};
+pub use vary::{Assignment, Axis, POINTS_MAX, assign, points, read_varied, value_text};

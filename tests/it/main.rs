@@ -23,3 +23,4 @@ mod models;
 mod scenario;
 mod theory;
 mod tidy;
+mod vary;
