@@ -1,16 +1,17 @@
 //! The function as it runs: admission, cold start, invocation, metering.
 
+use super::admission::{Admission, Refusal};
 use super::environments::Environments;
+use super::meter::Meter;
 use super::spec::{LambdaSpec, StoreConnection};
+use super::start::{ColdStart, Start};
 use crate::kernel::{LaneId, Rank, Span};
-use crate::model::bucket::Bucket;
 use crate::model::calls::{Call, Op};
 use crate::model::component::{Component, NodeReport};
 use crate::model::context::{Ctx, Purpose};
 use crate::model::dist::Sampler;
 use crate::model::ledger::{GaugeId, LimitId};
 use crate::model::message::{CallId, Cause, Message, NodeId, Outcome};
-use crate::model::usage::UsageLine;
 use crate::model::wiring::Wiring;
 use crate::model::work::Step;
 
@@ -27,28 +28,11 @@ const ENDED: u32 = 2;
 
 /// Init is aborted and repeated inside the first invocation after this (Lambda guide, runtime environment).
 const INIT_LIMIT: Span = Span::from_secs(10);
-/// What a VPC adds to a cold start since September 2019 (mikhail.io: p50 0.470 against 0.260 s in 2020).
-const VPC_SHARED_INTERFACE: Span = Span::from_millis(200);
-/// Until August 2019: share of cold starts that attached an interface, and ln-mean and ln-deviation of its seconds
-/// (fit to mikhail.io's figures of April and June 2019).
-const VPC_ATTACH: (f64, f64, f64) = (0.51, 2.22, 0.33);
-/// Cold start per zipped MB of dependencies (mikhail.io, 2021: 14 MB 1.7 s, 35 MB 3.9 s).
-const PER_PACKAGE_MB: Span = Span::from_millis(100);
-
 /// A function as it runs.
 pub struct Lambda {
-    name: String,
-    duration_item: String,
-    account: u16,
-    reserved: Option<u32>,
-    in_flight: u32,
+    admission: Admission,
     environments: Environments,
-    rate: Bucket,
-    scaling: Option<Bucket>,
-    place: Sampler,
-    init: Sampler,
-    attach: Option<Sampler>,
-    extra: Span,
+    start: ColdStart,
     cpu_share: f64,
     timeout: LaneId,
     idle_life: Span,
@@ -56,9 +40,6 @@ pub struct Lambda {
     connections: StoreConnection,
     slots_each: u16,
     stores: Vec<NodeId>,
-    memory_mb: u64,
-    billing_step: Span,
-    init_billed: bool,
     limits: Limits,
     gauges: Gauges,
     meter: Meter,
@@ -67,10 +48,6 @@ pub struct Lambda {
 }
 
 struct Limits {
-    pool: LimitId,
-    reserved: LimitId,
-    rate: LimitId,
-    scaling: LimitId,
     cold: LimitId,
     timeout: LimitId,
 }
@@ -80,70 +57,27 @@ struct Gauges {
     concurrency: GaugeId,
 }
 
-#[derive(Default)]
-struct Meter {
-    requests: u64,
-    requests_wasted: u64,
-    /// Billed milliseconds × MB.
-    mb_ms: u128,
-    mb_ms_wasted: u128,
-    cold_starts: u64,
-    throttled: u64,
-    timeouts: u64,
-    expired: u64,
-}
-
 impl Component for Lambda {
     type Spec = LambdaSpec;
 
     fn build(spec: &LambdaSpec, wiring: &mut Wiring) -> Result<Lambda, String> {
         let (era, me) = (wiring.era, wiring.me);
-        let account = &wiring.accounts[&spec.account];
-        let applies = spec.reserved.unwrap_or(account.concurrency);
+        let admission = Admission::new(spec, wiring)?;
+        let applies = spec.reserved.unwrap_or(wiring.accounts[&spec.account].concurrency);
         let ledger = &mut *wiring.ledger;
-        let pool = format!("account concurrency {}", account.concurrency);
+        let timeout = format!("function timeout {}", spec.timeout);
         let limits = Limits {
-            pool: ledger.limit(me, "account_concurrency", pool),
-            reserved: ledger.limit(
-                me,
-                "reserved_concurrency",
-                format!("reserved concurrency {applies}"),
-            ),
-            rate: ledger.limit(
-                me,
-                "request_rate",
-                format!("{} requests/s", u64::from(applies) * 10),
-            ),
-            scaling: ledger.limit(me, "scaling_rate", "1,000 new environments per 10 s".into()),
             cold: ledger.limit(me, "cold_start", "no idle environment: cold start".into()),
-            timeout: ledger.limit(
-                me,
-                "function_timeout",
-                format!("function timeout {}", spec.timeout),
-            ),
+            timeout: ledger.limit(me, "function_timeout", timeout),
         };
         let gauges = Gauges {
             environments: ledger.gauge(me, "environments", None),
             concurrency: ledger.gauge(me, "concurrency", Some(u64::from(applies))),
         };
-        let ten_times = f64::from(applies) * 10.0;
-        let init = spec.init.clone().unwrap_or_else(|| spec.runtime.init());
-        let attach = (spec.vpc && era.attaches_interface())
-            .then(|| Sampler::Lognormal(VPC_ATTACH.1 + libm::log(1e9), VPC_ATTACH.2));
-        let vpc = if spec.vpc && attach.is_none() { VPC_SHARED_INTERFACE } else { Span::ZERO };
         Ok(Lambda {
-            name: wiring.name.to_owned(),
-            duration_item: format!("lambda.duration.{}", spec.architecture.name()),
-            account: wiring.account(&spec.account)?,
-            reserved: spec.reserved,
-            in_flight: 0,
+            admission,
             environments: Environments::default(),
-            rate: Bucket::new(ten_times, ten_times),
-            scaling: (!era.account_scaling()).then(|| Bucket::new(100.0, 1000.0)),
-            place: spec.place.sampler(wiring.data)?,
-            init: init.sampler(wiring.data)?,
-            attach,
-            extra: vpc + PER_PACKAGE_MB.scaled(spec.package.mb()),
+            start: ColdStart::new(spec, wiring)?,
             cpu_share: spec.cpu_share(era),
             timeout: wiring.queue.lane(spec.timeout, Rank::Timeout),
             idle_life: spec.idle_life.unwrap_or(era.idle_life()),
@@ -151,12 +85,9 @@ impl Component for Lambda {
             connections: spec.connections,
             slots_each: spec.connections_per_environment as u16,
             stores: Vec::new(),
-            memory_mb: spec.memory.0 >> 20,
-            billing_step: era.billing_step(),
-            init_billed: era.init_billed(),
             limits,
             gauges,
-            meter: Meter::default(),
+            meter: Meter::new(wiring.name, spec, era),
             expiry_armed: false,
         })
     }
@@ -183,81 +114,38 @@ impl Component for Lambda {
     }
 
     fn close(&mut self, _ctx: &mut Ctx) -> NodeReport {
-        let meter = &self.meter;
-        let gb_s = |mb_ms: u128| mb_ms as f64 / (1024.0 * 1000.0);
-        let line = |item: &str, quantity: f64, unit, wasted: f64| UsageLine {
-            node: self.name.clone(),
-            item: item.into(),
-            quantity,
-            unit,
-            reserved: false,
-            idle: 0.0,
-            wasted,
-        };
-        let wasted = meter.requests_wasted as f64;
-        NodeReport {
-            counters: vec![
-                ("invocations", meter.requests),
-                ("cold_starts", meter.cold_starts),
-                ("throttled", meter.throttled),
-                ("timeouts", meter.timeouts),
-                ("environments_expired", meter.expired),
-            ],
-            usage: vec![
-                line("lambda.requests", meter.requests as f64, "request", wasted),
-                line(&self.duration_item, gb_s(meter.mb_ms), "GB-s", gb_s(meter.mb_ms_wasted)),
-            ],
-        }
+        self.meter.report()
     }
 }
 
 impl Lambda {
-    /// Admission in the order of the limits: request rate, reserved, pool, idle environment, scaling budget.
     fn arrive(&mut self, call: CallId, ctx: &mut Ctx) {
-        let now = ctx.now();
-        ctx.calls.get(call).established = now;
-        if !self.rate.take(now) {
-            return self.throttle(call, self.limits.rate, Cause::ThrottledRequestRate, ctx);
-        }
-        match self.reserved {
-            Some(reserved) if self.in_flight >= reserved => {
-                return self.throttle(call, self.limits.reserved, Cause::ThrottledReserved, ctx);
-            }
-            Some(_) => {}
-            None => {
-                let account = &ctx.accounts[self.account as usize];
-                if account.in_flight >= account.unreserved {
-                    return self.throttle(call, self.limits.pool, Cause::ThrottledAccount, ctx);
+        ctx.calls.get(call).established = ctx.now();
+        match self.admit(ctx) {
+            Ok(idle) => {
+                let level = u64::from(self.admission.in_flight());
+                ctx.ledger.set(self.gauges.concurrency, ctx.now(), level);
+                match idle {
+                    Some(environment) => self.invoke(environment, call, ctx),
+                    None => self.cold_start(call, ctx),
                 }
             }
+            Err((limit, cause)) => {
+                self.meter.throttled += 1;
+                ctx.ledger.refused_by(limit, ctx.now());
+                ctx.fail(call, cause, 429);
+            }
         }
+    }
+
+    /// An idle environment, or none if a new one may be created.
+    fn admit(&mut self, ctx: &mut Ctx) -> Result<Option<u32>, Refusal> {
+        self.admission.enter(ctx)?;
         let idle = self.environments.take_idle();
-        if idle.is_none() && !self.may_scale(ctx) {
-            return self.throttle(call, self.limits.scaling, Cause::ThrottledScaling, ctx);
+        if idle.is_none() {
+            self.admission.grow(ctx)?;
         }
-        self.in_flight += 1;
-        if self.reserved.is_none() {
-            ctx.accounts[self.account as usize].in_flight += 1;
-        }
-        ctx.ledger.set(self.gauges.concurrency, now, u64::from(self.in_flight));
-        match idle {
-            Some(environment) => self.invoke(environment, call, ctx),
-            None => self.cold_start(call, ctx),
-        }
-    }
-
-    fn may_scale(&mut self, ctx: &mut Ctx) -> bool {
-        let now = ctx.now();
-        match &mut self.scaling {
-            Some(bucket) => bucket.take(now),
-            None => ctx.accounts[self.account as usize].may_scale(now),
-        }
-    }
-
-    fn throttle(&mut self, call: CallId, limit: LimitId, cause: Cause, ctx: &mut Ctx) {
-        self.meter.throttled += 1;
-        ctx.ledger.refused_by(limit, ctx.now());
-        ctx.fail(call, cause, 429);
+        Ok(idle)
     }
 
     /// Creates an environment for `call`, which stays bound to it.
@@ -266,14 +154,7 @@ impl Lambda {
         self.meter.cold_starts += 1;
         let environment = self.environments.create(call);
         ctx.ledger.set(self.gauges.environments, now, self.environments.len() as u64);
-        let mut stream = ctx.stream(call, Purpose::ColdStart);
-        let mut place = self.place.sample(&mut stream);
-        let init = self.init.sample(&mut stream) + self.extra;
-        if let Some(attach) = &self.attach
-            && stream.chance(VPC_ATTACH.0)
-        {
-            place = place + attach.sample(&mut stream);
-        }
+        let Start { place, init } = self.start.draw(&mut ctx.stream(call, Purpose::ColdStart));
         let init_here = if init > INIT_LIMIT {
             // Aborted at the limit and run again, inside the invocation's time.
             self.environments.get(environment).needs_init = true;
@@ -281,9 +162,7 @@ impl Lambda {
         } else {
             init
         };
-        if self.init_billed {
-            self.bill(init_here, false);
-        }
+        self.meter.init(init_here);
         ctx.ledger.waited_for(self.limits.cold, now, now + place + init_here);
         ctx.wake(place + init_here, READY, environment, 0);
     }
@@ -307,9 +186,7 @@ impl Lambda {
             return;
         }
         if std::mem::take(&mut self.environments.get(environment).needs_init) {
-            let mut stream = ctx.stream(call, Purpose::ColdStart);
-            let _placed = self.place.sample(&mut stream);
-            let init = self.init.sample(&mut stream) + self.extra;
+            let init = self.start.again(&mut ctx.stream(call, Purpose::ColdStart));
             ctx.wake(init, STEP, call.slot, call.turn);
             return;
         }
@@ -410,15 +287,12 @@ impl Lambda {
         ctx.queue.cancel(row.timer);
         let wasted = row.abandoned || !outcome.is_ok();
         self.meter.requests_wasted += u64::from(wasted);
-        self.bill(now.since(row.mark), wasted);
+        self.meter.duration(now.since(row.mark), wasted);
         if self.connections == StoreConnection::PerInvocation {
             self.close_connections(row.a, ctx);
         }
-        self.in_flight -= 1;
-        if self.reserved.is_none() {
-            ctx.accounts[self.account as usize].in_flight -= 1;
-        }
-        ctx.ledger.set(self.gauges.concurrency, now, u64::from(self.in_flight));
+        self.admission.leave(ctx);
+        ctx.ledger.set(self.gauges.concurrency, now, u64::from(self.admission.in_flight()));
         self.environments.release(row.a, now);
         ctx.calls.get(call).b |= ENDED;
         if !self.expiry_armed {
@@ -426,17 +300,6 @@ impl Lambda {
             ctx.wake_at(now + self.idle_life, Rank::Timeout, EXPIRE, 0, 0);
         }
         ctx.reply(call, outcome);
-    }
-
-    /// Adds a billed duration, rounded up to the era's step.
-    fn bill(&mut self, duration: Span, wasted: bool) {
-        let step = self.billing_step.nanos();
-        let ms = duration.nanos().div_ceil(step) * (step / 1_000_000);
-        let mb_ms = u128::from(ms) * u128::from(self.memory_mb);
-        self.meter.mb_ms += mb_ms;
-        if wasted {
-            self.meter.mb_ms_wasted += mb_ms;
-        }
     }
 
     fn close_connections(&mut self, environment: u32, ctx: &mut Ctx) {

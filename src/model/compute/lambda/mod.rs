@@ -1,8 +1,11 @@
 //! AWS Lambda: execution environments, one request each, created on demand out of the account's pool.
+mod admission;
 mod environments;
 mod function;
+mod meter;
 mod runtime;
 mod spec;
+mod start;
 pub use function::Lambda;
 pub use runtime::Runtime;
 pub use spec::{ABOUT, Architecture, LambdaSpec, StoreConnection};
