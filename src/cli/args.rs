@@ -25,6 +25,7 @@ Examples:
   headroom run burst.json                   run a scenario, print one screen
   headroom run burst.yaml --out out/        also write result.json, CSVs and charts
   headroom run - --format json < burst.json results on standard output, for a program
+  headroom diff before.json after.json      say what changed
   headroom check burst.json                 find all problems, run nothing
   headroom plan burst.json                  show every value that would be used
   headroom explain designs.*.nodes.*.lambda.memory
@@ -61,6 +62,8 @@ pub(super) enum Color {
 pub(super) enum Command {
     /// Run a scenario and compare its designs
     Run(RunArgs),
+    /// Say what changed between two results or scenarios, and whether to believe it
+    Diff(DiffArgs),
     /// Show the resolved scenario with every assumed value, and what a run would take
     Plan(PlanArgs),
     /// Find all problems of a scenario without running it
@@ -130,6 +133,57 @@ pub(super) enum Format {
     Csv,
     /// For a pull request.
     Markdown,
+}
+
+/// Arguments of `diff`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  headroom diff main.json branch.json\n  headroom diff out/result.json branch.json --format markdown\n  headroom diff before.json after.json --tolerance 2 --fail-on never\n\nWith GITHUB_STEP_SUMMARY set, the Markdown is appended to that file as well."
+)]
+pub(super) struct DiffArgs {
+    /// What to compare with: a result.json, or a scenario to be run
+    pub(super) base: PathBuf,
+    /// What to compare: a result.json, or a scenario to be run
+    pub(super) new: PathBuf,
+    /// Format of the comparison on standard output
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub(super) format: Format,
+    /// What ends with exit code 99
+    #[arg(long, value_enum, default_value_t = FailOn::Regression)]
+    pub(super) fail_on: FailOn,
+    /// Changes of less than this many percent are negligible
+    #[arg(long, value_name = "PERCENT", default_value_t = 0.0, value_parser = percent)]
+    pub(super) tolerance: f64,
+    /// Price table to use on top of the built-in one, for scenarios
+    #[arg(long, value_name = "FILE")]
+    pub(super) prices: Option<PathBuf>,
+    /// Seed of both, for scenarios; none: that of the result beside it, or of the first scenario
+    #[arg(long, env = "HEADROOM_SEED")]
+    pub(super) seed: Option<u64>,
+    /// Replications of every design, for scenarios
+    #[arg(long, value_name = "N", env = "HEADROOM_REPLICATIONS", value_parser = clap::value_parser!(u32).range(2..=100_000))]
+    pub(super) replications: Option<u32>,
+}
+
+/// What a comparison fails on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum FailOn {
+    /// Something became worse.
+    #[default]
+    Regression,
+    /// Something changed, or is on one side only.
+    Change,
+    /// Nothing.
+    Never,
+}
+
+/// A number of percent, not negative.
+fn percent(text: &str) -> Result<f64, String> {
+    let number = text.trim_end_matches('%').trim().parse::<f64>();
+    match number {
+        Ok(number) if number.is_finite() && number >= 0.0 => Ok(number),
+        _ => Err("write a number of percent, such as 2".into()),
+    }
 }
 
 /// Arguments of `plan`.

@@ -1,5 +1,6 @@
 //! The command line: flags, files, standard output, wall clock, environment. Logic worth a unit test lives below.
 mod args;
+mod diff;
 mod explain;
 mod files;
 mod init;
@@ -53,6 +54,7 @@ pub fn main() -> ExitCode {
 fn dispatch(command: Command, shared: &Shared) -> Exit {
     match command {
         Command::Run(args) => run::command(&args, shared),
+        Command::Diff(args) => diff::command(&args, shared),
         Command::Plan(args) => plan::plan(&args, shared),
         Command::Check(args) => plan::check(&args, shared),
         Command::Explain(args) => explain::explain(&args),

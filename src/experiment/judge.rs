@@ -29,6 +29,16 @@ fn observed(design: &DesignResult, metric: &str, statistic: Statistic) -> Option
     }
 }
 
+/// Whether enough values were seen to bound a percentile from above: all of n values lie below it with probability
+/// pⁿ, which must not exceed 2.5 %.
+fn bounded(design: &DesignResult, metric: &str, statistic: Statistic) -> bool {
+    let count = if metric == "latency" { design.latency.count } else { design.latency_all.count };
+    match statistic {
+        Statistic::Percentile(p) => libm::pow(p / 100.0, count as f64) <= 0.025,
+        _ => true,
+    }
+}
+
 /// Judges one threshold. A design without the figure (no success, hence no latency) fails.
 pub(super) fn judge(
     design: &DesignResult,
@@ -40,6 +50,7 @@ pub(super) fn judge(
     let verdict = match observed {
         None => Verdict::Fail,
         Some(e) => match (threshold.met_by(e.low), threshold.met_by(e.high)) {
+            (true, true) if !bounded(design, metric, threshold.statistic) => Verdict::Undecided,
             (true, true) => Verdict::Pass,
             (false, false) => Verdict::Fail,
             _ => Verdict::Undecided,

@@ -2,6 +2,7 @@
 pub mod chart;
 mod conformance;
 pub mod csv;
+pub mod diff;
 mod format;
 mod json;
 mod markdown;

@@ -52,6 +52,18 @@ pub const CODES: &[Code] = &[
         "The run was stopped before two replications of every design were done: too few for an interval.",
     ),
     code(
+        "E0012",
+        "a result of another version",
+        "A stored result has another schema_version than this program writes, or is not whole. Its figures may mean something \
+         else, so they are not compared. Run its scenario again with this program.",
+    ),
+    code(
+        "E0013",
+        "nothing to compare",
+        "The two results have no design in common, or one of them keeps no values per replication. Designs are compared by \
+         name.",
+    ),
+    code(
         "E0101",
         "the file is not text",
         "A scenario is a text file in UTF-8. The file has bytes that UTF-8 does not allow: it is \

@@ -14,6 +14,7 @@ mod common;
 mod conservation;
 mod coverage;
 mod determinism;
+mod diff;
 mod facts_cluster;
 mod facts_lambda;
 mod fuzz;
