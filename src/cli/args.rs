@@ -26,6 +26,8 @@ Examples:
   headroom run burst.yaml --out out/        also write result.json, CSVs and charts
   headroom run - --format json < burst.json results on standard output, for a program
   headroom diff before.json after.json      say what changed
+  headroom sweep burst.json --vary workload.*.load.closed.users=100..2000:100 --out out/
+                                            figures, charts and crossovers along a grid
   headroom check burst.json                 find all problems, run nothing
   headroom plan burst.json                  show every value that would be used
   headroom explain designs.*.nodes.*.lambda.memory
@@ -64,6 +66,10 @@ pub(super) enum Command {
     Run(RunArgs),
     /// Say what changed between two results or scenarios, and whether to believe it
     Diff(DiffArgs),
+    /// Run every design at every point of a grid of values
+    Sweep(SweepArgs),
+    /// Put the shards of a sweep together
+    Merge(MergeArgs),
     /// Show the resolved scenario with every assumed value, and what a run would take
     Plan(PlanArgs),
     /// Find all problems of a scenario without running it
@@ -184,6 +190,83 @@ fn percent(text: &str) -> Result<f64, String> {
         Ok(number) if number.is_finite() && number >= 0.0 => Ok(number),
         _ => Err("write a number of percent, such as 2".into()),
     }
+}
+
+/// Arguments of `sweep`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Values:\n  3,6,12  128MB,256MB  true,false    a list\n  100..2000:100                      from 100 to 2000 in steps of 100, both included\n  100..10000:log7                    seven values at equal ratios\n  `*` in a path stands for every name at its place.\n\nExamples:\n  headroom sweep burst.json --vary workload.*.load.closed.users=100..2000:100 --out out/\n  headroom sweep burst.json --vary designs.*.nodes.api.pods.replicas=3,6,12 --vary run.seed=1,2\n  headroom sweep burst.json --vary … --out out/ --resume\n  headroom sweep burst.json --vary … --shard 2/4 --out out/ && headroom merge out/ --out all/\n  headroom sweep burst.json --vary … --emit k8s-job --shards 8 | kubectl apply -f -"
+)]
+pub(super) struct SweepArgs {
+    /// Which scenario.
+    #[command(flatten)]
+    pub(super) scenario: ScenarioArgs,
+    /// A path of the scenario and its values; several make every combination
+    #[arg(long, value_name = "PATH=VALUES", required = true)]
+    pub(super) vary: Vec<String>,
+    /// Only this design; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub(super) design: Vec<String>,
+    /// Folder for sweep.json, sweep.csv, charts and the journal; created if missing
+    #[arg(long, short, value_name = "DIR")]
+    pub(super) out: Option<PathBuf>,
+    /// Go on with the sweep in the --out folder; begin it if there is none
+    #[arg(long, requires = "out")]
+    pub(super) resume: bool,
+    /// Do part K of N only; auto takes both from the scheduler of an array job
+    #[arg(long, value_name = "K/N", env = "HEADROOM_SHARD")]
+    pub(super) shard: Option<String>,
+    /// Format of the result on standard output
+    #[arg(long, value_enum, default_value_t = SweepFormat::Table)]
+    pub(super) format: SweepFormat,
+    /// Threads; the result does not depend on them
+    #[arg(long, value_name = "N", env = "HEADROOM_THREADS", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(super) threads: Option<u16>,
+    /// Print a manifest that does the sweep elsewhere, and run nothing
+    #[arg(long, value_enum)]
+    pub(super) emit: Option<Emit>,
+    /// Number of shards of the manifest
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=10_000), requires = "emit")]
+    pub(super) shards: u32,
+    /// Container image of the manifest, with this program as its entry point
+    #[arg(long, default_value = concat!("headroom:", env!("CARGO_PKG_VERSION")), requires = "emit")]
+    pub(super) image: String,
+}
+
+/// What can be printed for a cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Emit {
+    /// A Kubernetes Indexed Job.
+    K8sJob,
+}
+
+/// Format of a sweep.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum SweepFormat {
+    /// For people.
+    #[default]
+    Table,
+    /// One row a point, design and figure.
+    Csv,
+    /// The whole result.
+    Json,
+}
+
+/// Arguments of `merge`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  headroom merge shard-1/ shard-2/ --out all/\n\nThe result has the same bytes as that of one process."
+)]
+pub(super) struct MergeArgs {
+    /// Folders that the shards wrote
+    #[arg(required = true, value_name = "DIR")]
+    pub(super) dirs: Vec<PathBuf>,
+    /// Folder for sweep.json, sweep.csv and charts; created if missing
+    #[arg(long, short, value_name = "DIR")]
+    pub(super) out: PathBuf,
+    /// Format of the result on standard output
+    #[arg(long, value_enum, default_value_t = SweepFormat::Table)]
+    pub(super) format: SweepFormat,
 }
 
 /// Arguments of `plan`.

@@ -9,6 +9,8 @@ mod plan;
 mod progress;
 mod run;
 mod say;
+mod shard;
+mod sweep;
 mod verify;
 mod verify_hpa;
 
@@ -55,6 +57,8 @@ fn dispatch(command: Command, shared: &Shared) -> Exit {
     match command {
         Command::Run(args) => run::command(&args, shared),
         Command::Diff(args) => diff::command(&args, shared),
+        Command::Sweep(args) => sweep::command(&args, shared),
+        Command::Merge(args) => sweep::merge(&args),
         Command::Plan(args) => plan::plan(&args, shared),
         Command::Check(args) => plan::check(&args, shared),
         Command::Explain(args) => explain::explain(&args),

@@ -8,9 +8,12 @@ mod replicate;
 mod series;
 
 pub mod compare;
+pub mod crossing;
 pub mod estimate;
+pub mod journal;
 pub mod result;
 pub mod student;
+pub mod sweep;
 pub mod verification;
 pub mod verify;
 pub use fold::run;

@@ -22,6 +22,7 @@ mod golden;
 mod hpa;
 mod models;
 mod scenario;
+mod sweep;
 mod theory;
 mod tidy;
 mod vary;
