@@ -23,7 +23,7 @@ pub(super) fn chosen(flag: Option<&str>) -> Result<Shard, Exit> {
     let number = |text: &str| text.trim().parse::<usize>().ok();
     let parts = parts.and_then(|(k, n)| number(k).zip(number(n)));
     match parts {
-        Some((index, count)) if 1 <= index && index <= count => {
+        Some((index, count)) if (1..=count).contains(&index) => {
             Ok(Shard { index: index - 1, count })
         }
         _ => Err(refuse(

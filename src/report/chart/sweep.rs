@@ -224,7 +224,6 @@ impl View<'_> {
     /// Chart `sweep_capacity`: where the thresholds are met.
     fn capacity(&self) -> Scene {
         const ROW: f64 = 30.0;
-        const BAR: f64 = 16.0;
         let entries = [
             ("all thresholds met".to_owned(), GREEN),
             ("undecided".to_owned(), GREY),
@@ -262,27 +261,7 @@ impl View<'_> {
         for (i, ((_, verdicts), name)) in rows.iter().zip(&names).enumerate() {
             let y = top + (i as f64 + 0.5) * ROW;
             scene.text((left - 12.0, y), name, (INK, NAME), Hang::End);
-            for (j, (at, verdict)) in verdicts.iter().enumerate() {
-                let before = j.checked_sub(1).map_or(*at, |k| f64::midpoint(verdicts[k].0, *at));
-                let after = verdicts.get(j + 1).map_or(*at, |(next, _)| f64::midpoint(*next, *at));
-                let (Some(from), Some(to)) = (x.at(before), x.at(after)) else { continue };
-                let color = match verdict {
-                    Verdict::Pass => GREEN,
-                    Verdict::Undecided => GREY,
-                    Verdict::Fail => VERMILLION,
-                };
-                let gap = if to - from > 4.0 { 0.75 } else { 0.0 };
-                scene.rect((from + gap, y - BAR / 2.0), (to - gap, y + BAR / 2.0), color);
-            }
-            let holds = verdicts.iter().take_while(|(_, v)| *v == Verdict::Pass).last();
-            let words = match holds {
-                Some((at, _)) if Some(*at) == verdicts.last().map(|(x, _)| *x) => {
-                    format!("holds to {} and on", figure(*at, 4))
-                }
-                Some((at, _)) => format!("holds to {}", figure(*at, 4)),
-                None => "never holds".to_owned(),
-            };
-            scene.text((WIDTH - MARGIN - 120.0, y), &words, (INK, SMALL), Hang::Start);
+            cells(&mut scene, &x, verdicts, y);
         }
         scene
     }
@@ -298,6 +277,32 @@ impl View<'_> {
         }
         all
     }
+}
+
+/// One row of verdicts: a cell around each point, and how far all are met.
+fn cells(scene: &mut Scene, x: &Scale, verdicts: &[(f64, Verdict)], y: f64) {
+    const BAR: f64 = 16.0;
+    for (j, (at, verdict)) in verdicts.iter().enumerate() {
+        let before = j.checked_sub(1).map_or(*at, |k| f64::midpoint(verdicts[k].0, *at));
+        let after = verdicts.get(j + 1).map_or(*at, |(next, _)| f64::midpoint(*next, *at));
+        let (Some(from), Some(to)) = (x.at(before), x.at(after)) else { continue };
+        let color = match verdict {
+            Verdict::Pass => GREEN,
+            Verdict::Undecided => GREY,
+            Verdict::Fail => VERMILLION,
+        };
+        let gap = if to - from > 4.0 { 0.75 } else { 0.0 };
+        scene.rect((from + gap, y - BAR / 2.0), (to - gap, y + BAR / 2.0), color);
+    }
+    let holds = verdicts.iter().take_while(|(_, verdict)| *verdict == Verdict::Pass).last();
+    let words = match holds {
+        Some((at, _)) if Some(*at) == verdicts.last().map(|(x, _)| *x) => {
+            format!("holds to {} and on", figure(*at, 4))
+        }
+        Some((at, _)) => format!("holds to {}", figure(*at, 4)),
+        None => "never holds".to_owned(),
+    };
+    scene.text((WIDTH - MARGIN - 120.0, y), &words, (INK, SMALL), Hang::Start);
 }
 
 /// All thresholds of a design at a point, the worst verdict.
