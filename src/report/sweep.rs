@@ -104,10 +104,11 @@ fn write(out: &mut String, result: &SweepResult, width: usize) -> std::fmt::Resu
 fn crossover(result: &SweepResult, crossing: &Crossing) -> String {
     let axis = result.head.axes.iter().find(|axis| axis.path == crossing.axis);
     let name = axis.map_or("", |axis| axis.name.as_str());
-    let mut others =
-        result.head.axes.iter().filter(|axis| axis.path != crossing.axis).zip(&crossing.others);
-    let held: Vec<String> =
-        others.by_ref().map(|(axis, value)| format!("{} {}", axis.name, plain(value))).collect();
+    let others = result.head.axes.iter().filter(|axis| axis.path != crossing.axis);
+    let held: Vec<String> = others
+        .zip(&crossing.others)
+        .map(|(axis, value)| format!("{} {}", axis.name, plain(value)))
+        .collect();
     let held = if held.is_empty() { String::new() } else { format!(" at {}", held.join(", ")) };
     let (before, after, at) = (&crossing.before, &crossing.after, count(crossing.at));
     match (crossing.low, crossing.high) {

@@ -50,11 +50,11 @@ impl Axis {
 
     /// The last name of the path, for columns and charts, e.g. `users`.
     pub fn name(&self) -> String {
-        let names = self.path.0.iter().rev().filter_map(|segment| match segment {
+        let mut names = self.path.0.iter().rev().filter_map(|segment| match segment {
             Segment::Key(key) if key != "*" => Some(key.clone()),
             _ => None,
         });
-        names.into_iter().next().unwrap_or_else(|| self.path.to_string())
+        names.next().unwrap_or_else(|| self.path.to_string())
     }
 }
 

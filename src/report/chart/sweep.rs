@@ -334,8 +334,8 @@ fn cost_at(line: &Line, name: &str, at: f64) -> Option<f64> {
 fn is_cheapest(crossing: &Crossing, line: &Line) -> bool {
     let Some(own) = cost_at(line, &crossing.before, crossing.at) else { return false };
     let Some((_, first)) = line.points.first() else { return false };
-    let others = first.designs.iter().filter_map(|d| cost_at(line, &d.name, crossing.at));
-    others.into_iter().all(|cost| cost >= own * (1.0 - 1e-9))
+    let mut others = first.designs.iter().filter_map(|d| cost_at(line, &d.name, crossing.at));
+    others.all(|cost| cost >= own * (1.0 - 1e-9))
 }
 
 fn words(crossing: &Crossing) -> String {
