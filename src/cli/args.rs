@@ -25,6 +25,7 @@ Examples:
   headroom run burst.json                   run a scenario, print one screen
   headroom run burst.yaml --out out/        also write result.json, CSVs and charts
   headroom run - --format json < burst.json results on standard output, for a program
+  headroom find burst.json --max workload.shoppers.load.closed.users
   headroom diff before.json after.json      say what changed
   headroom sweep burst.json --vary workload.*.load.closed.users=100..2000:100 --out out/
                                             figures, charts and crossovers along a grid
@@ -70,6 +71,8 @@ pub(super) enum Command {
     Sweep(SweepArgs),
     /// Put the shards of a sweep together
     Merge(MergeArgs),
+    /// Search: most users, least servers, the cheapest configuration, the break-even of two designs
+    Find(FindArgs),
     /// Show the resolved scenario with every assumed value, and what a run would take
     Plan(PlanArgs),
     /// Find all problems of a scenario without running it
@@ -267,6 +270,67 @@ pub(super) struct MergeArgs {
     /// Format of the result on standard output
     #[arg(long, value_enum, default_value_t = SweepFormat::Table)]
     pub(super) format: SweepFormat,
+}
+
+/// Arguments of `find`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  headroom find burst.json --max workload.shoppers.load.closed.users\n  headroom find burst.json --min designs.pods.nodes.api.pods.replicas=1..40\n  headroom find burst.json --cheapest --vary designs.pods.nodes.api.pods.replicas=2..8 --vary designs.pods.nodes.api.pods.hosts.count=1..4\n  headroom find burst.json --break-even workload.shoppers.load.open.rate.steady.rate=1/s..500/s --between pods,lambda\n\nEvery place is simulated with few replications first, and with more until it is decided. All answers of a search\ntogether are right with 95 % confidence."
+)]
+#[command(group = clap::ArgGroup::new("question").required(true).args(["max", "min", "cheapest", "break_even"]))]
+pub(super) struct FindArgs {
+    /// Which scenario.
+    #[command(flatten)]
+    pub(super) scenario: ScenarioArgs,
+    /// Largest value of a path within all thresholds; a path to a whole number needs no range
+    #[arg(long, value_name = "PATH[=LOW..HIGH]")]
+    pub(super) max: Option<String>,
+    /// Smallest value of a path within all thresholds
+    #[arg(long, value_name = "PATH=LOW..HIGH")]
+    pub(super) min: Option<String>,
+    /// Cheapest combination of the --vary values within all thresholds
+    #[arg(long, requires = "vary")]
+    pub(super) cheapest: bool,
+    /// Values of a path for --cheapest: `a,b,c`, `LOW..HIGH` or `LOW..HIGH:STEP`; may be repeated
+    #[arg(long, value_name = "PATH=VALUES")]
+    pub(super) vary: Vec<String>,
+    /// Value of a path at which two designs cost the same
+    #[arg(long, value_name = "PATH=LOW..HIGH", requires = "between")]
+    pub(super) break_even: Option<String>,
+    /// The two designs of --break-even
+    #[arg(long, value_name = "A,B")]
+    pub(super) between: Option<String>,
+    /// Cost by which designs are compared
+    #[arg(long, value_name = "METRIC", default_value = "cost_monthly", value_parser = ["cost_monthly", "cost_total", "cost_per_user", "cost_per_request"])]
+    pub(super) by: String,
+    /// Design to search; may be repeated; none: those that the path concerns
+    #[arg(long, value_name = "NAME")]
+    pub(super) design: Vec<String>,
+    /// Replications of a place at most; what is open then is undecided
+    #[arg(long, value_name = "N", default_value_t = 160, value_parser = clap::value_parser!(u32).range(2..=100_000))]
+    pub(super) most: u32,
+    /// Relative distance at which two values are near enough
+    #[arg(long, value_name = "PERCENT", default_value_t = 1.0, value_parser = percent)]
+    pub(super) precision: f64,
+    /// Relative difference of cost that does not matter, for --cheapest
+    #[arg(long, value_name = "PERCENT", default_value_t = 1.0, value_parser = percent)]
+    pub(super) indifference: f64,
+    /// More of every --vary value never misses a threshold and never costs less: far fewer runs
+    #[arg(long, requires = "cheapest")]
+    pub(super) monotone: bool,
+    /// Format of the answer on standard output
+    #[arg(long, value_enum, default_value_t = FindFormat::Table)]
+    pub(super) format: FindFormat,
+}
+
+/// Format of an answer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum FindFormat {
+    /// For people.
+    #[default]
+    Table,
+    /// For a program.
+    Json,
 }
 
 /// Arguments of `plan`.

@@ -3,6 +3,7 @@ mod args;
 mod diff;
 mod explain;
 mod files;
+mod find;
 mod init;
 mod load;
 mod plan;
@@ -59,6 +60,7 @@ fn dispatch(command: Command, shared: &Shared) -> Exit {
         Command::Diff(args) => diff::command(&args, shared),
         Command::Sweep(args) => sweep::command(&args, shared),
         Command::Merge(args) => sweep::merge(&args),
+        Command::Find(args) => find::command(&args, shared),
         Command::Plan(args) => plan::plan(&args, shared),
         Command::Check(args) => plan::check(&args, shared),
         Command::Explain(args) => explain::explain(&args),

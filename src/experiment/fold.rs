@@ -7,7 +7,7 @@ use super::plan::Plan;
 use super::replicate::{Observer, RunError, replicate};
 use super::result::{
     ClassRow, Cost, CostLine, Counter, DesignResult, Difference, Estimate, FailureRow, Latency,
-    NodeRow, PriceRef, Replicated, RunResult, SCHEMA_VERSION, ScenarioRef,
+    NodeRow, PriceRef, Replicated, RunResult, SCHEMA_VERSION,
 };
 use super::series::series;
 use crate::kernel::Histogram;
@@ -38,13 +38,7 @@ pub fn run(plan: &Plan, observer: &dyn Observer) -> Result<RunResult, RunError> 
     Ok(RunResult {
         schema_version: SCHEMA_VERSION,
         headroom: env!("CARGO_PKG_VERSION").into(),
-        scenario: ScenarioRef {
-            name: scenario.name.clone(),
-            about: scenario.about.clone(),
-            digest: plan.digest(),
-            era: scenario.era.name().into(),
-            region: scenario.region.clone(),
-        },
+        scenario: plan.reference(),
         seed: scenario.run.seed,
         replications,
         prices: PriceRef {

@@ -10,6 +10,7 @@ mod series;
 pub mod compare;
 pub mod crossing;
 pub mod estimate;
+pub mod find;
 pub mod journal;
 pub mod result;
 pub mod student;

@@ -3,6 +3,7 @@ pub mod chart;
 mod conformance;
 pub mod csv;
 pub mod diff;
+pub mod find;
 mod format;
 mod json;
 mod markdown;

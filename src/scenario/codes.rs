@@ -64,6 +64,18 @@ pub const CODES: &[Code] = &[
          name.",
     ),
     code(
+        "E0014",
+        "a question that cannot be asked",
+        "What `find` was asked does not fit the scenario: no thresholds to stay within, a design that does not exist, or a \
+         range that cannot be read.",
+    ),
+    code(
+        "E0015",
+        "a searched value makes no valid scenario",
+        "A value that `find` tried makes a scenario with errors, mostly at an end of the range: no pods, or more memory than \
+         there is. Give a range in which every value is valid.",
+    ),
+    code(
         "E0020",
         "a sweep that is there already",
         "The output folder holds the journal of a sweep. `--resume` goes on with it: what is finished is kept, and only the rest is run.",

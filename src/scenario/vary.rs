@@ -113,7 +113,7 @@ pub fn read_varied(bytes: &[u8], assignments: &[Assignment]) -> (Option<Read>, F
 
 /// Puts values into a tree; a value keeps the place of the one that it replaces, or of the map that it is added to.
 /// E0233 for each path that leads nowhere.
-pub fn assign(tree: &mut Tree, assignments: &[Assignment]) -> Findings {
+fn assign(tree: &mut Tree, assignments: &[Assignment]) -> Findings {
     let schema = schema_of_scenario();
     let mut findings = Findings::new();
     for (path, value) in assignments {

@@ -17,6 +17,7 @@ mod determinism;
 mod diff;
 mod facts_cluster;
 mod facts_lambda;
+mod find;
 mod fuzz;
 mod golden;
 mod hpa;
