@@ -8,6 +8,7 @@ mod init;
 mod load;
 mod plan;
 mod progress;
+mod report;
 mod run;
 mod say;
 mod shard;
@@ -57,6 +58,7 @@ pub fn main() -> ExitCode {
 fn dispatch(command: Command, shared: &Shared) -> Exit {
     match command {
         Command::Run(args) => run::command(&args, shared),
+        Command::Report(args) => report::command(&args, shared),
         Command::Diff(args) => diff::command(&args, shared),
         Command::Sweep(args) => sweep::command(&args, shared),
         Command::Merge(args) => sweep::merge(&args),

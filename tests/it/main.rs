@@ -9,6 +9,7 @@
 
 mod analytic;
 mod analytic_loss;
+mod causes;
 mod cli;
 mod common;
 mod conservation;
@@ -23,7 +24,9 @@ mod golden;
 mod hpa;
 mod lambda_log;
 mod models;
+mod report;
 mod scenario;
+mod stores;
 mod sweep;
 mod theory;
 mod tidy;
