@@ -1,5 +1,6 @@
 //! Flags and arguments, with their help texts.
 
+use crate::experiment::Precision;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -110,10 +111,30 @@ pub(super) struct ScenarioArgs {
     pub(super) replications: Option<u32>,
 }
 
+/// Until when replications are added.
+#[derive(Debug, Args, Default)]
+pub(super) struct PrecisionArgs {
+    /// Add replications until the 95 % intervals of success rate, p95 latency and cost per user of every design are within
+    /// this much of the figure
+    #[arg(long, value_name = "PERCENT", value_parser = some_percent)]
+    precision: Option<f64>,
+    /// Replications of every design at most, with --precision
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(2..=100_000), requires = "precision")]
+    most: u32,
+}
+
+impl PrecisionArgs {
+    /// What is wanted, if anything is.
+    pub(super) fn wanted(&self) -> Option<Precision> {
+        let percent = self.precision?;
+        Some(Precision { relative: percent / 100.0, most: self.most })
+    }
+}
+
 /// Arguments of `run`.
 #[derive(Debug, Args, Default)]
 #[command(
-    after_help = "Examples:\n  headroom run burst.json\n  headroom run burst.json --replications 100 --seed 7 --out out/\n  headroom run burst.json --format csv > summary.csv"
+    after_help = "Examples:\n  headroom run burst.json\n  headroom run burst.json --replications 100 --seed 7 --out out/\n  headroom run burst.json --precision 5%\n  headroom run burst.json --format csv > summary.csv"
 )]
 pub(super) struct RunArgs {
     /// Which scenario.
@@ -128,6 +149,9 @@ pub(super) struct RunArgs {
     /// Threads; the result does not depend on them
     #[arg(long, value_name = "N", env = "HEADROOM_THREADS", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(super) threads: Option<u16>,
+    /// Until when replications are added.
+    #[command(flatten)]
+    pub(super) precision: PrecisionArgs,
     /// Run every design again with its first bottleneck lifted, under the same users: what it would gain, what would bind next
     #[arg(long)]
     pub(super) counterfactual: bool,
@@ -244,6 +268,14 @@ fn percent(text: &str) -> Result<f64, String> {
     }
 }
 
+/// A number of percent above 0.
+fn some_percent(text: &str) -> Result<f64, String> {
+    percent(text)
+        .ok()
+        .filter(|number| *number > 0.0)
+        .ok_or_else(|| "write a number of percent above 0, such as 5%".into())
+}
+
 /// Arguments of `sweep`.
 #[derive(Debug, Args)]
 #[command(
@@ -256,6 +288,9 @@ pub(super) struct SweepArgs {
     /// A path of the scenario and its values; several make every combination
     #[arg(long, value_name = "PATH=VALUES", required = true)]
     pub(super) vary: Vec<String>,
+    /// Until when replications are added.
+    #[command(flatten)]
+    pub(super) precision: PrecisionArgs,
     /// Only this design; may be repeated
     #[arg(long, value_name = "NAME")]
     pub(super) design: Vec<String>,

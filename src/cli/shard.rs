@@ -117,6 +117,10 @@ fn write_manifest(out: &mut String, args: &SweepArgs, source: &Source) -> std::f
     if let Some(replications) = args.scenario.replications {
         command.push(format!("--replications={replications}"));
     }
+    if let Some(precision) = args.precision.wanted() {
+        command.push(format!("--precision={}", precision.relative * 100.0));
+        command.push(format!("--most={}", precision.most));
+    }
     command.extend(["--shard", "auto", "--resume", "--quiet", "--out", "/out"].map(str::to_owned));
     writeln!(
         out,

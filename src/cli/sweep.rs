@@ -88,8 +88,8 @@ fn go(args: &SweepArgs, shared: &Shared) -> Result<Exit, Exit> {
 impl<'a> Grid<'a> {
     /// Reads and checks every point, so that a bad one is refused before anything runs.
     fn new(args: &'a SweepArgs, source: Source, shared: &Shared) -> Result<Grid<'a>, Exit> {
-        let axes = args.vary.iter().map(|text| Axis::parse(text)).collect::<Result<Vec<_>, _>>();
-        let axes = axes.map_err(|finding| found(&finding))?;
+        let axis = |text: &String| Axis::parse(text).map_err(|finding| found(&finding));
+        let axes = args.vary.iter().map(axis).collect::<Result<Vec<_>, _>>()?;
         let points = scenario::points(&axes).map_err(|finding| found(&finding))?;
         let mut digests = Vec::with_capacity(points.len());
         let mut base = None;
@@ -116,7 +116,8 @@ impl<'a> Grid<'a> {
             name: axis.name(),
             values: axis.values.clone(),
         };
-        let head = SweepHead::new(&base, axes.iter().map(axis).collect(), &digests);
+        let mut head = SweepHead::new(&base, axes.iter().map(axis).collect(), &digests);
+        head.precision = args.precision.wanted();
         Ok(Grid { args, source, points, head })
     }
 
@@ -133,13 +134,15 @@ impl<'a> Grid<'a> {
             all.iter().copied().filter(|n| done.iter().all(|p| p.point != *n)).collect();
         let finished = Mutex::new((done, None));
         let watch = Watch::new(shared.quiet);
-        let outcome = sweep(&todo, &|number| self.plan(number), &watch, &|point| {
-            let mut state = finished.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            if let Some(Err(why)) = journal.map(|open| open.add(&point)) {
-                state.1.get_or_insert(why);
-            }
-            state.0.push(point);
-        });
+        let precision = self.head.precision;
+        let outcome =
+            sweep(&todo, &|number| self.plan(number), precision.as_ref(), &watch, &|point| {
+                let mut state = finished.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                if let Some(Err(why)) = journal.map(|open| open.add(&point)) {
+                    state.1.get_or_insert(why);
+                }
+                state.0.push(point);
+            });
         watch.done();
         let (mut points, broken) =
             finished.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -254,6 +257,8 @@ fn differs(a: &SweepHead, b: &SweepHead) -> &'static str {
         "another version of headroom made it"
     } else if a.axes != b.axes {
         "other values were varied"
+    } else if a.precision != b.precision {
+        "another precision was wanted"
     } else if a.scenario.name != b.scenario.name {
         "it is of another scenario"
     } else {

@@ -53,7 +53,9 @@ pub struct Line<'a> {
 /// The lines of a sweep: along the first axis with two or more numbers, one for each combination of the others' values.
 pub fn lines<'a>(axes: &[SweepAxis], points: &'a [SweepPoint]) -> Vec<Line<'a>> {
     let numbers = |axis: &SweepAxis| {
-        axis.values.len() > 1 && axis.values.iter().all(|value| number(value).is_some())
+        let units: Option<Vec<&str>> =
+            axis.values.iter().map(|value| measure(value).map(|(_, unit)| unit)).collect();
+        units.is_some_and(|units| units.len() > 1 && units.iter().all(|unit| *unit == units[0]))
     };
     let Some(axis) = axes.iter().position(numbers) else { return Vec::new() };
     let mut lines: Vec<Line<'a>> = Vec::new();
@@ -62,7 +64,7 @@ pub fn lines<'a>(axes: &[SweepAxis], points: &'a [SweepPoint]) -> Vec<Line<'a>> 
         if axis >= others.len() {
             continue;
         }
-        let Some(at) = number(&others.remove(axis)) else { continue };
+        let Some((at, _)) = measure(&others.remove(axis)) else { continue };
         match lines.iter_mut().find(|line| line.others == others) {
             Some(line) => line.points.push((at, point)),
             None => lines.push(Line { axis, others, points: vec![(at, point)] }),
@@ -74,18 +76,18 @@ pub fn lines<'a>(axes: &[SweepAxis], points: &'a [SweepPoint]) -> Vec<Line<'a>> 
     lines
 }
 
-/// A value as a place on an axis: a number, or a text that begins with one and has a unit (`512MB` and `1GB` both do).
-fn number(value: &Value) -> Option<f64> {
-    value.as_f64().or_else(|| {
-        let text = value.as_str()?;
-        let bytes = crate::units::parse_bytes(text).ok().map(crate::units::Bytes::mb);
-        bytes.or_else(|| crate::units::parse_span(text).ok().map(|span| span.as_secs_f64()))
-    })
-}
-
-/// Whether a value of an axis is an amount of memory; its place is then counted in MB, that of a time in seconds.
-pub fn is_bytes(text: &str) -> bool {
-    crate::units::parse_bytes(text).is_ok()
+/// A value as a place on an axis, with the unit in which places are counted: a number has none, memory is counted in
+/// MB (`1GB` is 1,024), a time in seconds, a rate per second.
+pub fn measure(value: &Value) -> Option<(f64, &'static str)> {
+    use crate::units::{parse_bytes, parse_rate, parse_span};
+    if let Some(number) = value.as_f64() {
+        return Some((number, ""));
+    }
+    let text = value.as_str()?;
+    let bytes = parse_bytes(text).ok().map(|bytes| (bytes.mb(), "MB"));
+    let rate = || parse_rate(text).ok().map(|rate| (rate.per_second(), "1/s"));
+    let span = || parse_span(text).ok().map(|span| (span.as_secs_f64(), "s"));
+    bytes.or_else(rate).or_else(span)
 }
 
 /// All crossings of all pairs of designs, along every line.

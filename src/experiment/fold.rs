@@ -23,11 +23,15 @@ use std::collections::BTreeMap;
 /// # Errors
 /// See [`RunError`].
 pub fn run(plan: &Plan, observer: &dyn Observer) -> Result<RunResult, RunError> {
-    let outturns = replicate(plan, observer)?;
+    fold(plan, &replicate(plan, observer)?)
+}
+
+/// Replications of every design to a result.
+pub(super) fn fold(plan: &Plan, outturns: &[Vec<Outturn>]) -> Result<RunResult, RunError> {
     let scenario = &plan.scenario;
     let replications = outturns.first().map_or(0, Vec::len) as u32;
     let mut designs = Vec::new();
-    for (name, rows) in scenario.designs.keys().zip(&outturns) {
+    for (name, rows) in scenario.designs.keys().zip(outturns) {
         let bills = rows.iter().map(|row| price(plan, row)).collect::<Result<Vec<_>, _>>()?;
         designs.push(design(name, rows, &bills));
     }
@@ -43,6 +47,7 @@ pub fn run(plan: &Plan, observer: &dyn Observer) -> Result<RunResult, RunError> 
         scenario: plan.reference(),
         seed: scenario.run.seed,
         replications,
+        precision: None,
         prices: PriceRef {
             name: plan.prices.name.clone(),
             date: plan.prices.date.clone(),

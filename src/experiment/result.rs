@@ -32,6 +32,9 @@ pub struct RunResult {
     pub seed: u64,
     /// Number of replications of every design.
     pub replications: u32,
+    /// What `--precision` came to; only where it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub precision: Option<Reached>,
     /// Which price table priced it.
     pub prices: PriceRef,
     /// One entry a design, in the order of the scenario.
@@ -62,6 +65,21 @@ pub struct ScenarioRef {
     pub era: String,
     /// Region whose prices apply.
     pub region: String,
+}
+
+/// How precise a run became that added replications until it was precise.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Reached {
+    /// Half-width of an interval, as a share of its figure, that was wanted of every figure.
+    pub wanted: f64,
+    /// Whether every figure became so precise.
+    pub reached: bool,
+    /// Half-width of the widest interval, as a share of its figure.
+    pub width: f64,
+    /// Design with the widest interval.
+    pub design: String,
+    /// Figure with the widest interval.
+    pub metric: String,
 }
 
 /// Names the price table.

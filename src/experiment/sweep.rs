@@ -6,9 +6,10 @@
 use super::crossing::{Crossing, crossings};
 use super::fold::run;
 use super::plan::Plan;
+use super::precision::{Precision, run_until};
 use super::replicate::{Observer, RunError};
 use super::result::{
-    Bottleneck, DesignResult, Difference, Estimate, PriceRef, Replicated, RunResult,
+    Bottleneck, DesignResult, Difference, Estimate, PriceRef, Reached, Replicated, RunResult,
     SCHEMA_VERSION, ScenarioRef, ThresholdResult,
 };
 use crate::kernel::Key;
@@ -31,6 +32,9 @@ pub struct SweepHead {
     pub axes: Vec<SweepAxis>,
     /// Number of points.
     pub count: usize,
+    /// How precise every point has to be; none: replications as the scenario says.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub precision: Option<Precision>,
 }
 
 /// A path and its values.
@@ -69,6 +73,9 @@ pub struct SweepPoint {
     pub seed: u64,
     /// Replications of every design.
     pub replications: u32,
+    /// What the wanted precision came to; only where it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub precision: Option<Reached>,
     /// One entry a design.
     pub designs: Vec<PointDesign>,
     /// Paired differences, every design against the first.
@@ -136,6 +143,7 @@ impl SweepHead {
             },
             axes,
             count: digests.len(),
+            precision: None,
         }
     }
 }
@@ -152,13 +160,14 @@ impl SweepResult {
 pub type PlanOf<'a> = dyn Fn(usize) -> Result<(Plan, Vec<Value>), String> + Sync + 'a;
 
 /// Runs points; `done` is told each as it is finished, in any order, by any thread. A stopped sweep has told what was
-/// finished, and a point is never told with fewer replications than planned.
+/// finished, and a point is never told before all its replications are done.
 ///
 /// # Errors
 /// The first error of the point with the smallest number; [`RunError::Interrupted`] if the observer stopped it.
 pub fn sweep(
     points: &[usize],
     plan_of: &PlanOf<'_>,
+    precision: Option<&Precision>,
     observer: &dyn Observer,
     done: &(dyn Fn(SweepPoint) + Sync),
 ) -> Result<(), RunError> {
@@ -168,11 +177,19 @@ pub fn sweep(
             return Ok(false);
         }
         let (plan, values) = plan_of(*number).map_err(RunError::Broken)?;
-        let result = match run(&plan, &watch) {
+        let outcome = match precision {
+            Some(precision) => run_until(&plan, precision, &watch),
+            None => run(&plan, &watch),
+        };
+        let result = match outcome {
             Err(RunError::Interrupted { .. }) => return Ok(false),
             other => other?,
         };
-        if result.replications < plan.scenario.run.replications {
+        let whole = match precision {
+            Some(precision) => precision.is_done(&result),
+            None => result.replications >= plan.scenario.run.replications,
+        };
+        if !whole {
             return Ok(false);
         }
         done(point(*number, values, result));
@@ -220,6 +237,7 @@ fn point(number: usize, values: Vec<Value>, result: RunResult) -> SweepPoint {
         digest: result.scenario.digest,
         seed: result.seed,
         replications: result.replications,
+        precision: result.precision,
         designs: designs.collect(),
         differences: result.differences,
         thresholds: result.thresholds,

@@ -69,7 +69,11 @@ fn write(out: &mut String, result: &SweepResult, width: usize) -> std::fmt::Resu
     let names = result.points.iter().flat_map(|point| &point.designs);
     let wide = names.map(|design| design.name.chars().count()).max().unwrap_or(0).min(30);
     for point in &result.points {
-        writeln!(out, "\n{}", cut(&values(point).join(", "), width))?;
+        let effort = point.precision.as_ref().map_or(String::new(), |own| {
+            let short = if own.reached { "" } else { ", precision not reached" };
+            format!("  ({} replications{short})", point.replications)
+        });
+        writeln!(out, "\n{}", cut(&(values(point).join(", ") + &effort), width))?;
         for design in &point.designs {
             let name = cut(&design.name, wide);
             let rate = design.figure("success_rate").map_or("–".into(), |e| share(e.value));

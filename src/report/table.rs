@@ -1,7 +1,7 @@
 //! One screen that a person understands: what survives, how slow, what breaks first, what it costs.
 
 use super::format::{count, cut, interval, money, seconds, share};
-use super::words::{first_limit, outcome};
+use super::words::{capital, first_limit, outcome, precision};
 use crate::experiment::result::{
     Counterfactual, DesignResult, Estimate, RunResult, ThresholdResult, Verdict,
 };
@@ -53,6 +53,9 @@ impl Screen<'_> {
         )?;
         if !result.scenario.about.is_empty() {
             writeln!(self.out, "{}", cut(&result.scenario.about, self.width))?;
+        }
+        if let Some(own) = &result.precision {
+            writeln!(self.out, "{}", wrap(&capital(&precision(own)), self.width, 0))?;
         }
         self.out.push('\n');
         for design in &result.designs {

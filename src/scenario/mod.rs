@@ -1,5 +1,4 @@
 //! Text to scenario: parse, findings with a place, resolve, explain.
-mod assign;
 mod check;
 mod codes;
 mod explain;
@@ -20,7 +19,6 @@ mod vary_values;
 mod words;
 mod yaml;
 
-pub use assign::{assign, value_at};
 pub use check::{REQUESTS_MAX, USERS_MAX, check};
 pub use codes::{CODES, Code, explain_code, find_code};
 pub use explain::explain;

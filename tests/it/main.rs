@@ -24,6 +24,7 @@ mod golden;
 mod hpa;
 mod lambda_log;
 mod models;
+mod precision;
 mod report;
 mod scenario;
 mod stores;

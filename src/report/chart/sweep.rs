@@ -8,7 +8,7 @@ use super::scale::Scale;
 use super::scene::{
     BLUE, GREEN, GREY, Hang, INK, ORANGE, PURPLE, Point, SKY, SOFT, Scene, VERMILLION,
 };
-use crate::experiment::crossing::{Crossing, Line, lines};
+use crate::experiment::crossing::{Crossing, Line, lines, measure};
 use crate::experiment::result::{Estimate, Verdict};
 use crate::experiment::sweep::{PointDesign, SweepPoint, SweepResult};
 use plotters::style::RGBColor;
@@ -115,10 +115,9 @@ impl View<'_> {
 
     fn x_name(&self) -> String {
         let axis = &self.result.head.axes[self.lines[0].axis];
-        let unit = match axis.values.first().and_then(|value| value.as_str()) {
-            Some(text) if crate::experiment::crossing::is_bytes(text) => ", MB",
-            Some(_) => ", s",
-            None => "",
+        let unit = match axis.values.first().and_then(measure) {
+            Some((_, unit)) if !unit.is_empty() => format!(", {unit}"),
+            _ => String::new(),
         };
         fit(&format!("{}{unit}  ({})", axis.name.replace('_', " "), axis.path), SMALL, 700.0)
     }
