@@ -69,6 +69,7 @@ def sweep(
     designs: Sequence[str] = (),
     seed: int | None = None,
     replications: int | None = None,
+    precision: str | None = None,
     files: Sequence[str] = (),
     program: str = "headroom",
     worker_program: str | None = None,
@@ -78,6 +79,7 @@ def sweep(
 
     scenario        scenario file
     vary            values as for `headroom sweep --vary`
+    precision       as for `headroom sweep --precision`, such as "5%"
     shards          number of tasks; two or three for each thread of the cluster balance it well
     files           files that the scenario names, relative to its folder; they are sent along
     program         the program here, for the merge; worker_program where it lies elsewhere on the workers
@@ -92,6 +94,7 @@ def sweep(
     arguments += [word for name in designs for word in ("--design", name)]
     arguments += [] if seed is None else [f"--seed={seed}"]
     arguments += [] if replications is None else [f"--replications={replications}"]
+    arguments += [] if precision is None else [f"--precision={precision}"]
     sent = {name: (source.parent / name).read_bytes() for name in files}
     futures = [
         client.submit(

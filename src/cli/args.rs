@@ -111,6 +111,20 @@ pub(super) struct ScenarioArgs {
     pub(super) replications: Option<u32>,
 }
 
+/// What else is asked about a run.
+#[derive(Debug, Args, Default)]
+pub(super) struct AlsoArgs {
+    /// Also give success, mean latency and throughput of the steady state under load, without the warm-up
+    #[arg(long)]
+    pub(super) steady_state: bool,
+    /// Run every design again with its first bottleneck lifted, under the same users: what it would gain, what would bind next
+    #[arg(long)]
+    pub(super) counterfactual: bool,
+    /// Run again with every assumed figure halved and doubled: which assumptions the answer hangs on; takes long
+    #[arg(long)]
+    pub(super) sensitivity: bool,
+}
+
 /// Until when replications are added.
 #[derive(Debug, Args, Default)]
 pub(super) struct PrecisionArgs {
@@ -152,12 +166,9 @@ pub(super) struct RunArgs {
     /// Until when replications are added.
     #[command(flatten)]
     pub(super) precision: PrecisionArgs,
-    /// Run every design again with its first bottleneck lifted, under the same users: what it would gain, what would bind next
-    #[arg(long)]
-    pub(super) counterfactual: bool,
-    /// Run again with every assumed figure halved and doubled: which assumptions the answer hangs on; takes long
-    #[arg(long)]
-    pub(super) sensitivity: bool,
+    /// What else is asked.
+    #[command(flatten)]
+    pub(super) also: AlsoArgs,
     /// Undecided thresholds end with exit code 98
     #[arg(long)]
     pub(super) strict: bool,

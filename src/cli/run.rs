@@ -10,10 +10,14 @@ use std::path::Path;
 
 /// Runs a scenario.
 pub(super) fn command(args: &RunArgs, shared: &Shared) -> Exit {
-    let loaded = match load::plan(&args.scenario, shared) {
+    let mut loaded = match load::plan(&args.scenario, shared) {
         Ok(plan) => plan,
         Err(exit) => return exit,
     };
+    if args.also.steady_state {
+        loaded.scenario.run.steady_state = true;
+        loaded.resolved["run"]["steady_state"] = true.into();
+    }
     if let Some(dir) = &args.out
         && let Err(why) = files::open_folder(dir)
     {
@@ -63,11 +67,11 @@ fn answer(plan: &Plan, args: &RunArgs, watch: &Watch) -> Result<RunResult, RunEr
         Some(precision) => experiment::run_until(plan, &precision, watch)?,
         None => experiment::run(plan, watch)?,
     };
-    if args.counterfactual {
+    if args.also.counterfactual {
         watch.next("designs without their bottleneck");
         experiment::counterfactuals(plan, &mut result, watch)?;
     }
-    if args.sensitivity {
+    if args.also.sensitivity {
         watch.next("assumed values halved and doubled");
         experiment::sensitivities(plan, &mut result, watch)?;
     }

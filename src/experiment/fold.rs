@@ -11,6 +11,7 @@ use super::result::{
     NodeRow, PriceRef, Replicated, RunResult, SCHEMA_VERSION,
 };
 use super::series::series;
+use super::steady::steady;
 use super::story::story;
 use crate::kernel::Histogram;
 use crate::model::message::Cause;
@@ -33,7 +34,9 @@ pub(super) fn fold(plan: &Plan, outturns: &[Vec<Outturn>]) -> Result<RunResult, 
     let mut designs = Vec::new();
     for (name, rows) in scenario.designs.keys().zip(outturns) {
         let bills = rows.iter().map(|row| price(plan, row)).collect::<Result<Vec<_>, _>>()?;
-        designs.push(design(name, rows, &bills));
+        let mut own = design(name, rows, &bills);
+        own.steady = scenario.run.steady_state.then(|| steady(rows));
+        designs.push(own);
     }
     let mut thresholds = Vec::new();
     for design in &designs {
@@ -235,6 +238,7 @@ fn design(name: &str, rows: &[Outturn], bills: &[Bill]) -> DesignResult {
         limits,
         story: Vec::new(),
         counterfactual: None,
+        steady: None,
         cost: cost(rows, bills),
         nodes: nodes(rows),
         classes: classes(rows),

@@ -11,6 +11,7 @@ mod precision;
 mod replicate;
 mod sensitivity;
 mod series;
+mod steady;
 mod story;
 
 pub mod compare;

@@ -1,7 +1,7 @@
 //! Sentences about a design that more than one report says.
 
-use super::format::{seconds, share};
-use crate::experiment::result::{Bottleneck, DesignResult, Reached};
+use super::format::{count, interval, seconds, share};
+use crate::experiment::result::{Bottleneck, DesignResult, Reached, Steady};
 
 /// How a design did, in half a sentence, and whether every request succeeded.
 pub(super) fn outcome(design: &DesignResult) -> (bool, String) {
@@ -41,6 +41,24 @@ pub(super) fn precision(own: &Reached) -> String {
     } else {
         format!("precision of {wanted} not reached: {widest}; raise --most")
     }
+}
+
+/// The steady state, or that there is none.
+pub(super) fn steady(own: &Steady) -> String {
+    let Some(warm_up) = own.warm_up else {
+        return "none: the latency did not settle in the first half of the load".into();
+    };
+    let mut facts = vec![format!("from {} to {}", seconds(warm_up), seconds(own.until))];
+    if let Some(e) = &own.success_rate {
+        facts.push(format!("success {}", interval(e, share)));
+    }
+    if let Some(e) = &own.latency_mean {
+        facts.push(format!("mean {}", interval(e, seconds)));
+    }
+    if let Some(e) = &own.throughput {
+        facts.push(format!("{} ok/s", interval(e, count)));
+    }
+    facts.join(", ")
 }
 
 /// A sentence with a capital letter.

@@ -27,6 +27,7 @@ mod models;
 mod precision;
 mod report;
 mod scenario;
+mod steady;
 mod stores;
 mod sweep;
 mod theory;

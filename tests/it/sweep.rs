@@ -214,3 +214,39 @@ fn the_csv_is_tidy() {
         assert!(low <= value && value <= high, "{row:?}");
     }
 }
+
+/// The document is followed command by command, and what it says of the bytes holds.
+#[test]
+fn the_document_on_scaling_out_does_what_it_says() {
+    let dir = folder("scale-out");
+    std::fs::create_dir_all(&dir).unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    std::fs::copy(root.join("scenarios/lambda-to-kubernetes.json"), dir.join("burst.json"))
+        .unwrap();
+    let document = std::fs::read_to_string(root.join("docs/scale-out.md")).unwrap();
+    let followed = super::common::follow("docs/scale-out.md", &document, &|args| {
+        let output = command(args).current_dir(&dir).output().unwrap();
+        String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap()
+    });
+    assert_eq!(followed, 5);
+    assert!(files(&dir.join("all")) == files(&dir.join("one")));
+}
+
+/// Points that stop when they are precise are the same in shards, and their journal is not that of another precision.
+#[test]
+fn a_sweep_stops_at_each_point_when_it_is_precise() {
+    let dir = folder("sweep-precise");
+    let precise = ["--precision", "3%", "--most", "60", "--shard"];
+    for shard in ["1/2", "2/2"] {
+        ok(&mut sweep(&dir, &[&precise[..], &[shard]].concat()));
+    }
+    let merged = folder("sweep-precise-merged");
+    let merge = ["merge", dir.to_str().unwrap(), "--out", merged.to_str().unwrap()];
+    let table = String::from_utf8(ok(&mut command(&merge)).stdout).unwrap();
+    assert!(table.contains("(20 replications)"), "{table}");
+    let whole = folder("sweep-precise-whole");
+    ok(&mut sweep(&whole, &precise[..4]));
+    assert!(files(&merged) == files(&whole));
+    let other = ["--precision", "4%", "--most", "60", "--resume"];
+    assert_eq!(refused(&mut sweep(&whole, &other)), (2, "E0021".into()));
+}

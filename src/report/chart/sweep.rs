@@ -8,7 +8,7 @@ use super::scale::Scale;
 use super::scene::{
     BLUE, GREEN, GREY, Hang, INK, ORANGE, PURPLE, Point, SKY, SOFT, Scene, VERMILLION,
 };
-use crate::experiment::crossing::{Crossing, Line, lines, measure};
+use crate::experiment::crossing::{Crossing, Line, interpolate, lines, measure};
 use crate::experiment::result::{Estimate, Verdict};
 use crate::experiment::sweep::{PointDesign, SweepPoint, SweepResult};
 use plotters::style::RGBColor;
@@ -21,6 +21,10 @@ const BAND: f64 = 0.18;
 const LINE: f64 = 2.0;
 /// Radius of a dot at a point.
 const DOT: f64 = 2.6;
+/// Extra width for each line that is drawn over one.
+const HALO: f64 = 3.0;
+/// Relative difference up to which two figures look alike.
+const ALIKE: f64 = 0.03;
 /// Opacity of the interval of a crossing.
 const CROSSING: f64 = 0.22;
 /// Above this ratio of largest to smallest an axis is logarithmic.
@@ -163,7 +167,10 @@ impl View<'_> {
                 self.crossings(&mut scene, &panel, line, (&x, &y));
             }
             for (design, name) in self.designs.iter().enumerate() {
-                curve(&mut scene, line, name, drawn.metric, (&x, &y, color(design)));
+                let above = &self.designs[design + 1..];
+                let same = |other: &&String| coincide(line, name, other, drawn.metric);
+                let pen = Pen { color: color(design), above: above.iter().filter(same).count() };
+                curve(&mut scene, line, name, drawn.metric, (&x, &y, &pen));
             }
             panel.base(&mut scene);
         }
@@ -190,7 +197,9 @@ impl View<'_> {
     /// Crossovers of the cheapest design along a line.
     fn crossings(&self, scene: &mut Scene, panel: &Panel, line: &Line, (x, y): (&Scale, &Scale)) {
         let own = self.result.crossings.iter().filter(|c| c.others == line.others);
-        for (row, crossing) in own.filter(|c| is_cheapest(c, line)).enumerate() {
+        let own: Vec<&Crossing> = own.filter(|c| is_cheapest(c, line)).collect();
+        for (row, group) in together(&own).iter().enumerate() {
+            let crossing = group[0];
             let last = line.points.last().map_or(0.0, |(x, _)| *x);
             let first = line.points.first().map_or(0.0, |(x, _)| *x);
             let ends = (crossing.low.unwrap_or(first), crossing.high.unwrap_or(last));
@@ -210,7 +219,7 @@ impl View<'_> {
             {
                 scene.dot((at, height), INK, 4.0);
             }
-            let words = words(crossing);
+            let words = words(group);
             let room = panel.right - panel.left;
             let half = width(&words, SMALL) / 2.0;
             let middle =
@@ -296,7 +305,7 @@ fn cells(scene: &mut Scene, x: &Scale, verdicts: &[(f64, Verdict)], y: f64) {
     let holds = verdicts.iter().take_while(|(_, verdict)| *verdict == Verdict::Pass).last();
     let words = match holds {
         Some((at, _)) if Some(*at) == verdicts.last().map(|(x, _)| *x) => {
-            format!("holds to {} and on", figure(*at, 4))
+            "holds throughout".to_owned()
         }
         Some((at, _)) => format!("holds to {}", figure(*at, 4)),
         None => "never holds".to_owned(),
@@ -326,7 +335,7 @@ fn cost_at(line: &Line, name: &str, at: f64) -> Option<f64> {
     let right = line.points.iter().position(|(x, _)| *x >= at)?.max(1);
     let ((x0, left), (x1, right)) = (line.points[right - 1], *line.points.get(right)?);
     let (left, right) = (cost(left)?, cost(right)?);
-    Some(left + (right - left) * (at - x0) / (x1 - x0))
+    Some(interpolate((x0, left), (x1, right), at))
 }
 
 /// Whether the designs that cross are the cheapest of all there.
@@ -337,20 +346,56 @@ fn is_cheapest(crossing: &Crossing, line: &Line) -> bool {
     others.all(|cost| cost >= own * (1.0 - 1e-9))
 }
 
-fn words(crossing: &Crossing) -> String {
-    let show = |v: f64| figure(v, 3);
+/// Crossings at one place, such as those of designs that cost the same, are told together.
+fn together<'a>(crossings: &[&'a Crossing]) -> Vec<Vec<&'a Crossing>> {
+    let mut groups: Vec<Vec<&Crossing>> = Vec::new();
+    for crossing in crossings {
+        match groups.iter_mut().find(|group| place(group[0]) == place(crossing)) {
+            Some(group) => group.push(crossing),
+            None => groups.push(vec![crossing]),
+        }
+    }
+    groups
+}
+
+/// Where designs cross, with the interval.
+fn place(crossing: &Crossing) -> String {
+    let show = |v: f64| figure(v, 4);
     let interval = match (crossing.low, crossing.high) {
         (Some(low), Some(high)) => format!("{} to {}", show(low), show(high)),
         (Some(low), None) => format!("{} or more, undecided", show(low)),
         (None, Some(high)) => format!("{} or less, undecided", show(high)),
         (None, None) => "undecided".to_owned(),
     };
-    let after = &crossing.after;
-    format!(
-        "from {} ({interval}) on {after} is cheaper than {}",
-        show(crossing.at),
-        crossing.before
-    )
+    format!("from {} on ({interval})", show(crossing.at))
+}
+
+fn words(group: &[&Crossing]) -> String {
+    let names = |of: fn(&Crossing) -> &String| {
+        let mut all: Vec<&str> = group.iter().map(|crossing| of(crossing).as_str()).collect();
+        all.sort_unstable();
+        all.dedup();
+        (all.join(", "), all.len())
+    };
+    let ((after, many), (before, _)) = (names(|c| &c.after), names(|c| &c.before));
+    let are = if many > 1 { "are" } else { "is" };
+    format!("{after} {are} cheaper than {before} {}", place(group[0]))
+}
+
+/// What a line is drawn with.
+struct Pen {
+    color: RGBColor,
+    /// Lines that will be drawn over this one: it is made so much wider that it still shows.
+    above: usize,
+}
+
+/// Whether two lines look like one.
+fn coincide(line: &Line, a: &str, b: &str, metric: &str) -> bool {
+    let value = |point: &SweepPoint, name: &str| Some(design(point, name)?.figure(metric)?.value);
+    line.points.iter().all(|(_, point)| match (value(point, a), value(point, b)) {
+        (Some(a), Some(b)) => (a - b).abs() <= ALIKE * a.abs().max(b.abs()),
+        (a, b) => a == b,
+    })
 }
 
 /// One design's line, band and dots; gaps where the figure does not exist.
@@ -359,24 +404,39 @@ fn curve(
     line: &Line,
     name: &str,
     metric: &str,
-    (x, y, color): (&Scale, &Scale, RGBColor),
+    (x, y, pen): (&Scale, &Scale, &Pen),
 ) {
+    let (color, wider) = (pen.color, HALO * pen.above as f64);
     let row = |(at, point): &(f64, &SweepPoint)| -> Option<(f64, Estimate)> {
         Some((*at, design(point, name)?.figure(metric)?))
     };
     let rows: Vec<Option<(f64, Estimate)>> = line.points.iter().map(row).collect();
     for stretch in rows.split(Option::is_none) {
+        let known: Vec<&(f64, Estimate)> = stretch.iter().flatten().collect();
         let places = |of: fn(&Estimate) -> f64| -> Vec<Point> {
-            let known = stretch.iter().flatten();
-            known.filter_map(|(at, e)| Some((x.at(*at)?, y.at(of(e))?))).collect()
+            let rows: Vec<(f64, f64)> = known.iter().map(|(at, e)| (*at, of(e))).collect();
+            let all = if metric == "cost_per_user" { smooth(&rows) } else { rows };
+            all.into_iter().filter_map(|(at, v)| Some((x.at(at)?, y.at(v)?))).collect()
         };
         let mut band = places(|e| e.high);
         band.extend(places(|e| e.low).into_iter().rev());
         scene.area(band, color, BAND);
-        let middle = places(|e| e.value);
-        for place in &middle {
-            scene.dot(*place, color, DOT);
+        for (at, e) in &known {
+            let Some(place) = x.at(*at).zip(y.at(e.value)) else { continue };
+            scene.dot(place, color, DOT + wider / 2.0);
         }
-        scene.line(middle, color, LINE);
+        scene.line(places(|e| e.value), color, LINE + wider);
     }
+}
+
+/// A line through costs that bends between them as the search for crossovers takes it.
+fn smooth(rows: &[(f64, f64)]) -> Vec<(f64, f64)> {
+    const PIECES: u32 = 12;
+    let Some(last) = rows.last() else { return Vec::new() };
+    let between = |pair: &[(f64, f64)]| {
+        let (left, right) = (pair[0], pair[1]);
+        let place = move |i| left.0 + (right.0 - left.0) * f64::from(i) / f64::from(PIECES);
+        (0..PIECES).map(move |i| (place(i), interpolate(left, right, place(i)))).collect::<Vec<_>>()
+    };
+    rows.windows(2).flat_map(between).chain([*last]).collect()
 }

@@ -72,6 +72,7 @@ fn design(name: &str, per_user: f64, series: Series) -> DesignResult {
         limits: Vec::new(),
         story: Vec::new(),
         counterfactual: None,
+        steady: None,
         cost,
         nodes: Vec::new(),
         classes: Vec::new(),
