@@ -22,7 +22,7 @@ const LINE: f64 = 2.0;
 /// Radius of a dot at a point.
 const DOT: f64 = 2.6;
 /// Extra width for each line that is drawn over one.
-const HALO: f64 = 3.0;
+const HALO: f64 = 2.2;
 /// Relative difference up to which two figures look alike.
 const ALIKE: f64 = 0.03;
 /// Opacity of the interval of a crossing.
@@ -48,7 +48,7 @@ const DRAWN: [Drawn; 3] = [
         metric: "cost_per_user",
         title: "Cost per served user",
         axis: "cost per user with at least one success",
-        label: |v| figure(v, 3),
+        label: tiny,
         share: false,
     },
     Drawn {
@@ -342,8 +342,11 @@ fn cost_at(line: &Line, name: &str, at: f64) -> Option<f64> {
 fn is_cheapest(crossing: &Crossing, line: &Line) -> bool {
     let Some(own) = cost_at(line, &crossing.before, crossing.at) else { return false };
     let Some((_, first)) = line.points.first() else { return false };
-    let mut others = first.designs.iter().filter_map(|d| cost_at(line, &d.name, crossing.at));
-    others.all(|cost| cost >= own * (1.0 - 1e-9))
+    let pair = [&crossing.before, &crossing.after];
+    let others = first.designs.iter().filter(|design| !pair.contains(&&design.name));
+    let mut costs = others.filter_map(|design| cost_at(line, &design.name, crossing.at));
+    // Designs that cost the same cross at the same place, but for the last digits.
+    costs.all(|cost| cost >= own * (1.0 - 1e-3))
 }
 
 /// Crossings at one place, such as those of designs that cost the same, are told together.
@@ -380,6 +383,19 @@ fn words(group: &[&Crossing]) -> String {
     let ((after, many), (before, _)) = (names(|c| &c.after), names(|c| &c.before));
     let are = if many > 1 { "are" } else { "is" };
     format!("{after} {are} cheaper than {before} {}", place(group[0]))
+}
+
+/// An amount of money on an axis; powers of ten where the zeros would not fit.
+fn tiny(value: f64) -> String {
+    if value <= 0.0 || value >= 9.5e-6 {
+        return figure(value, 3);
+    }
+    let power = libm::floor(libm::log10(value) + 1e-9);
+    let digit = |c: char| "⁰¹²³⁴⁵⁶⁷⁸⁹".chars().nth(c.to_digit(10)? as usize);
+    let raised: String = format!("{}", -power).chars().filter_map(digit).collect();
+    let leading = figure(value / libm::pow(10.0, power), 3);
+    let times = if leading == "1" { String::new() } else { format!("{leading}·") };
+    format!("{times}10⁻{raised}")
 }
 
 /// What a line is drawn with.
