@@ -215,7 +215,7 @@ impl View<'_> {
             ];
             scene.area(corners, GREY, CROSSING);
             scene.dashes((at, panel.bottom), (at, panel.top), INK, 1.25);
-            if let Some(height) = cost_at(line, &crossing.before, crossing.at).and_then(|c| y.at(c))
+            if let Some(height) = cost_at(line, &crossing.after, crossing.at).and_then(|c| y.at(c))
             {
                 scene.dot((at, height), INK, 4.0);
             }
@@ -338,11 +338,13 @@ fn cost_at(line: &Line, name: &str, at: f64) -> Option<f64> {
     Some(interpolate((x0, left), (x1, right), at))
 }
 
-/// Whether the designs that cross are the cheapest of all there.
+/// Whether the designs that cross are the cheapest of all there. Means of powers are not quite powers of means, so both
+/// are told from the others by the lower.
 fn is_cheapest(crossing: &Crossing, line: &Line) -> bool {
-    let Some(own) = cost_at(line, &crossing.before, crossing.at) else { return false };
     let Some((_, first)) = line.points.first() else { return false };
     let pair = [&crossing.before, &crossing.after];
+    let own = pair.iter().filter_map(|name| cost_at(line, name, crossing.at));
+    let own = own.fold(f64::INFINITY, f64::min);
     let others = first.designs.iter().filter(|design| !pair.contains(&&design.name));
     let mut costs = others.filter_map(|design| cost_at(line, &design.name, crossing.at));
     // Designs that cost the same cross at the same place, but for the last digits.
@@ -385,17 +387,13 @@ fn words(group: &[&Crossing]) -> String {
     format!("{after} {are} cheaper than {before} {}", place(group[0]))
 }
 
-/// An amount of money on an axis; powers of ten where the zeros would not fit.
+/// An amount of money on an axis; a power of ten where the zeros would not fit.
 fn tiny(value: f64) -> String {
     if value <= 0.0 || value >= 9.5e-6 {
         return figure(value, 3);
     }
     let power = libm::floor(libm::log10(value) + 1e-9);
-    let digit = |c: char| "⁰¹²³⁴⁵⁶⁷⁸⁹".chars().nth(c.to_digit(10)? as usize);
-    let raised: String = format!("{}", -power).chars().filter_map(digit).collect();
-    let leading = figure(value / libm::pow(10.0, power), 3);
-    let times = if leading == "1" { String::new() } else { format!("{leading}·") };
-    format!("{times}10⁻{raised}")
+    format!("{}e{power}", figure(value / libm::pow(10.0, power), 3))
 }
 
 /// What a line is drawn with.
