@@ -71,7 +71,7 @@ fn t_ngx_5_when_all_are_refused_only_the_first_request_touches_the_network() {
     let front = json!({"upstream": ["a", "b"], "workers": 1});
     let job = wait(&constant(1.0));
     let dead = json!([kill("a"), kill("b")]);
-    let row = first(&behind(&burst(5, "1s", "job"), &job, &front, &two(), &dead));
+    let row = first(&behind(&even(10.0, 0.5), &job, &front, &two(), &dead));
     assert_eq!(row.ledger.classes[0].failed, 5);
     assert!(failures(&row).iter().all(|f| f.1 == 502));
     assert_eq!((arrived(&row, "a"), arrived(&row, "b")), (1, 1));
@@ -118,7 +118,7 @@ fn t_ngx_6_read_timeouts_pass_get_on_but_not_post() {
 fn t_ngx_7_ports_run_out_after_56_seconds() {
     let ports = |closer: &str, seconds: f64| {
         let front = json!({"upstream": ["a", "b"], "workers": 1, "worker_connections": 100_000,
-            "nofile": 200_000, "upstream_closed_by": closer});
+            "nofile": 200_000, "upstream_closed_by": closer, "max_fails": 0});
         let users = even(1000.0, seconds);
         first(&behind(&users, &wait(&constant(1.0)), &front, &two(), &json!([])))
     };
@@ -213,7 +213,7 @@ fn t_dns_1_one_cache_sends_everybody_to_one_address_for_a_minute() {
             "work": {"job": wait(&constant(1.0))},
             "designs": {"d": {"enter": {"users": "name"}, "nodes": {"a": threads(9), "b": threads(9),
                 "name": {"dns": {"to": ["a", "b"], "ttl": "60s", "resolvers": 1}}}}},
-            "run": {"replications": 1, "seed": seed}});
+            "run": {"replications": 2, "seed": seed}});
         let row = first(&scenario);
         let (a, b) = (arrived(&row, "a"), arrived(&row, "b"));
         assert!(a.min(b) == 0 && a + b > 200, "{a} {b}");
@@ -228,7 +228,7 @@ fn cyclic_rotation_spreads_users_evenly_and_keeps_each_at_its_address() {
         "work": {"job": wait(&constant(1.0))},
         "designs": {"d": {"enter": {"users": "name"}, "nodes": {"a": threads(9), "b": threads(9), "c": threads(9),
             "name": {"dns": {"to": ["a", "b", "c"], "ttl": "1000d", "rotation": "cyclic"}}}}},
-        "run": {"replications": 1}});
+        "run": {"replications": 2}});
     let row = first(&scenario);
     let counts: Vec<u64> = ["a", "b", "c"].iter().map(|node| arrived(&row, node)).collect();
     assert!(counts.iter().all(|n| *n == counts[0] && *n > 350), "{counts:?}");
@@ -242,7 +242,7 @@ fn t_lg_1_coordinated_omission() {
             "designs": {"d": {"enter": {"users": "pod"}, "nodes": {"pod": threads(100_000)},
                 "events": [{"at": "50s", "node": "pod", "do": {"freeze": {"pod": 0}}},
                            {"at": "60s", "node": "pod", "do": {"thaw": {"pod": 0}}}]}},
-            "run": {"replications": 1}});
+            "run": {"replications": 2}});
         first(&scenario).ledger.classes.remove(0).latency
     };
     // Closed, one user: about 9,000 samples, one of them of 10 s.
@@ -264,7 +264,7 @@ fn t_lg_1_coordinated_omission() {
 /// Closed-loop users for 10 s in front of two servers that answer after exactly 2 s.
 fn reference(users: u32, workers: u32, wc: u32, nofile: u32, version: &str) -> (f64, u64) {
     let front = json!({"upstream": ["a", "b"], "workers": workers, "worker_connections": wc,
-        "nofile": nofile, "version": version, "listeners": 1});
+        "nofile": nofile, "version": version, "listeners": 1, "multi_accept": true});
     let mut class = closed(users, 10, constant(0.0));
     class["connection"] = json!({"rtt": "30us", "tls": false, "keepalive": true});
     class["generator"] = json!({"connect": "15us", "timer": "1ms"});
