@@ -1,8 +1,8 @@
 //! All that a node may touch besides itself.
 
 use super::account::Account;
-use super::host::{Host, HostId, Job};
 use super::calls::{Call, Calls, Op, Via};
+use super::host::{Host, HostId, Job};
 use super::ledger::{Ledger, LimitId};
 use super::listener::{data_retry, timer_wheel};
 use super::message::{CallId, Cause, Event, Message, NodeId, Outcome};

@@ -1,8 +1,8 @@
 //! What a node is given when it is built: names of others, streams, lanes, the era.
 
 use super::account::AccountSpec;
-use super::data::Data;
 use super::cpu::Sharing;
+use super::data::Data;
 use super::era::Era;
 use super::host::{Host, HostId};
 use super::ledger::Ledger;

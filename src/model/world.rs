@@ -159,13 +159,8 @@ impl World {
             classes.push(Class::new(spec, index, entry, &mut wiring).map_err(fail)?);
         }
         schedule(&design.events, &names, &mut queue)?;
-        let accounts = design.accounts.iter().map(|(name, spec)| {
-            let reserved = design.nodes.values().filter_map(|node| node.spec().reservation());
-            let sum = reserved.filter(|(account, _)| account == name).map(|(_, n)| n).sum();
-            Account::new(spec, setup.era, sum)
-        });
         Ok(World {
-            accounts: accounts.collect(),
+            accounts: accounts(setup),
             hosts,
             operations: design.events.clone(),
             nodes,
@@ -331,6 +326,17 @@ impl World {
         }
         Ok(unfinished)
     }
+}
+
+/// The accounts of a design, with what its functions reserve.
+fn accounts(setup: &Setup) -> Vec<Account> {
+    let design = setup.design;
+    let account = |(name, spec): (&String, &AccountSpec)| {
+        let reserved = design.nodes.values().filter_map(|node| node.spec().reservation());
+        let sum = reserved.filter(|(account, _)| account == name).map(|(_, n)| n).sum();
+        Account::new(spec, setup.era, sum)
+    };
+    design.accounts.iter().map(account).collect()
 }
 
 /// The machines that nodes share, and which node is on which.

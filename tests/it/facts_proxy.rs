@@ -60,8 +60,7 @@ fn t_ngx_2_the_second_half_waits_for_the_pause() {
 fn t_ngx_4_a_refused_server_costs_one_connect_in_ten_seconds() {
     let front = json!({"upstream": ["a", "b"], "workers": 1});
     let job = wait(&constant(1.0));
-    let row =
-        first(&behind(&even(2.0, 10.0), &job, &front, &two(), &json!([kill("a")])));
+    let row = first(&behind(&even(2.0, 10.0), &job, &front, &two(), &json!([kill("a")])));
     assert_eq!((row.ledger.classes[0].ok, row.ledger.classes[0].failed), (20, 0));
     assert_eq!((arrived(&row, "a"), arrived(&row, "b")), (1, 20));
 }
@@ -259,39 +258,4 @@ fn t_lg_1_coordinated_omission() {
     assert!((9_999..=10_001).contains(&latency.count()), "{}", latency.count());
     assert!((latency.quantile(0.95).unwrap() - 5.0).abs() < 0.1);
     assert!((latency.mean().unwrap() - 0.51).abs() < 0.01);
-}
-
-/// Closed-loop users for 10 s in front of two servers that answer after exactly 2 s.
-fn reference(users: u32, workers: u32, wc: u32, nofile: u32, version: &str) -> (f64, u64) {
-    let front = json!({"upstream": ["a", "b"], "workers": workers, "worker_connections": wc,
-        "nofile": nofile, "version": version, "listeners": 1, "multi_accept": true});
-    let mut class = closed(users, 10, constant(0.0));
-    class["connection"] = json!({"rtt": "30us", "tls": false, "keepalive": true});
-    class["generator"] = json!({"connect": "15us", "timer": "1ms"});
-    let row = first(&behind(&class, &wait(&constant(2_000.0)), &front, &two(), &json!([])));
-    let class = &row.ledger.classes[0];
-    (class.ok as f64 / class.issued as f64 * 100.0, class.issued)
-}
-
-#[test]
-fn reference_runs_n1_to_n10() {
-    let runs = [
-        ("N1", 1100, 4096, 65_536, "1.22", 100.0),
-        ("N2", 2000, 4096, 65_536, "1.22", 100.0),
-        ("N3", 900, 4096, 1024, "1.22", 96.6),
-        ("N4", 1000, 4096, 1024, "1.22", 94.8),
-        ("N5", 1020, 4096, 1024, "1.22", 92.0),
-        ("N6", 1100, 4096, 1024, "1.22", 83.0),
-        ("N7", 700, 768, 1024, "1.22", 87.0),
-        ("N8", 1100, 768, 1024, "1.22", 8.8),
-        ("N9", 900, 4096, 1024, "1.18", 93.9),
-        ("N9", 1000, 4096, 1024, "1.18", 94.2),
-        ("N9", 1100, 4096, 1024, "1.18", 79.8),
-        ("N10", 700, 768, 1024, "1.18", 88.6),
-        ("N10", 1100, 768, 1024, "1.18", 6.0),
-    ];
-    for (id, users, wc, nofile, version, measured) in runs {
-        let (success, n) = reference(users, 2, wc, nofile, version);
-        println!("{id} {users}: {success:.1} % of {n}, measured {measured}");
-    }
 }

@@ -50,8 +50,7 @@ pub fn scenario(case: &MeasuredCase) -> Result<Value, String> {
     let shares = |node: &Value| kinds.iter().any(|kind| node[kind].is_object());
     let there: Vec<&String> =
         nodes.iter().filter(|(_, node)| shares(node)).map(|(name, _)| name).collect();
-    let machine =
-        json!({"machine": {"vcpu": PROCESSORS, "autogroup_nice": NICE, "nodes": there}});
+    let machine = json!({"machine": {"vcpu": PROCESSORS, "autogroup_nice": NICE, "nodes": there}});
     let mut design = json!({"enter": {"users": entry}, "nodes": nodes, "machines": machine});
     design["events"] = events(config, &servers)?.into();
     if let Some(lambda) = &config.lambda {

@@ -221,7 +221,8 @@ impl Component for Pods {
     fn close(&mut self, ctx: &mut Ctx) -> NodeReport {
         let seconds = ctx.now().as_secs_f64();
         let hours = host_hours(ctx.now()) * self.hosts.len() as f64;
-        let work: f64 = self.hosts.iter().map(|host| ctx.host(*host).work_done()).sum::<f64>() * 1e-9;
+        let work: f64 =
+            self.hosts.iter().map(|host| ctx.host(*host).work_done()).sum::<f64>() * 1e-9;
         let capacity = self.host_cores * self.speed * seconds * self.hosts.len() as f64;
         let busy = if capacity > 0.0 { (work / capacity).min(1.0) } else { 0.0 };
         let usage = self.instance.iter().map(|instance| UsageLine {

@@ -1,6 +1,7 @@
 //! One proxied request: choosing a peer, connecting, waiting, trying the next, answering.
 
-use super::parts::Exchange;
+use super::limits::Passage;
+use super::parts::{Exchange, NextUpstream};
 use super::peers::Peers;
 use super::proxy::{CONNECT_TIMEOUT, DELAYED, IDLE, Nginx, READ_TIMEOUT};
 use super::spec::Closer;
@@ -57,33 +58,22 @@ impl Nginx {
 
     /// The request has been read: it passes the limits, waits, or is refused.
     pub(super) fn pass_limits(&mut self, call: CallId, ctx: &mut Ctx) {
-        let now = ctx.now();
-        let at = ctx.calls.get(call).a;
-        let client = self.client_of(self.exchanges[at as usize].connection);
-        if let (Some(limit), Some(key)) = (&mut self.limit_conn, self.limit_conn_key) {
-            if !limit.enter(key.of(client)) {
-                ctx.ledger.refused_by(self.limits.requests, now);
-                let outcome =
-                    Outcome::failed(Cause::ConcurrencyLimited, ctx.me, self.limit_status.1);
-                return self.answer(call, outcome, ctx);
-            }
-            self.exchanges[at as usize].counted = true;
-        }
-        let Some((buckets, key)) = &mut self.limit_req else {
-            return self.send_upstream(call, ctx);
-        };
-        match buckets.admit(key.of(client), now) {
-            None => {
-                ctx.ledger.refused_by(self.limits.requests, now);
-                let outcome = Outcome::failed(Cause::RateLimited, ctx.me, self.limit_status.0);
-                self.answer(call, outcome, ctx);
-            }
-            Some(delay) if delay.is_zero() => self.send_upstream(call, ctx),
-            Some(delay) => {
+        let (now, me) = (ctx.now(), ctx.me);
+        let at = ctx.calls.get(call).a as usize;
+        let client = self.client_of(self.exchanges[at].connection);
+        let passage = self.requests.pass(client, now);
+        self.exchanges[at].counted = !matches!(passage, Passage::TooMany(_));
+        let refused = match passage {
+            Passage::After(delay) if delay.is_zero() => return self.send_upstream(call, ctx),
+            Passage::After(delay) => {
                 ctx.ledger.waited_for(self.limits.requests, now, now + delay);
-                ctx.wake(delay, DELAYED, call.slot, call.turn);
+                return ctx.wake(delay, DELAYED, call.slot, call.turn);
             }
-        }
+            Passage::TooFast(status) => Outcome::failed(Cause::RateLimited, me, status),
+            Passage::TooMany(status) => Outcome::failed(Cause::ConcurrencyLimited, me, status),
+        };
+        ctx.ledger.refused_by(self.limits.requests, now);
+        self.answer(call, refused, ctx);
     }
 
     /// A request has been held back long enough, if its client is still there.
@@ -239,13 +229,11 @@ impl Nginx {
         let at = ctx.calls.get(call).a;
         let exchange = self.exchanges[at as usize];
         let all = self.ports.len();
-        let most = match usize::from(self.next_tries.0) {
-            0 => all,
-            tries => tries.min(all),
-        };
+        let NextUpstream { on, tries, timeout } = self.next;
+        let most = if tries == 0 { all } else { tries.min(all) };
         let left = usize::from(exchange.tries) < most;
-        let late = !self.next_tries.1.is_zero() && ctx.now() - exchange.since >= self.next_tries.1;
-        if self.next_upstream && may_repeat && left && !late {
+        let late = !timeout.is_zero() && ctx.now() - exchange.since >= timeout;
+        if on && may_repeat && left && !late {
             self.counts.next_upstream += 1;
             return self.send_upstream(call, ctx);
         }
@@ -293,9 +281,7 @@ impl Nginx {
         let connection = self.exchanges[row.a as usize].connection;
         if self.exchanges[row.a as usize].counted {
             let client = self.client_of(connection);
-            if let (Some(limit), Some(key)) = (&mut self.limit_conn, self.limit_conn_key) {
-                limit.leave(key.of(client));
-            }
+            self.requests.leave(client);
         }
         ctx.calls.get(call).b = ANSWERED;
         self.free_exchanges.push(row.a);

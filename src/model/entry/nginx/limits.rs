@@ -1,5 +1,6 @@
 //! `limit_req` and `limit_conn`: requests that are delayed or refused before a server is chosen.
 
+use super::spec::NginxSpec;
 use crate::kernel::{Span, Time};
 use crate::units::Rate;
 use schemars::JsonSchema;
@@ -18,7 +19,7 @@ pub enum LimitKey {
 }
 
 impl LimitKey {
-    pub(super) fn of(self, client: u32) -> u32 {
+    fn of(self, client: u32) -> u32 {
         match self {
             LimitKey::Client => client,
             LimitKey::Server => 0,
@@ -71,10 +72,59 @@ fn status_default() -> u16 {
     503
 }
 
+/// Both limits of one server.
+#[derive(Debug)]
+pub(super) struct RequestLimits {
+    rate: Option<(Buckets, LimitKey, u16)>,
+    in_progress: Option<(InProgress, LimitKey, u16)>,
+}
+
+/// What becomes of a request at the limits.
+pub(super) enum Passage {
+    /// It goes on after so long.
+    After(Span),
+    /// Its rate is too high: refused with this status.
+    TooFast(u16),
+    /// Too many are in progress: refused with this status.
+    TooMany(u16),
+}
+
+impl RequestLimits {
+    pub(super) fn new(spec: &NginxSpec) -> RequestLimits {
+        let rate = |limit: &LimitReq| (Buckets::new(limit), limit.key, limit.status);
+        let number = |limit: &LimitConn| (InProgress::new(limit), limit.key, limit.status);
+        RequestLimits {
+            rate: spec.limit_req.as_ref().map(rate),
+            in_progress: spec.limit_conn.as_ref().map(number),
+        }
+    }
+
+    /// A request of `client`; one that is not `TooMany` counts as in progress until it leaves.
+    pub(super) fn pass(&mut self, client: u32, now: Time) -> Passage {
+        if let Some((limit, key, status)) = &mut self.in_progress
+            && !limit.enter(key.of(client))
+        {
+            return Passage::TooMany(*status);
+        }
+        let Some((buckets, key, status)) = &mut self.rate else {
+            return Passage::After(Span::ZERO);
+        };
+        let delay = buckets.admit(key.of(client), now);
+        delay.map_or(Passage::TooFast(*status), Passage::After)
+    }
+
+    /// A request that counted has ended.
+    pub(super) fn leave(&mut self, client: u32) {
+        if let Some((limit, key, _)) = &mut self.in_progress {
+            limit.leave(key.of(client));
+        }
+    }
+}
+
 /// A leaky bucket per key, as in `ngx_http_limit_req_lookup`: the excess over the rate in thousandths of a request, at
 /// milliseconds.
 #[derive(Debug)]
-pub(super) struct Buckets {
+struct Buckets {
     /// Thousandths of a request per second.
     rate: u64,
     burst: u64,
@@ -83,7 +133,7 @@ pub(super) struct Buckets {
 }
 
 impl Buckets {
-    pub(super) fn new(limit: &LimitReq) -> Buckets {
+    fn new(limit: &LimitReq) -> Buckets {
         Buckets {
             rate: ((limit.rate.per_second() * 1000.0).round() as u64).max(1),
             burst: u64::from(limit.burst) * 1000,
@@ -93,7 +143,7 @@ impl Buckets {
     }
 
     /// How long the request is held back; none: it is refused.
-    pub(super) fn admit(&mut self, key: u32, now: Time) -> Option<Span> {
+    fn admit(&mut self, key: u32, now: Time) -> Option<Span> {
         let ms = now.nanos() / 1_000_000;
         let Some((excess, last)) = self.rows.get_mut(&key) else {
             self.rows.insert(key, (0, ms));
@@ -113,18 +163,18 @@ impl Buckets {
 
 /// Requests in progress per key.
 #[derive(Debug)]
-pub(super) struct InProgress {
+struct InProgress {
     max: u32,
     rows: BTreeMap<u32, u32>,
 }
 
 impl InProgress {
-    pub(super) fn new(limit: &LimitConn) -> InProgress {
+    fn new(limit: &LimitConn) -> InProgress {
         InProgress { max: limit.max, rows: BTreeMap::new() }
     }
 
     /// Counts a request, unless there are too many already.
-    pub(super) fn enter(&mut self, key: u32) -> bool {
+    fn enter(&mut self, key: u32) -> bool {
         let n = self.rows.entry(key).or_insert(0);
         let room = *n < self.max;
         *n += u32::from(room);
@@ -132,7 +182,7 @@ impl InProgress {
     }
 
     /// A counted request has ended.
-    pub(super) fn leave(&mut self, key: u32) {
+    fn leave(&mut self, key: u32) {
         if let Some(n) = self.rows.get_mut(&key) {
             *n -= 1;
             if *n == 0 {
@@ -147,13 +197,7 @@ mod tests {
     use super::*;
 
     fn limit(burst: u32, nodelay: bool) -> LimitReq {
-        LimitReq {
-            rate: Rate(10.0),
-            burst,
-            nodelay,
-            status: 503,
-            key: LimitKey::Client,
-        }
+        LimitReq { rate: Rate(10.0), burst, nodelay, status: 503, key: LimitKey::Client }
     }
 
     #[test]

@@ -51,7 +51,13 @@ impl Peers {
             connections: 0,
             idle: Vec::new(),
         };
-        Peers { rows: servers.iter().map(peer).collect(), balance, max_fails, fail_timeout, max_conns }
+        Peers {
+            rows: servers.iter().map(peer).collect(),
+            balance,
+            max_fails,
+            fail_timeout,
+            max_conns,
+        }
     }
 
     pub(super) fn get(&mut self, at: usize) -> &mut Peer {
@@ -168,7 +174,8 @@ mod tests {
     fn round_robin_takes_turns() {
         let mut peers = peers(3, Balance::RoundRobin);
         let mut stream = Key::root(1, 0).stream();
-        let turns: Vec<_> = (0..6).map(|_| peers.choose(0, 0, at(0), &mut stream).unwrap()).collect();
+        let turns: Vec<_> =
+            (0..6).map(|_| peers.choose(0, 0, at(0), &mut stream).unwrap()).collect();
         assert_eq!(turns, [0, 1, 2, 0, 1, 2]);
     }
 
@@ -180,10 +187,12 @@ mod tests {
         for second in 5..=15 {
             assert_eq!(peers.choose(0, 0, at(second), &mut stream), Some(1), "second {second}");
         }
-        let later: Vec<_> = (0..4).map(|_| peers.choose(0, 0, at(16), &mut stream).unwrap()).collect();
+        let later: Vec<_> =
+            (0..4).map(|_| peers.choose(0, 0, at(16), &mut stream).unwrap()).collect();
         assert_eq!(later.iter().filter(|&&p| p == 0).count(), 1, "one probe: {later:?}");
         peers.answered(0);
-        let after: Vec<_> = (0..4).map(|_| peers.choose(0, 0, at(16), &mut stream).unwrap()).collect();
+        let after: Vec<_> =
+            (0..4).map(|_| peers.choose(0, 0, at(16), &mut stream).unwrap()).collect();
         assert_eq!(after.iter().filter(|&&p| p == 0).count(), 2, "{after:?}");
     }
 

@@ -1,7 +1,7 @@
 //! The proxy as it runs: what it holds, and who handles which message.
 
-use super::limits::{Buckets, InProgress, LimitKey};
-use super::parts::{Counts, Exchange, Limits, Socket};
+use super::limits::RequestLimits;
+use super::parts::{Counts, Exchange, Limits, NextUpstream, Socket};
 use super::peers::Peers;
 use super::ports::Ports;
 use super::spec::{Closer, NginxSpec, Version};
@@ -53,20 +53,14 @@ pub struct Nginx {
     pub(super) connect_timeout: LaneId,
     pub(super) read_timeout: LaneId,
     pub(super) read_span: Span,
-    pub(super) next_upstream: bool,
-    /// Most servers for a request, and until when; zero: no limit.
-    pub(super) next_tries: (u16, Span),
+    pub(super) next: NextUpstream,
     /// Whether workers share what they know of upstream servers.
     pub(super) zone: bool,
     /// Ephemeral ports, by upstream server.
     pub(super) ports: Vec<Ports>,
     pub(super) local_ports: u32,
     pub(super) upstream_closed_by: Closer,
-    pub(super) limit_req: Option<(Buckets, LimitKey)>,
-    pub(super) limit_conn: Option<InProgress>,
-    pub(super) limit_conn_key: Option<LimitKey>,
-    /// Status of what the two refuse.
-    pub(super) limit_status: (u16, u16),
+    pub(super) requests: RequestLimits,
     pub(super) upstream_hop: Span,
     pub(super) upstream_syn_retry: SynRetry,
     pub(super) cpu_accept: Span,
@@ -106,24 +100,7 @@ impl Component for Nginx {
         let listen_max = socket().listener.places() * usize::from(sockets);
         let ledger = &mut *wiring.ledger;
         let workers = u64::from(spec.workers);
-        let (nofile, wc) = (spec.nofile, spec.worker_connections);
-        let limits = Limits {
-            listen: ledger.limit(me, "listen_queue", format!("listen queue of {listen_max}")),
-            descriptors: ledger.limit(me, "nofile", format!("{nofile} descriptors per worker")),
-            slots: ledger.limit(me, "worker_connections", format!("worker_connections {wc}")),
-            cpu: ledger.limit(me, "cpu", format!("{workers} worker processes")),
-            upstream: ledger.limit(
-                me,
-                "upstream",
-                "upstream servers that fail or do not answer".into(),
-            ),
-            ports: ledger.limit(
-                me,
-                "ephemeral_ports",
-                format!("{} ports per upstream server", spec.local_ports),
-            ),
-            requests: ledger.limit(me, "request_limit", "limit_req and limit_conn".into()),
-        };
+        let limits = Limits::announce(spec, listen_max, me, ledger);
         let connections_gauge = ledger.gauge(me, "connections", Some(workers * u64::from(slots)));
         let listen_gauge = ledger.gauge(me, "listen queue", Some(listen_max as u64));
         Ok(Nginx {
@@ -147,19 +124,16 @@ impl Component for Nginx {
             connect_timeout: wiring.queue.lane(spec.proxy_connect_timeout, Rank::Timeout),
             read_timeout: wiring.queue.lane(spec.proxy_read_timeout, Rank::Timeout),
             read_span: spec.proxy_read_timeout,
-            next_upstream: spec.next_upstream,
-            next_tries: (spec.next_upstream_tries, spec.next_upstream_timeout),
+            next: NextUpstream {
+                on: spec.next_upstream,
+                tries: usize::from(spec.next_upstream_tries),
+                timeout: spec.next_upstream_timeout,
+            },
             zone: spec.zone,
             ports: vec![Ports::default(); servers.len()],
             local_ports: spec.local_ports,
             upstream_closed_by: spec.upstream_closed_by,
-            limit_req: spec.limit_req.as_ref().map(|limit| (Buckets::new(limit), limit.key)),
-            limit_conn: spec.limit_conn.as_ref().map(InProgress::new),
-            limit_conn_key: spec.limit_conn.as_ref().map(|limit| limit.key),
-            limit_status: (
-                spec.limit_req.as_ref().map_or(503, |limit| limit.status),
-                spec.limit_conn.as_ref().map_or(503, |limit| limit.status),
-            ),
+            requests: RequestLimits::new(spec),
             upstream_hop: spec.upstream_rtt.scaled(0.5),
             upstream_syn_retry: spec.upstream_syn_retry,
             cpu_accept: spec.cpu_accept,
