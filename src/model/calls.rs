@@ -3,6 +3,7 @@
 //! A caller that gives up *abandons* its call: the callee may go on working, and the row lives until it answers.
 //! That is how work outlives its client.
 
+use super::batch::{Batches, NO_BATCH};
 use super::listener::SynRetry;
 use super::message::{CallId, NodeId, Outcome};
 use crate::kernel::{Key, Span, Time, TimerId};
@@ -16,6 +17,10 @@ pub enum Op {
     Connect,
     /// Run a statement that holds the connection for `amount` when nothing competes (stores).
     Query,
+    /// Queue an event, to be worked on later (functions).
+    Event,
+    /// Work on an event that the function's own queue holds (functions).
+    Deliver,
 }
 
 /// The connection a call travels on.
@@ -54,6 +59,10 @@ pub struct Call {
     pub amount: Span,
     /// Connection slots that a login takes ([`Op::Connect`]).
     pub weight: u16,
+    /// Size of what is sent, bytes; zero where nobody says so.
+    pub bytes: u32,
+    /// Messages to work on, of a call from a queue: number of the batch, or [`NO_BATCH`].
+    pub batch: u32,
     /// Connection it travels on.
     pub via: Via,
     /// The caller's own name for the connection.
@@ -108,6 +117,8 @@ impl Call {
             op: Op::Request,
             amount: Span::ZERO,
             weight: 1,
+            bytes: 0,
+            batch: NO_BATCH,
             via: Via::New,
             tag: 0,
             keep_alive: false,
@@ -146,6 +157,8 @@ impl Call {
 pub struct Calls {
     rows: Vec<Call>,
     free: Vec<u32>,
+    /// Batches of messages in flight.
+    pub batches: Batches,
 }
 
 impl Calls {

@@ -6,6 +6,7 @@ use super::era::Era;
 use super::message::Message;
 use super::usage::UsageLine;
 use super::wiring::Wiring;
+use crate::kernel::Span;
 use std::collections::BTreeMap;
 
 /// What a kind of node is, for `docs/models.md` and `headroom explain`.
@@ -40,6 +41,8 @@ pub struct Check<'a> {
     pub era: Era,
     /// Names of the nodes of the design, with their kinds.
     pub nodes: &'a BTreeMap<String, &'static str>,
+    /// Timeouts of the functions of the design.
+    pub timeouts: &'a BTreeMap<String, Span>,
     /// Accounts of the design.
     pub accounts: &'a BTreeMap<String, AccountSpec>,
     /// What was found.
@@ -91,6 +94,10 @@ pub trait Spec {
     /// Whether it accepts connections itself; `of` says so of other nodes.
     fn listens(&self, _of: &dyn Fn(&str) -> bool) -> bool {
         false
+    }
+    /// The function's timeout, of a function.
+    fn timeout(&self) -> Option<Span> {
+        None
     }
     /// Finds problems of meaning.
     fn check(&self, _check: &mut Check) {}

@@ -6,6 +6,7 @@ use super::ledger::{Ledger, LimitId};
 use super::message::{CallId, Cause, Event, Message, NodeId, Outcome};
 use super::work::Work;
 use crate::kernel::{Key, LaneId, Queue, Rank, Span, Stream, Time, TimerId};
+use crate::units::Bytes;
 
 /// Purposes of random draws. The numbers are part of the streams' keys: never renumber.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -97,6 +98,15 @@ impl Ctx<'_> {
         let row = *self.calls.get(parent);
         let key = step_key(row.key, row.visit, row.work, row.step).named("call");
         let call = Call { work, key, visit: 0, ..row.child(self.me, service, parent) };
+        self.call(call, Span::ZERO)
+    }
+
+    /// Sends a message or an event of `bytes` on behalf of the present step of `parent`; its draws are those of a call.
+    pub fn send(&mut self, to: NodeId, work: u16, op: Op, bytes: Bytes, parent: CallId) -> CallId {
+        let row = *self.calls.get(parent);
+        let key = step_key(row.key, row.visit, row.work, row.step).named("call");
+        let bytes = u32::try_from(bytes.0).unwrap_or(u32::MAX);
+        let call = Call { work, key, op, bytes, visit: 0, ..row.child(self.me, to, parent) };
         self.call(call, Span::ZERO)
     }
 
@@ -210,6 +220,14 @@ impl Ctx<'_> {
     pub fn step_stream(&mut self, id: CallId) -> Stream {
         let row = self.calls.get(id);
         step_key(row.key, row.visit, row.work, row.step).stream()
+    }
+
+    /// Whether the present step of a call's work fails, as it does in `share` of the cases. `every_time`: a request
+    /// that fails once fails at every try.
+    pub fn step_fails(&mut self, id: CallId, share: f64, every_time: bool) -> bool {
+        let row = self.calls.get(id);
+        let visit = if every_time { 0 } else { row.visit };
+        step_key(row.key, visit, row.work, row.step).named("fail").stream().chance(share)
     }
 
     /// How a call travels.

@@ -98,6 +98,24 @@ causes! {
     ClientTimeout "client_timeout" "The client gave up waiting.",
 }
 
+impl Cause {
+    /// Whether Lambda refused an invocation because a limit of concurrency or rate was reached.
+    pub fn throttled_by_lambda(self) -> bool {
+        matches!(
+            self,
+            Cause::ThrottledAccount
+                | Cause::ThrottledReserved
+                | Cause::ThrottledScaling
+                | Cause::ThrottledRequestRate
+        )
+    }
+
+    /// Whether somebody said "too many".
+    pub fn throttled(self) -> bool {
+        self.throttled_by_lambda() || self == Cause::ThrottledGateway
+    }
+}
+
 /// How a call ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Outcome {

@@ -1,5 +1,6 @@
 //! The world: users, nodes, requests walking over nodes, and the ledger of what happened.
 pub mod account;
+pub mod batch;
 pub mod bucket;
 pub mod calls;
 pub mod client;

@@ -5,7 +5,7 @@ use super::data::Data;
 use super::era::Era;
 use super::ledger::Ledger;
 use super::message::{Event, NodeId};
-use crate::kernel::{Key, Queue};
+use crate::kernel::{Key, Queue, Span};
 use std::collections::BTreeMap;
 
 /// What others need to know of a node before anything is built.
@@ -15,6 +15,8 @@ pub struct Facts {
     pub addresses: u16,
     /// Whether the node accepts connections itself, with a backlog.
     pub listens: bool,
+    /// Its timeout, if it is a function.
+    pub timeout: Option<Span>,
 }
 
 /// Names and tools for building a node.
@@ -78,6 +80,11 @@ impl Wiring<'_> {
     /// Whether a node accepts connections itself.
     pub fn listens(&self, node: NodeId) -> bool {
         self.facts[node.index()].listens
+    }
+
+    /// The timeout of a function; none of other nodes.
+    pub fn timeout(&self, node: NodeId) -> Option<Span> {
+        self.facts[node.index()].timeout
     }
 
     /// Addresses of a node.

@@ -22,6 +22,10 @@ pub enum StepSpec {
     Call(CallSpec),
     /// A message to a queue of the design; done when the queue has taken it.
     Publish(PublishSpec),
+    /// An asynchronous invocation of a function (invocation type `Event`); done when Lambda has queued the event.
+    Event(EventSpec),
+    /// The handler ends here with an error, in a share of the cases.
+    Fail(FailSpec),
 }
 
 /// A statement to a store.
@@ -58,6 +62,33 @@ pub struct PublishSpec {
     pub size: Bytes,
 }
 
+/// An asynchronous invocation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EventSpec {
+    /// Name of the function; every design must have a node of that name.
+    pub to: String,
+    /// Kind of request that it serves: a name under `work`.
+    pub request: String,
+    /// Size of the event.
+    #[serde(default = "message_size")]
+    #[schemars(extend("x-source" = "assumed: a small JSON message", "x-assumed" = true))]
+    pub size: Bytes,
+}
+
+/// An error of the handler.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FailSpec {
+    /// Share of the cases that fail, from 0 to 1.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub share: f64,
+    /// Whether a request that failed fails again at every further try (a poison message), instead of drawing anew.
+    #[serde(default)]
+    #[schemars(extend("x-source" = "off unless said: transient errors"))]
+    pub every_time: bool,
+}
+
 fn message_size() -> Bytes {
     Bytes(4096)
 }
@@ -75,6 +106,10 @@ pub enum Step {
     Call(NodeId, u16),
     /// Message to a queue, of the given kind and size.
     Publish(NodeId, u16, Bytes),
+    /// Asynchronous invocation, of the given kind and size.
+    Event(NodeId, u16, Bytes),
+    /// An error in a share of the cases; at every try of a request, or drawn anew.
+    Fail(f64, bool),
 }
 
 /// One kind of request, ready to run in one design.
@@ -109,6 +144,8 @@ impl Work {
                 StepSpec::Query(q) => Step::Query(target(&q.to)?, q.hold.sampler(data)?),
                 StepSpec::Call(c) => Step::Call(target(&c.to)?, kind(&c.request)?),
                 StepSpec::Publish(p) => Step::Publish(target(&p.to)?, kind(&p.request)?, p.size),
+                StepSpec::Event(e) => Step::Event(target(&e.to)?, kind(&e.request)?, e.size),
+                StepSpec::Fail(f) => Step::Fail(f.share, f.every_time),
             })
         };
         let compile = |(name, steps): (&String, &Vec<StepSpec>)| {
@@ -128,7 +165,7 @@ impl Work {
     pub fn duration_mean(&self) -> f64 {
         let one = |step: &Step| match step {
             Step::Cpu(law) | Step::Wait(law) | Step::Query(_, law) => law.mean(),
-            Step::Call(..) | Step::Publish(..) => 0.0,
+            Step::Call(..) | Step::Publish(..) | Step::Event(..) | Step::Fail(..) => 0.0,
         };
         self.steps.iter().map(one).sum()
     }

@@ -311,6 +311,7 @@ fn facts(design: &DesignSpec) -> Vec<Facts> {
     let fact = |name: &String| Facts {
         addresses: addresses(design, name, DEPTH),
         listens: listens(design, name, DEPTH),
+        timeout: design.nodes[name].spec().timeout(),
     };
     design.nodes.keys().map(fact).collect()
 }

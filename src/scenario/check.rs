@@ -10,9 +10,11 @@ use crate::model::client::{Arrivals, ClassSpec, Load, Shape};
 use crate::model::component::{Check, Problem};
 use crate::model::data::Data;
 use crate::model::dist::Dist;
+use crate::model::era::Era;
 use crate::model::work::StepSpec;
 use crate::model::world::DesignSpec;
 use crate::price::{Table, check_items};
+use crate::units::Bytes;
 use std::collections::BTreeMap;
 
 /// Most users and requests of one replication: beyond them memory and time are better planned than found out.
@@ -167,7 +169,26 @@ fn work_step(
         }
         StepSpec::Publish(publish) => {
             known_work(scenario, &format!("{path}.publish.request"), &publish.request, problems);
+            message_size(scenario, &format!("{path}.publish.size"), publish.size, problems);
         }
+        StepSpec::Event(event) => {
+            known_work(scenario, &format!("{path}.event.request"), &event.request, problems);
+            message_size(scenario, &format!("{path}.event.size"), event.size, problems);
+        }
+        StepSpec::Fail(_) => {}
+    }
+}
+
+/// What a queue or an asynchronous invocation takes: 256 KB, and 1 MB since August 2025 (queues) and October 2025.
+fn message_size(scenario: &Scenario, path: &str, size: Bytes, problems: &mut Problems) {
+    let most = Bytes(if scenario.era < Era::Y2025 { 256 << 10 } else { 1 << 20 });
+    if size > most {
+        problems.add(
+            "E0345",
+            path,
+            format!("a message of {size} is refused: era {} takes {most}", scenario.era.name()),
+            "keep the message in a store and send its name",
+        );
     }
 }
 
@@ -315,10 +336,14 @@ fn design(scenario: &Scenario, name: &str, spec: &DesignSpec, problems: &mut Pro
             "name a class and the node it enters by",
         );
     }
+    let timeouts = spec.nodes.iter();
+    let timeouts: BTreeMap<String, Span> =
+        timeouts.filter_map(|(name, node)| Some((name.clone(), node.spec().timeout()?))).collect();
     for (node, node_spec) in &spec.nodes {
         let mut check = Check {
             era: scenario.era,
             nodes: &kinds,
+            timeouts: &timeouts,
             accounts: &spec.accounts,
             problems: Vec::new(),
         };

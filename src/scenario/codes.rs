@@ -332,6 +332,36 @@ pub const CODES: &[Code] = &[
         "The scenario names a CSV file that is missing or is no CSV.",
     ),
     code(
+        "E0340",
+        "a visibility timeout below the function's timeout",
+        "A message would be visible again while its function may still work on it: AWS refuses the event source mapping. AWS advises six times the function's timeout plus the batching window.",
+    ),
+    code(
+        "E0341",
+        "a large batch without a window",
+        "Batches of more than 10 messages need a batching window of at least one second.",
+    ),
+    code(
+        "E0342",
+        "a feature that the era lacks",
+        "The platform did not have this setting in the era of the scenario, so that nothing could have been configured that way.",
+    ),
+    code(
+        "E0343",
+        "a time that the service does not offer",
+        "Visibility timeout, retention, batching window and event age have bounds, which the message names.",
+    ),
+    code(
+        "E0344",
+        "pollers that contradict one another",
+        "Provisioned pollers exclude a maximum concurrency, and their minimum may not be above their maximum.",
+    ),
+    code(
+        "E0345",
+        "a payload that is refused",
+        "Queues, functions and front doors take payloads up to a size; every request of this scenario would be refused.",
+    ),
+    code(
         "E0370",
         "not a measured case",
         "A file in the folder of measured cases has `config` and `observed` but not the form that docs/measuring.md describes.",

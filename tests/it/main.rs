@@ -15,6 +15,7 @@ mod conservation;
 mod coverage;
 mod determinism;
 mod facts_cluster;
+mod facts_events;
 mod facts_lambda;
 mod fuzz;
 mod golden;

@@ -5,7 +5,7 @@
 
 use super::arrivals::Arrivals;
 use super::load::{Load, WhenBusy};
-use super::retry::{Adaptive, Retry, RetryState, SdkMode, throttled};
+use super::retry::{Adaptive, Retry, RetryState, SdkMode};
 use super::spec::{ClassSpec, Connection};
 use crate::kernel::{Key, LaneId, Rank, Span, Time, TimerId};
 use crate::model::calls::{Call, Via};
@@ -407,7 +407,7 @@ impl Class {
     fn ended(&mut self, slot: u32, outcome: Outcome, ctx: &mut Ctx) {
         let now = ctx.now();
         if let Some(limiter) = &mut self.adaptive {
-            limiter.learn(now, outcome.cause.is_some_and(throttled));
+            limiter.learn(now, outcome.cause.is_some_and(Cause::throttled));
         }
         let mut stream = self
             .request_key(slot)

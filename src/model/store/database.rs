@@ -174,7 +174,7 @@ impl Component for Database {
         match message {
             Message::Arrive(call) => match ctx.calls.get(call).op {
                 Op::Connect => self.connect(call, ctx),
-                Op::Query | Op::Request => self.statement(call, ctx),
+                Op::Query | Op::Request | Op::Event | Op::Deliver => self.statement(call, ctx),
             },
             Message::Wake(LOGIN, slot, turn) => self.logged_in(CallId { slot, turn }, ctx),
             Message::Wake(WAITED, slot, turn) => self.enter_login(CallId { slot, turn }, ctx),

@@ -2,10 +2,12 @@
 
 use super::admission::{Admission, Refusal};
 use super::environments::Environments;
+use super::events::Events;
 use super::meter::Meter;
 use super::spec::{LambdaSpec, StoreConnection};
 use super::start::{ColdStart, Start};
 use crate::kernel::{LaneId, Rank, Span};
+use crate::model::batch::{NO_BATCH, Next};
 use crate::model::calls::{Call, Op};
 use crate::model::component::{Component, NodeReport};
 use crate::model::context::{Ctx, Purpose};
@@ -19,6 +21,7 @@ const READY: u8 = 0;
 const STEP: u8 = 1;
 const TIMEOUT: u8 = 2;
 const EXPIRE: u8 = 3;
+const EVENT: u8 = 4;
 
 // Marks in a call's second word.
 /// The platform lost the invocation.
@@ -43,6 +46,7 @@ pub struct Lambda {
     limits: Limits,
     gauges: Gauges,
     meter: Meter,
+    events: Events,
     /// Whether the next expiry of an idle environment is scheduled.
     expiry_armed: bool,
 }
@@ -63,6 +67,7 @@ impl Component for Lambda {
     fn build(spec: &LambdaSpec, wiring: &mut Wiring) -> Result<Lambda, String> {
         let (era, me) = (wiring.era, wiring.me);
         let admission = Admission::new(spec, wiring)?;
+        let events = Events::new(&spec.events, spec.reserved, wiring)?;
         let applies = spec.reserved.unwrap_or(wiring.accounts[&spec.account].concurrency);
         let ledger = &mut *wiring.ledger;
         let timeout = format!("function timeout {}", spec.timeout);
@@ -88,12 +93,16 @@ impl Component for Lambda {
             limits,
             gauges,
             meter: Meter::new(wiring.name, spec, era),
+            events,
             expiry_armed: false,
         })
     }
 
     fn handle(&mut self, message: Message, ctx: &mut Ctx) {
         match message {
+            Message::Arrive(call) if ctx.calls.get(call).op == Op::Event => {
+                self.events.accept(call, ctx);
+            }
             Message::Arrive(call) => self.arrive(call, ctx),
             Message::Reply(child) => self.answered(child, ctx),
             Message::Wake(READY, environment, _) => {
@@ -101,6 +110,7 @@ impl Component for Lambda {
                 self.invoke(environment, call, ctx);
             }
             Message::Wake(EXPIRE, ..) => self.expire(ctx),
+            Message::Wake(EVENT, slot, _) => self.events.woken(slot, ctx),
             Message::Wake(timer, slot, turn) => {
                 let call = CallId { slot, turn };
                 // A step of an invocation that was reset meanwhile is stale.
@@ -113,8 +123,14 @@ impl Component for Lambda {
         }
     }
 
+    fn busy(&self) -> bool {
+        self.events.busy()
+    }
+
     fn close(&mut self, _ctx: &mut Ctx) -> NodeReport {
-        self.meter.report()
+        let mut report = self.meter.report(self.events.extra_requests);
+        report.counters.extend(self.events.counters());
+        report
     }
 }
 
@@ -178,6 +194,7 @@ impl Lambda {
         row.b = 0;
         row.mark = now;
         row.timer = timer;
+        ctx.calls.begin_batch(call);
         if self.platform_errors > 0.0
             && ctx.stream(call, Purpose::Fault).chance(self.platform_errors)
         {
@@ -201,10 +218,14 @@ impl Lambda {
             let row = ctx.calls.get(call);
             let steps = &works[usize::from(row.work)].steps;
             let Some(step) = steps.get(usize::from(row.step)) else {
-                if delay.is_zero() {
-                    return self.finish(call, Outcome::OK, ctx);
+                if !delay.is_zero() {
+                    return ctx.wake(delay, STEP, call.slot, call.turn);
                 }
-                return ctx.wake(delay, STEP, call.slot, call.turn);
+                match ctx.calls.next_item(call) {
+                    Next::Item => continue,
+                    Next::Wait(wait) => return ctx.wake(wait, STEP, call.slot, call.turn),
+                    Next::Done => return self.finish(call, Outcome::OK, ctx),
+                }
             };
             match step {
                 // Times in a row are one event.
@@ -212,11 +233,35 @@ impl Lambda {
                     let work = law.sample(&mut ctx.step_stream(call));
                     delay = delay + work.scaled(1.0 / self.cpu_share);
                 }
-                Step::Wait(law) => delay = delay + law.sample(&mut ctx.step_stream(call)),
+                Step::Wait(law) => {
+                    let wait = law.sample(&mut ctx.step_stream(call));
+                    let batch = ctx.calls.get(call).batch;
+                    if batch == NO_BATCH || !ctx.calls.batches.get(batch).overlaps(wait) {
+                        delay = delay + wait;
+                    }
+                }
                 _ if !delay.is_zero() => return ctx.wake(delay, STEP, call.slot, call.turn),
                 Step::Query(store, hold) => return self.query(call, *store, hold, ctx),
-                Step::Call(to, work) | Step::Publish(to, work, _) => {
-                    return self.call(call, *to, *work, ctx);
+                Step::Call(to, work) => {
+                    let child = ctx.call_service(*to, *work, call);
+                    ctx.calls.get(call).child = child;
+                    return;
+                }
+                Step::Publish(to, work, size) => {
+                    let child = ctx.send(*to, *work, Op::Request, *size, call);
+                    ctx.calls.get(call).child = child;
+                    return;
+                }
+                Step::Event(to, work, size) => {
+                    let child = ctx.send(*to, *work, Op::Event, *size, call);
+                    ctx.calls.get(call).child = child;
+                    return;
+                }
+                Step::Fail(share, every_time) => {
+                    if ctx.step_fails(call, *share, *every_time) {
+                        let outcome = Outcome::failed(Cause::FunctionError, ctx.me, 500);
+                        return self.item_failed(call, outcome, ctx);
+                    }
                 }
             }
             ctx.calls.get(call).step += 1;
@@ -245,18 +290,30 @@ impl Lambda {
         ctx.calls.get(call).child = child;
     }
 
-    fn call(&mut self, call: CallId, to: NodeId, work: u16, ctx: &mut Ctx) {
-        let child = ctx.call_service(to, work, call);
-        ctx.calls.get(call).child = child;
+    /// The work failed: the whole invocation, unless it is a batch whose messages are reported one by one.
+    fn item_failed(&mut self, call: CallId, outcome: Outcome, ctx: &mut Ctx) {
+        let batch = ctx.calls.get(call).batch;
+        if batch == NO_BATCH || !ctx.calls.batches.get(batch).item_failed() {
+            return self.finish(call, outcome, ctx);
+        }
+        // Nothing is left of this message.
+        ctx.calls.get(call).step = u16::MAX;
+        self.run(call, ctx);
     }
 
     /// A connection, statement or call on behalf of an invocation was answered.
     fn answered(&mut self, child: CallId, ctx: &mut Ctx) {
         let answer = ctx.take_reply(child);
+        match answer.op {
+            Op::Deliver => return self.events.delivered(&answer, ctx, EVENT),
+            // What went to the failure destination.
+            Op::Event if answer.parent == CallId::NONE => return,
+            _ => {}
+        }
         let call = answer.parent;
         ctx.calls.get(call).child = CallId::NONE;
         if !answer.outcome.is_ok() {
-            return self.finish(call, answer.outcome.shown_as(500), ctx);
+            return self.item_failed(call, answer.outcome.shown_as(500), ctx);
         }
         if answer.op == Op::Connect {
             let bit = self.store_bit(answer.to);

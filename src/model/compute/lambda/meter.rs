@@ -61,8 +61,8 @@ impl Meter {
         }
     }
 
-    /// The report at the end of a replication.
-    pub(super) fn report(&self) -> NodeReport {
+    /// The report at the end of a replication; `extra_requests` are billed for the size of events.
+    pub(super) fn report(&self, extra_requests: u64) -> NodeReport {
         let gb_s = |mb_ms: u128| mb_ms as f64 / (1024.0 * 1000.0);
         let line = |item: &str, quantity: f64, unit, wasted: f64| UsageLine {
             node: self.name.clone(),
@@ -83,7 +83,7 @@ impl Meter {
                 ("environments_expired", self.expired),
             ],
             usage: vec![
-                line("lambda.requests", self.requests as f64, "request", wasted),
+                line("lambda.requests", (self.requests + extra_requests) as f64, "request", wasted),
                 line(&self.duration_item, gb_s(self.mb_ms), "GB-s", gb_s(self.mb_ms_wasted)),
             ],
         }

@@ -1,6 +1,7 @@
 //! AWS Lambda: execution environments, one request each, created on demand out of the account's pool.
 mod admission;
 mod environments;
+mod events;
 mod function;
 mod meter;
 mod runtime;
@@ -8,4 +9,4 @@ mod spec;
 mod start;
 pub use function::Lambda;
 pub use runtime::Runtime;
-pub use spec::{ABOUT, Architecture, LambdaSpec, StoreConnection};
+pub use spec::{ABOUT, Architecture, EventsSpec, LambdaSpec, StoreConnection};

@@ -334,9 +334,25 @@ impl Pods {
                 ctx.wake(delay, STEP, call.slot, call.turn);
             }
             Some(Step::Query(store, _)) => self.checkout(call, *store, ctx),
-            Some(Step::Call(to, work) | Step::Publish(to, work, _)) => {
+            Some(Step::Call(to, work)) => {
                 let child = ctx.call_service(*to, *work, call);
                 ctx.calls.get(call).child = child;
+            }
+            Some(Step::Publish(to, work, size)) => {
+                let child = ctx.send(*to, *work, Op::Request, *size, call);
+                ctx.calls.get(call).child = child;
+            }
+            Some(Step::Event(to, work, size)) => {
+                let child = ctx.send(*to, *work, Op::Event, *size, call);
+                ctx.calls.get(call).child = child;
+            }
+            Some(Step::Fail(share, every_time)) => {
+                if ctx.step_fails(call, *share, *every_time) {
+                    let outcome = Outcome::failed(Cause::FunctionError, ctx.me, 500);
+                    return self.finish(call, outcome, ctx);
+                }
+                ctx.calls.get(call).step += 1;
+                self.run(call, ctx);
             }
         }
     }
@@ -495,7 +511,7 @@ impl Pods {
                     self.query(next, store, ctx);
                 }
             }
-            Op::Request => {}
+            Op::Request | Op::Event | Op::Deliver => {}
         }
         if ok {
             ctx.calls.get(call).step += 1;
