@@ -20,6 +20,7 @@ mod facts_lambda;
 mod fuzz;
 mod golden;
 mod hpa;
+mod lambda_log;
 mod models;
 mod scenario;
 mod theory;

@@ -15,11 +15,12 @@ use serde::{Deserialize, Serialize};
 
 /// See the module's head.
 pub const ABOUT: About = About {
-    what: "An Application Load Balancer in front of pods: routing, idle and connect timeouts, status codes, LCUs.",
+    what: "An Application Load Balancer in front of pods or functions: routing, idle and connect timeouts, status codes, LCUs.",
     models: &[
         "round robin and least outstanding requests over the addresses of its targets",
         "connections to targets kept and reused",
         "502 when a target refuses or closes, 504 after 10 s without a connection or when the idle timeout passes without an answer; the target works on",
+        "functions as targets: the balancer waits for the function; every failure of it, a throttle too, is a 502; 0.4 GB an LCU",
         "no retry on another target",
         "capacity units as the largest of new connections, active connections and bytes per hour",
     ],
@@ -110,6 +111,8 @@ struct Target {
     address: u16,
     outstanding: u32,
     idle: Vec<u32>,
+    /// Whether it is a function: no connection of its own, no timeout of the balancer.
+    function: bool,
 }
 
 /// An ALB as it runs.
@@ -139,11 +142,13 @@ impl Component for Alb {
         for name in &spec.to {
             let node = wiring.node(name)?;
             let all = 0..wiring.addresses(node);
+            let function = wiring.timeout(node).is_some();
             targets.extend(all.map(|address| Target {
                 node,
                 address,
                 outstanding: 0,
                 idle: vec![],
+                function,
             }));
         }
         let me = wiring.me;
@@ -197,7 +202,10 @@ impl Component for Alb {
         let seconds = ctx.now().as_secs_f64().max(1e-9);
         let new = self.new_connections as f64 / seconds / 25.0;
         let busy = ctx.ledger.nodes[ctx.me.index()].busy.mean(ctx.now()) / 3000.0;
+        // 0.4 GB/h where the targets are functions (ELB price page).
+        let gb_each = if self.targets.iter().any(|target| target.function) { 0.4 } else { 1.0 };
         let gb = self.requests as f64 * self.bytes_each / 1_073_741_824.0 / hours.max(1e-12);
+        let gb = gb / gb_each;
         let lcu_hours = new.max(busy).max(gb) * hours;
         NodeReport {
             counters: vec![("requests", self.requests), ("target_errors", self.target_502)],
@@ -226,6 +234,9 @@ impl Alb {
         let overhead = self.overhead.sample(&mut ctx.stream(call, Purpose::FrontDoor));
         let target = &mut self.targets[at];
         target.outstanding += 1;
+        if target.function {
+            return self.invoke(call, at, overhead, ctx);
+        }
         let cached = target.idle.pop();
         let parent = *ctx.calls.get(call);
         let child = Call {
@@ -244,6 +255,17 @@ impl Alb {
         let row = ctx.calls.get(call);
         row.child = child;
         row.timer = timer;
+        row.a = at as u32;
+    }
+
+    /// Hands a request to a function.
+    fn invoke(&mut self, call: CallId, at: usize, overhead: Span, ctx: &mut Ctx) {
+        let node = self.targets[at].node;
+        let child = ctx.calls.get(call).child(ctx.me, node, call);
+        let child = ctx.call(child, overhead);
+        let row = ctx.calls.get(call);
+        row.child = child;
+        row.timer = TimerId::NONE;
         row.a = at as u32;
     }
 
@@ -274,6 +296,8 @@ impl Alb {
             target.idle.push(connection);
         }
         let outcome = match answer.outcome.cause {
+            // Throttled, failed or timed out: the ALB guide lists 502 for all of them.
+            Some(_) if target.function => answer.outcome.shown_as(502),
             Some(Cause::ConnectTimeout) => answer.outcome.shown_as(504),
             Some(_) if answer.outcome.status == 0 => answer.outcome.shown_as(502),
             _ => answer.outcome,

@@ -51,6 +51,10 @@ pub struct ApiGatewaySpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-source" = "API Gateway quotas: REST 29 s (raisable from 2024-06), HTTP 30 s"))]
     pub timeout: Option<Span>,
+    /// Status for the client when Lambda throttles; none: 500 for REST, 503 for HTTP APIs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 400, max = 599), extend("x-source" = "Lambda guide, errors with API Gateway: 500; a report of 2020 saw 504"))]
+    pub throttle_status: Option<u16>,
     /// Overhead of the gateway; none: REST median 10 ms, p99 40 ms; HTTP median 6 ms, p99 25 ms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-source" = "no distribution is published: assumed", "x-assumed" = true))]
@@ -108,13 +112,7 @@ impl Kind {
     }
     /// Status for the client by what went wrong behind the gateway (Lambda guide, "errors with API Gateway").
     fn status(self, cause: Cause, inner: u16) -> u16 {
-        let throttled = matches!(
-            cause,
-            Cause::ThrottledAccount
-                | Cause::ThrottledReserved
-                | Cause::ThrottledScaling
-                | Cause::ThrottledRequestRate
-        );
+        let throttled = cause.throttled_by_lambda();
         let handler = matches!(
             cause,
             Cause::FunctionError
@@ -167,6 +165,7 @@ const GIVE_UP: u8 = 0;
 
 /// API Gateway as it runs.
 pub struct ApiGateway {
+    throttle_status: Option<u16>,
     kind: Kind,
     to: NodeId,
     bucket: Bucket,
@@ -187,6 +186,7 @@ impl Component for ApiGateway {
         let me = wiring.me;
         Ok(ApiGateway {
             kind: spec.kind,
+            throttle_status: spec.throttle_status,
             to: wiring.node(&spec.to)?,
             bucket: Bucket::new(spec.rate.per_second(), f64::from(spec.burst)),
             timeout: wiring.queue.lane(timeout, Rank::Timeout),
@@ -261,7 +261,10 @@ impl ApiGateway {
         ctx.queue.cancel(timer);
         let outcome = match answer.outcome.cause {
             Some(cause) => {
-                let status = self.kind.status(cause, answer.outcome.status);
+                let status = match self.throttle_status {
+                    Some(status) if cause.throttled_by_lambda() => status,
+                    _ => self.kind.status(cause, answer.outcome.status),
+                };
                 answer.outcome.shown_as(status)
             }
             None => Outcome::OK,

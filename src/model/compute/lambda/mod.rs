@@ -2,11 +2,15 @@
 mod admission;
 mod environments;
 mod events;
+mod expiry;
 mod function;
 mod meter;
 mod runtime;
+mod seen;
 mod spec;
 mod start;
+mod upkeep;
 pub use function::Lambda;
 pub use runtime::Runtime;
-pub use spec::{ABOUT, Architecture, EventsSpec, LambdaSpec, StoreConnection};
+pub use seen::SEEN_AFTER;
+pub use spec::{ABOUT, Architecture, Bind, EventsSpec, LambdaSpec, StoreConnection};
