@@ -24,6 +24,8 @@ pub enum Purpose {
     Login = 5 << 16,
     /// Accept order of a server's worker processes.
     Accept = 6 << 16,
+    /// Whether a function's runtime crashes.
+    Crash = 30 << 16,
 }
 
 /// What a node is given with every message.

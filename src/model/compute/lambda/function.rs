@@ -1,11 +1,15 @@
-//! The function as it runs: admission, cold start, invocation, metering.
+//! The function as it runs: admission, start, invocation, end.
 
-use super::admission::{Admission, Refusal};
+use super::admission::{Admission, Refusal, Side};
 use super::environments::Environments;
-use super::meter::Meter;
-use super::spec::{LambdaSpec, StoreConnection};
-use super::start::{ColdStart, Start};
-use crate::kernel::{LaneId, Rank, Span};
+use super::meter::{Meter, Payer};
+use super::provisioned::Provisioned;
+use super::shared::Shared;
+use super::spec::{Bind, LambdaSpec, StoreConnection};
+use super::start::{ColdStart, Start, StartEnd};
+use super::upkeep;
+use super::warm_up::WarmUpSpec;
+use crate::kernel::{Key, LaneId, Rank, Span, Stream};
 use crate::model::calls::{Call, Op};
 use crate::model::component::{Component, NodeReport};
 use crate::model::context::{Ctx, Purpose};
@@ -18,7 +22,25 @@ use crate::model::work::Step;
 const READY: u8 = 0;
 const STEP: u8 = 1;
 const TIMEOUT: u8 = 2;
-const EXPIRE: u8 = 3;
+pub(super) const EXPIRE: u8 = 3;
+/// The life of an environment is over.
+pub(super) const RECYCLE: u8 = 4;
+/// An environment started ahead of demand is ready.
+pub(super) const AHEAD: u8 = 5;
+/// Provisioned environments that were asked for are ready.
+pub(super) const PROVISIONED: u8 = 6;
+/// A scheduled setting of the provisioned concurrency is due.
+pub(super) const SETTING: u8 = 7;
+/// Target tracking looks at the utilisation.
+pub(super) const TRACK: u8 = 8;
+/// A round of the warm-up policy.
+pub(super) const PING: u8 = 9;
+/// The processor of a shared environment may be done with a request.
+pub(super) const CPU: u8 = 10;
+/// The line in front of full environments looks again.
+pub(super) const LOOK: u8 = 11;
+/// Scaling by load looks at the load.
+pub(super) const SCALE: u8 = 12;
 
 // Marks in a call's second word.
 /// The platform lost the invocation.
@@ -26,35 +48,51 @@ const LOST: u32 = 1;
 /// The invocation ended; what still comes for it is stale.
 const ENDED: u32 = 2;
 
-/// Init is aborted and repeated inside the first invocation after this (Lambda guide, runtime environment).
-const INIT_LIMIT: Span = Span::from_secs(10);
 /// A function as it runs.
 pub struct Lambda {
-    admission: Admission,
-    environments: Environments,
-    start: ColdStart,
+    pub(super) admission: Admission,
+    pub(super) environments: Environments,
+    pub(super) start: ColdStart,
     cpu_share: f64,
     timeout: LaneId,
-    idle_life: Span,
+    /// Whether a waiting request takes the first environment that becomes free.
+    pub(super) first_free: bool,
+    pub(super) upkeep: upkeep::State,
+    pub(super) provisioned: Option<Provisioned>,
+    pub(super) shared: Option<Shared>,
+    pub(super) warm_up: Option<WarmUpSpec>,
+    pub(super) pings_sent: u64,
+    /// Memory that one environment takes of the VPC's network interfaces, MB, in the era that attaches them.
+    interface_mb: Option<u64>,
     platform_errors: f64,
+    crashes: f64,
     connections: StoreConnection,
     slots_each: u16,
     stores: Vec<NodeId>,
-    limits: Limits,
-    gauges: Gauges,
-    meter: Meter,
-    /// Whether the next expiry of an idle environment is scheduled.
-    expiry_armed: bool,
+    pub(super) key: Key,
+    pub(super) limits: Limits,
+    pub(super) gauges: Gauges,
+    pub(super) meter: Meter,
 }
 
-struct Limits {
-    cold: LimitId,
+pub(super) struct Limits {
+    pub(super) cold: LimitId,
     timeout: LimitId,
+    interfaces: Option<LimitId>,
 }
 
-struct Gauges {
-    environments: GaugeId,
+pub(super) struct Gauges {
+    pub(super) environments: GaugeId,
     concurrency: GaugeId,
+}
+
+/// Where a request may run.
+#[derive(Clone, Copy)]
+pub(super) enum Place {
+    /// In an environment that exists, perhaps one that is just being started.
+    In(u32),
+    /// In one that is to be created.
+    New,
 }
 
 impl Component for Lambda {
@@ -63,44 +101,81 @@ impl Component for Lambda {
     fn build(spec: &LambdaSpec, wiring: &mut Wiring) -> Result<Lambda, String> {
         let (era, me) = (wiring.era, wiring.me);
         let admission = Admission::new(spec, wiring)?;
-        let applies = spec.reserved.unwrap_or(wiring.accounts[&spec.account].concurrency);
-        let ledger = &mut *wiring.ledger;
+        let account = &wiring.accounts[&spec.account];
+        let applies = spec.reserved.unwrap_or(account.concurrency);
+        let interface_mb = (spec.vpc && era.attaches_interface()).then_some(spec.memory.0 >> 20);
+        let interfaces = format!("{} network interfaces of the VPC", account.vpc_interfaces);
         let timeout = format!("function timeout {}", spec.timeout);
+        let ledger = &mut *wiring.ledger;
         let limits = Limits {
             cold: ledger.limit(me, "cold_start", "no idle environment: cold start".into()),
             timeout: ledger.limit(me, "function_timeout", timeout),
+            interfaces: interface_mb
+                .map(|_| ledger.limit(me, "network_interfaces", interfaces)),
         };
         let gauges = Gauges {
             environments: ledger.gauge(me, "environments", None),
             concurrency: ledger.gauge(me, "concurrency", Some(u64::from(applies))),
         };
+        let provisioned = match &spec.provisioned {
+            Some(provisioned) => Some(Provisioned::new(provisioned, wiring)?),
+            None => None,
+        };
         Ok(Lambda {
             admission,
-            environments: Environments::default(),
+            environments: Environments::new(spec.per_environment),
             start: ColdStart::new(spec, wiring)?,
             cpu_share: spec.cpu_share(era),
             timeout: wiring.queue.lane(spec.timeout, Rank::Timeout),
-            idle_life: spec.idle_life.unwrap_or(era.idle_life()),
+            first_free: spec.per_environment == 1
+                && spec.bind.unwrap_or(Bind::of(era)) == Bind::FirstFree,
+            upkeep: upkeep::State::new(spec.idle_life, era.idle_life(), era.upkeep(), wiring.key()),
+            provisioned,
+            shared: Shared::new(spec, wiring)?,
+            warm_up: spec.warm_up.clone(),
+            pings_sent: 0,
+            interface_mb,
             platform_errors: spec.platform_errors,
+            crashes: spec.crashes,
             connections: spec.connections,
             slots_each: spec.connections_per_environment as u16,
             stores: Vec::new(),
+            key: wiring.key(),
             limits,
             gauges,
             meter: Meter::new(wiring.name, spec, era),
-            expiry_armed: false,
         })
+    }
+
+    fn start(&mut self, ctx: &mut Ctx) {
+        self.start_provisioned(ctx);
+        self.start_fleet(ctx);
+        if self.warm_up.is_some() {
+            ctx.wake(Span::ZERO, PING, 0, 0);
+        }
     }
 
     fn handle(&mut self, message: Message, ctx: &mut Ctx) {
         match message {
             Message::Arrive(call) => self.arrive(call, ctx),
+            Message::Reply(child) if self.is_ping(child, ctx) => {
+                ctx.take_reply(child);
+            }
             Message::Reply(child) => self.answered(child, ctx),
-            Message::Wake(READY, environment, _) => {
-                let call = self.environments.get(environment).call;
-                self.invoke(environment, call, ctx);
+            Message::Wake(READY, environment, _) => self.ready(environment, ctx),
+            Message::Wake(AHEAD, environment, _) => {
+                self.ready(environment, ctx);
+                self.launched(ctx);
             }
             Message::Wake(EXPIRE, ..) => self.expire(ctx),
+            Message::Wake(RECYCLE, environment, turn) => self.life_over(environment, turn, ctx),
+            Message::Wake(PROVISIONED, _, turn) => self.provisioned_ready(turn, ctx),
+            Message::Wake(SETTING, at, _) => self.apply_setting(at, ctx),
+            Message::Wake(TRACK, ..) => self.track(ctx),
+            Message::Wake(PING, ..) => self.ping(ctx),
+            Message::Wake(CPU, environment, turn) => self.computed(environment, turn, ctx),
+            Message::Wake(LOOK, ..) => self.look_again(ctx),
+            Message::Wake(SCALE, ..) => self.scale(ctx),
             Message::Wake(timer, slot, turn) => {
                 let call = CallId { slot, turn };
                 // A step of an invocation that was reset meanwhile is stale.
@@ -108,70 +183,170 @@ impl Component for Lambda {
                     if timer == STEP { self.run(call, ctx) } else { self.timed_out(call, ctx) }
                 }
             }
-            // Lambda works on when the caller has gone.
-            Message::Cancel(_) | Message::HangUp(..) => {}
+            // Lambda works on when the caller has gone; only a request that still stands in line goes.
+            Message::Cancel(call) => self.leave_line(call, ctx),
+            Message::HangUp(..) => {}
         }
     }
 
-    fn close(&mut self, _ctx: &mut Ctx) -> NodeReport {
-        self.meter.report()
+    fn close(&mut self, ctx: &mut Ctx) -> NodeReport {
+        self.show_environments(ctx);
+        let now = ctx.now();
+        let held = self.provisioned.as_ref().map(|provisioned| provisioned.held_ms(now));
+        let alive = self.shared.as_ref().map_or(0, Shared::alive_ms);
+        let usage = self.meter.usage(held, alive, now);
+        let upkeep = self.upkeep_counters();
+        NodeReport { usage, ..self.meter.report(self.upkeep.counts.expired, upkeep) }
     }
 }
 
 impl Lambda {
     fn arrive(&mut self, call: CallId, ctx: &mut Ctx) {
         ctx.calls.get(call).established = ctx.now();
-        match self.admit(ctx) {
-            Ok(idle) => {
-                let level = u64::from(self.admission.in_flight());
-                ctx.ledger.set(self.gauges.concurrency, ctx.now(), level);
-                match idle {
-                    Some(environment) => self.invoke(environment, call, ctx),
-                    None => self.cold_start(call, ctx),
-                }
-            }
+        match self.place(ctx) {
+            Ok(place) => self.settle(place, call, ctx),
             Err((limit, cause)) => {
+                if self.shared.as_ref().is_some_and(|shared| shared.waits_after(cause)) {
+                    return self.line_up(call, limit, ctx);
+                }
                 self.meter.throttled += 1;
                 ctx.ledger.refused_by(limit, ctx.now());
-                ctx.fail(call, cause, 429);
+                ctx.fail(call, cause, if cause == Cause::InterfaceQuota { 502 } else { 429 });
             }
         }
     }
 
-    /// An idle environment, or none if a new one may be created.
-    fn admit(&mut self, ctx: &mut Ctx) -> Result<Option<u32>, Refusal> {
-        self.admission.enter(ctx)?;
-        let idle = self.environments.take_idle();
-        if idle.is_none() {
-            self.admission.grow(ctx)?;
+    /// A place for one more request, or the limit that leaves none.
+    pub(super) fn place(&mut self, ctx: &mut Ctx) -> Result<Place, Refusal> {
+        if let Some(environment) = self.environments.take_partial() {
+            return Ok(Place::In(environment));
         }
-        Ok(idle)
+        let ready = self.environments.provisioned_free();
+        if self.admission.enter(ready, ctx)? == Side::Provisioned
+            && let Some(environment) = self.environments.take_provisioned()
+        {
+            if let Some(provisioned) = &mut self.provisioned {
+                provisioned.works(1, ctx.now());
+            }
+            return Ok(Place::In(environment));
+        }
+        if let Some(environment) = self.environments.take_idle() {
+            return Ok(Place::In(environment));
+        }
+        let present = self.environments.len();
+        if let Some(Err(refusal)) = self.shared.as_ref().map(|shared| shared.may_create(present)) {
+            self.admission.leave(Side::OnDemand, ctx);
+            return Err(refusal);
+        }
+        self.admission.grow(ctx)?;
+        if let (Some(mb), Some(limit)) = (self.interface_mb, self.limits.interfaces)
+            && !self.admission.account(ctx).take_interface(mb)
+        {
+            self.admission.leave(Side::OnDemand, ctx);
+            return Err((limit, Cause::InterfaceQuota));
+        }
+        Ok(Place::New)
     }
 
-    /// Creates an environment for `call`, which stays bound to it.
+    /// An environment has gone: the memory that it took of the network interfaces is free.
+    pub(super) fn give_interface(&self, ctx: &mut Ctx) {
+        if let Some(mb) = self.interface_mb {
+            self.admission.account(ctx).give_interface(mb);
+        }
+    }
+
+    /// A request goes to its place.
+    pub(super) fn settle(&mut self, place: Place, call: CallId, ctx: &mut Ctx) {
+        if let Some(shared) = &mut self.shared {
+            shared.serving += 1;
+        }
+        self.show_concurrency(ctx);
+        match place {
+            Place::New => self.cold_start(call, ctx),
+            Place::In(environment) if self.environments.get(environment).starting => {
+                self.environments.get(environment).waiting.push(call);
+            }
+            Place::In(environment) => self.invoke(environment, call, ctx),
+        }
+    }
+
+    fn show_concurrency(&self, ctx: &mut Ctx) {
+        let level = self.shared.as_ref().map_or(self.admission.in_flight(), |s| s.serving);
+        ctx.ledger.set(self.gauges.concurrency, ctx.now(), u64::from(level));
+    }
+
+    /// Creates an environment for `call`.
     fn cold_start(&mut self, call: CallId, ctx: &mut Ctx) {
         let now = ctx.now();
-        self.meter.cold_starts += 1;
+        let payer = self.payer(None, call, ctx);
+        match payer {
+            Payer::WarmUp => self.meter.cold_starts_warm_up += 1,
+            _ => self.meter.cold_starts += 1,
+        }
         let environment = self.environments.create(call);
-        ctx.ledger.set(self.gauges.environments, now, self.environments.len() as u64);
-        let Start { place, init } = self.start.draw(&mut ctx.stream(call, Purpose::ColdStart));
-        let init_here = if init > INIT_LIMIT {
-            // Aborted at the limit and run again, inside the invocation's time.
-            self.environments.get(environment).needs_init = true;
-            INIT_LIMIT
+        self.created(environment, ctx);
+        let mut stream = ctx.stream(call, Purpose::ColdStart);
+        let (place, init) = self.start_time(environment, payer, &mut stream);
+        if self.first_free {
+            self.waits(call, environment);
         } else {
-            init
-        };
-        self.meter.init(init_here);
-        ctx.ledger.waited_for(self.limits.cold, now, now + place + init_here);
-        ctx.wake(place + init_here, READY, environment, 0);
+            ctx.ledger.waited_for(self.limits.cold, now, now + place + init);
+        }
+        ctx.wake(place + init, READY, environment, 0);
+    }
+
+    /// Time of placement and of Init or restore for a new environment. Who pays for it goes by era.
+    pub(super) fn start_time(
+        &mut self,
+        environment: u32,
+        payer: Payer,
+        stream: &mut Stream,
+    ) -> (Span, Span) {
+        let Start { place, init, end } = self.start.draw(stream);
+        let row = self.environments.get(environment);
+        row.needs_init = end == StartEnd::InitAgain;
+        row.broken = end == StartEnd::RestoreFailed;
+        self.meter.start(init, payer);
+        (place, init)
+    }
+
+    /// The snapshot of an environment was not restored in time: the request that waits for it fails, and it is gone.
+    pub(super) fn start_failed(&mut self, environment: u32, call: CallId, ctx: &mut Ctx) {
+        if call != CallId::NONE {
+            self.meter.timeouts += 1;
+            self.admission.leave(Side::OnDemand, ctx);
+            self.show_concurrency(ctx);
+            ctx.fail(call, Cause::SnapStartTimeout, 408);
+        }
+        self.remove(environment, ctx);
+        self.show_environments(ctx);
+    }
+
+    /// Whether a call is one of the function's own warm-up pings.
+    fn is_ping(&self, call: CallId, ctx: &mut Ctx) -> bool {
+        self.warm_up.is_some() && {
+            let row = ctx.calls.get(call);
+            row.from == ctx.me && row.to == ctx.me
+        }
+    }
+
+    fn payer(&mut self, environment: Option<u32>, call: CallId, ctx: &mut Ctx) -> Payer {
+        if self.is_ping(call, ctx) {
+            return Payer::WarmUp;
+        }
+        match environment.map(|at| self.environments.get(at).provisioned) {
+            Some(true) => Payer::Provisioned,
+            _ => Payer::OnDemand,
+        }
     }
 
     /// The environment begins to work on `call`.
-    fn invoke(&mut self, environment: u32, call: CallId, ctx: &mut Ctx) {
+    pub(super) fn invoke(&mut self, environment: u32, call: CallId, ctx: &mut Ctx) {
         let now = ctx.now();
-        self.meter.requests += 1;
-        self.environments.get(environment).call = call;
+        let payer = self.payer(Some(environment), call, ctx);
+        self.meter.request(payer);
+        self.used(environment, ctx.calls.get(call).established, now);
+        self.environments.begin(environment, call);
         let timer = ctx.arm(self.timeout, TIMEOUT, call.slot, call.turn);
         let row = ctx.calls.get(call);
         row.a = environment;
@@ -190,11 +365,19 @@ impl Lambda {
             ctx.wake(init, STEP, call.slot, call.turn);
             return;
         }
-        self.run(call, ctx);
+        match &self.warm_up {
+            Some(warm_up) if payer == Payer::WarmUp => {
+                ctx.wake(warm_up.hold, STEP, call.slot, call.turn);
+            }
+            _ => self.run(call, ctx),
+        }
     }
 
     /// Runs the work from its present step on.
-    fn run(&mut self, call: CallId, ctx: &mut Ctx) {
+    pub(super) fn run(&mut self, call: CallId, ctx: &mut Ctx) {
+        if self.is_ping(call, ctx) {
+            return self.finish(call, Outcome::OK, ctx);
+        }
         let works = ctx.works;
         let mut delay = Span::ZERO;
         loop {
@@ -202,11 +385,18 @@ impl Lambda {
             let steps = &works[usize::from(row.work)].steps;
             let Some(step) = steps.get(usize::from(row.step)) else {
                 if delay.is_zero() {
-                    return self.finish(call, Outcome::OK, ctx);
+                    return self.complete(call, ctx);
                 }
                 return ctx.wake(delay, STEP, call.slot, call.turn);
             };
             match step {
+                Step::Cpu(law) if self.shared.is_some() => {
+                    if !delay.is_zero() {
+                        return ctx.wake(delay, STEP, call.slot, call.turn);
+                    }
+                    let work = law.sample(&mut ctx.step_stream(call));
+                    return self.compute(call, work, ctx);
+                }
                 // Times in a row are one event.
                 Step::Cpu(law) => {
                     let work = law.sample(&mut ctx.step_stream(call));
@@ -268,13 +458,33 @@ impl Lambda {
         self.run(call, ctx);
     }
 
+    /// The handler is done; a crash takes the answer and the runtime with it.
+    fn complete(&mut self, call: CallId, ctx: &mut Ctx) {
+        if self.crashes > 0.0 && ctx.stream(call, Purpose::Crash).chance(self.crashes) {
+            self.meter.crashes += 1;
+            let environment = ctx.calls.get(call).a;
+            self.reset(environment, ctx);
+            let outcome = Outcome::failed(Cause::FunctionError, ctx.me, 500);
+            return self.finish(call, outcome, ctx);
+        }
+        self.finish(call, Outcome::OK, ctx);
+    }
+
+    /// The runtime is stopped: memory and connections are gone, Init runs again in the next invocation. An environment that
+    /// serves others meanwhile goes on.
+    fn reset(&mut self, environment: u32, ctx: &mut Ctx) {
+        if self.shared.is_none() {
+            self.environments.get(environment).needs_init = true;
+            self.close_connections(environment, ctx);
+        }
+    }
+
     fn timed_out(&mut self, call: CallId, ctx: &mut Ctx) {
         let row = *ctx.calls.get(call);
         self.meter.timeouts += 1;
         ctx.abandon(row.child);
-        // The runtime is stopped: memory and connections are gone, Init runs again in the next invocation.
-        self.environments.get(row.a).needs_init = true;
-        self.close_connections(row.a, ctx);
+        self.stop_computing(call, row.a, ctx);
+        self.reset(row.a, ctx);
         ctx.ledger.refused_by(self.limits.timeout, ctx.now());
         let cause = if row.b & LOST != 0 { Cause::PlatformError } else { Cause::FunctionTimeout };
         let outcome = Outcome::failed(cause, ctx.me, 500);
@@ -285,24 +495,57 @@ impl Lambda {
         let now = ctx.now();
         let row = *ctx.calls.get(call);
         ctx.queue.cancel(row.timer);
+        let payer = self.payer(Some(row.a), call, ctx);
         let wasted = row.abandoned || !outcome.is_ok();
-        self.meter.requests_wasted += u64::from(wasted);
-        self.meter.duration(now.since(row.mark), wasted);
-        if self.connections == StoreConnection::PerInvocation {
+        if wasted {
+            self.meter.wasted(payer);
+        }
+        self.meter.duration(now.since(row.mark), payer, wasted);
+        if self.connections == StoreConnection::PerInvocation && self.shared.is_none() {
             self.close_connections(row.a, ctx);
         }
-        self.admission.leave(ctx);
-        ctx.ledger.set(self.gauges.concurrency, now, u64::from(self.admission.in_flight()));
-        self.environments.release(row.a, now);
         ctx.calls.get(call).b |= ENDED;
-        if !self.expiry_armed {
-            self.expiry_armed = true;
-            ctx.wake_at(now + self.idle_life, Rank::Timeout, EXPIRE, 0, 0);
-        }
+        self.vacate(row.a, ctx);
         ctx.reply(call, outcome);
     }
 
-    fn close_connections(&mut self, environment: u32, ctx: &mut Ctx) {
+    /// A request leaves its environment: the line moves up, or there is room, or the environment is idle.
+    fn vacate(&mut self, environment: u32, ctx: &mut Ctx) {
+        if !self.environments.get(environment).starting
+            && let Some(next) = self.next_in_line()
+        {
+            return self.invoke(environment, next, ctx);
+        }
+        if let Some(shared) = &mut self.shared {
+            shared.serving -= 1;
+        }
+        if self.environments.leave(environment) > 0 {
+            return self.show_concurrency(ctx);
+        }
+        if self.environments.get(environment).provisioned {
+            return self.vacate_provisioned(environment, ctx);
+        }
+        let level = self.admission.on_demand();
+        self.admission.leave(Side::OnDemand, ctx);
+        self.show_concurrency(ctx);
+        self.free(environment, level, ctx);
+    }
+
+    fn vacate_provisioned(&mut self, environment: u32, ctx: &mut Ctx) {
+        let now = ctx.now();
+        self.admission.leave(Side::Provisioned, ctx);
+        self.show_concurrency(ctx);
+        let Some(provisioned) = &mut self.provisioned else { return };
+        provisioned.works(-1, now);
+        if provisioned.gives_up() {
+            self.remove(environment, ctx);
+            self.show_environments(ctx);
+        } else {
+            self.environments.release(environment, now);
+        }
+    }
+
+    pub(super) fn close_connections(&mut self, environment: u32, ctx: &mut Ctx) {
         let connected = std::mem::take(&mut self.environments.get(environment).connected);
         self.hang_up(connected, ctx);
     }
@@ -312,21 +555,6 @@ impl Lambda {
             if connected & (1 << at.min(63)) != 0 {
                 ctx.hang_up(*store, u32::from(self.slots_each), 0);
             }
-        }
-    }
-
-    /// Removes environments that have been idle too long, and comes back for the next one.
-    fn expire(&mut self, ctx: &mut Ctx) {
-        let now = ctx.now();
-        while let Some(connected) = self.environments.expire(now, self.idle_life) {
-            self.meter.expired += 1;
-            self.hang_up(connected, ctx);
-        }
-        ctx.ledger.set(self.gauges.environments, now, self.environments.len() as u64);
-        let next = self.environments.next_expiry(self.idle_life);
-        self.expiry_armed = next.is_some();
-        if let Some(at) = next {
-            ctx.wake_at(at, Rank::Timeout, EXPIRE, 0, 0);
         }
     }
 }

@@ -1,11 +1,21 @@
-//! AWS Lambda: execution environments, one request each, created on demand out of the account's pool.
+//! AWS Lambda: execution environments, created on demand out of the account's pool or held ready.
 mod admission;
 mod environments;
+mod expiry;
 mod function;
 mod meter;
+mod provisioned;
 mod runtime;
+mod seen;
+mod shared;
 mod spec;
 mod start;
+mod upkeep;
+mod warm_up;
 pub use function::Lambda;
-pub use runtime::Runtime;
-pub use spec::{ABOUT, Architecture, LambdaSpec, StoreConnection};
+pub use provisioned::{ProvisionedSpec, Setting, Tracking};
+pub use runtime::{Package, Runtime};
+pub use seen::SEEN_AFTER;
+pub use shared::{CpuScaling, ManagedSpec, OnFull, ScaleOn};
+pub use spec::{ABOUT, Architecture, Bind, LambdaSpec, SnapStartSpec, StoreConnection};
+pub use warm_up::{History, WarmUpSpec};
