@@ -102,6 +102,10 @@ pub trait Spec {
     fn reservation(&self) -> Option<(&str, u32)> {
         None
     }
+    /// The most concurrency of an account that it may ever take away from others, reserved or provisioned.
+    fn claim(&self) -> Option<(&str, u32)> {
+        self.reservation()
+    }
 }
 
 /// What a node says at the end of a replication.

@@ -331,7 +331,7 @@ fn design(scenario: &Scenario, name: &str, spec: &DesignSpec, problems: &mut Pro
         }
     }
     for (account, limits) in &spec.accounts {
-        let own = spec.nodes.values().filter_map(|node| node.spec().reservation());
+        let own = spec.nodes.values().filter_map(|node| node.spec().claim());
         let reserved: u32 = own.filter(|(name, _)| name == account).map(|(_, n)| n).sum();
         if reserved > limits.concurrency.saturating_sub(100) && reserved > 0 {
             problems.add(
