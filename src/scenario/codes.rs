@@ -332,6 +332,21 @@ pub const CODES: &[Code] = &[
         "The scenario names a CSV file that is missing or is no CSV.",
     ),
     code(
+        "E0330",
+        "a feature that the era does not have",
+        "Eras are dated presets of the platform's rules, and what came later does not exist in them: provisioned concurrency from December 2019, container images and arm64 from 2020 and 2021, SnapStart from November 2022 (Python and .NET from November 2024), several requests per environment from December 2025.",
+    ),
+    code(
+        "E0331",
+        "a start-up time that nobody measured",
+        "Init and restore times come from a table of measurements by runtime, package and processor. This combination is not in it, so the scenario has to give the time itself.",
+    ),
+    code(
+        "E0332",
+        "settings that exclude one another",
+        "Lambda refuses the combination: more provisioned than reserved concurrency, SnapStart together with provisioned concurrency, settings for several requests per environment on a function that takes one.",
+    ),
+    code(
         "E0370",
         "not a measured case",
         "A file in the folder of measured cases has `config` and `observed` but not the form that docs/measuring.md describes.",

@@ -110,8 +110,7 @@ impl Component for Lambda {
         let limits = Limits {
             cold: ledger.limit(me, "cold_start", "no idle environment: cold start".into()),
             timeout: ledger.limit(me, "function_timeout", timeout),
-            interfaces: interface_mb
-                .map(|_| ledger.limit(me, "network_interfaces", interfaces)),
+            interfaces: interface_mb.map(|_| ledger.limit(me, "network_interfaces", interfaces)),
         };
         let gauges = Gauges {
             environments: ledger.gauge(me, "environments", None),

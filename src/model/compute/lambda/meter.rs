@@ -140,12 +140,18 @@ impl Meter {
     }
 
     /// Usage: requests and duration of callers, of the warm-up policy under a name of its own, and what stood ready.
-    pub(super) fn usage(&self, held_ms: Option<u128>, environment_ms: u128, end: Time) -> Vec<UsageLine> {
+    pub(super) fn usage(
+        &self,
+        held_ms: Option<u128>,
+        environment_ms: u128,
+        end: Time,
+    ) -> Vec<UsageLine> {
         let [own, provisioned, warm_up] = self.tallies;
         let mut lines = Vec::new();
         let requests = own.requests + provisioned.requests;
         let wasted = (own.requests_wasted + provisioned.requests_wasted) as f64;
-        lines.push(UsageLine { wasted, ..self.line("lambda.requests", requests as f64, "request") });
+        lines
+            .push(UsageLine { wasted, ..self.line("lambda.requests", requests as f64, "request") });
         if let Some((instance, each)) = &self.managed {
             self.managed_lines(instance, *each, environment_ms, &mut lines);
             return lines;

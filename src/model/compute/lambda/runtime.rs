@@ -131,11 +131,11 @@ impl Package {
 }
 
 /// The measured Init durations.
-pub struct Table;
+pub(super) struct Table;
 
 impl Table {
     /// Init time of a runtime in the measured year nearest to the era; none if it was never measured in this form.
-    pub fn init(
+    pub(super) fn init(
         runtime: Runtime,
         package: Package,
         architecture: Architecture,
@@ -143,7 +143,8 @@ impl Table {
     ) -> Option<Dist> {
         let (wanted, exact) = (era.measured_year(), [runtime.name(), package.name()]);
         let rows = TABLE.lines().map(|line| line.split(',').collect::<Vec<_>>());
-        let rows = rows.filter(|row| row.len() == 11 && row[..2] == exact && row[2] == architecture.name());
+        let rows = rows
+            .filter(|row| row.len() == 11 && row[..2] == exact && row[2] == architecture.name());
         let year = |row: &Vec<&str>| row[3].parse::<i32>().unwrap_or(0);
         // Of two years equally near the later one.
         let row = rows.min_by_key(|row| ((year(row) - wanted).abs(), -year(row)))?;

@@ -6,6 +6,7 @@ use super::shared::{ManagedSpec, OnFull, ScaleOn};
 use super::warm_up::WarmUpSpec;
 use crate::kernel::Span;
 use crate::model::component::{About, Check, Spec};
+use crate::model::data::Data;
 use crate::model::dist::{Dist, Lognormal};
 use crate::model::era::Era;
 use crate::units::Bytes;
@@ -244,10 +245,12 @@ impl Spec for LambdaSpec {
         self.check_era(check);
         self.check_provisioned(check);
         self.check_shared(check);
+        self.check_laws(check);
     }
     fn items(&self, _era: Era) -> Vec<String> {
         let mut items = vec!["lambda.requests".to_owned()];
-        let by_architecture = |family: &str| format!("lambda.{family}.{}", self.architecture.name());
+        let by_architecture =
+            |family: &str| format!("lambda.{family}.{}", self.architecture.name());
         match &self.managed {
             Some(managed) => items.push(format!("ec2.{}", managed.instance)),
             None => items.push(by_architecture("duration")),
@@ -301,7 +304,10 @@ impl LambdaSpec {
                 check.problem(
                     "E0314",
                     field,
-                    format!("{wanted} {field} of {}: 100 must stay unreserved", account.concurrency),
+                    format!(
+                        "{wanted} {field} of {}: 100 must stay unreserved",
+                        account.concurrency
+                    ),
                     &format!("take at most {most}, or raise the account's `concurrency`"),
                 );
             }
@@ -357,14 +363,17 @@ impl LambdaSpec {
         }
         if let Some(snap) = snap {
             let since = self.runtime.snap_start_since();
-            let measured = |package| {
-                Table::init(self.runtime, package, self.architecture, era).is_some()
-            };
+            let measured =
+                |package| Table::init(self.runtime, package, self.architecture, era).is_some();
             if since.is_none_or(|since| era < since) {
                 check.problem(
                     "E0330",
                     "snap_start",
-                    format!("SnapStart does not take {} in era {}", self.runtime.name(), era.name()),
+                    format!(
+                        "SnapStart does not take {} in era {}",
+                        self.runtime.name(),
+                        era.name()
+                    ),
                     "take a runtime that it takes, or leave it out",
                 );
             } else if snap.restore.is_none() && !measured(Package::Snapshot) {
@@ -385,6 +394,23 @@ impl LambdaSpec {
                 format!("no Init time of {} in this form was measured", self.runtime.name()),
                 "give `init`",
             );
+        }
+    }
+
+    /// The laws of start-up times. Only the work's laws may read a file.
+    fn check_laws(&self, check: &mut Check) {
+        let provisioned = self.provisioned.as_ref().map(|provisioned| &provisioned.preparation);
+        let restore = self.snap_start.as_ref().and_then(|snap| snap.restore.as_ref());
+        let laws = [
+            ("place", Some(&self.place)),
+            ("init", self.init.as_ref()),
+            ("provisioned.preparation", provisioned),
+            ("snap_start.restore", restore),
+        ];
+        for (field, law) in laws {
+            if let Some(Err(why)) = law.map(|law| law.sampler(&Data::default())) {
+                check.problem("E0307", field, why, "see `headroom explain work.*.cpu`");
+            }
         }
     }
 
@@ -414,7 +440,6 @@ impl LambdaSpec {
                 "exchange them",
             );
         }
-        check.law("provisioned.preparation", &provisioned.preparation);
     }
 
     fn check_shared(&self, check: &mut Check) {

@@ -79,11 +79,6 @@ impl ColdStart {
         })
     }
 
-    /// Whether environments are restored from a snapshot.
-    pub(super) fn restores(&self) -> bool {
-        self.restore.is_some()
-    }
-
     /// Draws the start of a new environment.
     pub(super) fn draw(&self, stream: &mut Stream) -> Start {
         let mut place = self.place.sample(stream);

@@ -181,7 +181,9 @@ impl Lambda {
         if self.upkeep.armed {
             return;
         }
-        if let Some(at) = self.upkeep.next(&self.environments, self.admission.on_demand(), ctx.now()) {
+        if let Some(at) =
+            self.upkeep.next(&self.environments, self.admission.on_demand(), ctx.now())
+        {
             self.upkeep.armed = true;
             ctx.wake_at(at, Rank::Timeout, EXPIRE, 0, 0);
         }
@@ -194,7 +196,8 @@ impl Lambda {
             let taken = match &mut self.upkeep.expiry {
                 Expiry::Timer(life) => self.environments.take_expired(now, *life),
                 Expiry::Reaper(_, reaper) => {
-                    let surplus = self.environments.len() > reaper.wanted(self.admission.on_demand(), now);
+                    let surplus =
+                        self.environments.len() > reaper.wanted(self.admission.on_demand(), now);
                     if surplus { self.environments.take_oldest() } else { None }
                 }
             };

@@ -87,7 +87,9 @@ impl WarmUpSpec {
     pub fn pings(&self, at: Span, in_flight: u32) -> u32 {
         match &self.history {
             // The next round comes after one period, and its environments need a moment to start.
-            Some(history) => history.expected(at, self.every + self.every).saturating_sub(in_flight),
+            Some(history) => {
+                history.expected(at, self.every + self.every).saturating_sub(in_flight)
+            }
             None => self.concurrency,
         }
     }
@@ -128,7 +130,8 @@ mod tests {
         assert_eq!(history.expected(minutes(30), minutes(10)), 0, "nothing is known");
         let median = History { quantile: 0.5, headroom: 1.25, ..history };
         assert_eq!(median.expected(minutes(10), minutes(5)), 50);
-        let spec = WarmUpSpec { every: minutes(5), concurrency: 3, hold: Span::ZERO, history: None };
+        let spec =
+            WarmUpSpec { every: minutes(5), concurrency: 3, hold: Span::ZERO, history: None };
         assert_eq!(spec.pings(minutes(5), 100), 3);
         let spec = WarmUpSpec { history: Some(median), ..spec };
         assert_eq!(spec.pings(minutes(5), 12), 38);
