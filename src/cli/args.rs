@@ -214,7 +214,8 @@ pub(super) enum Template {
     after_help = "Examples:\n  headroom verify\n  headroom verify --measured measurements/ --format json\n  headroom verify --hpa cases.json"
 )]
 pub(super) struct VerifyArgs {
-    /// Folder with measured cases (*.json), as docs/measuring.md describes them; searched with its subfolders
+    /// Folder with measured cases (*.json, docs/measuring.md) and logs of Lambda requests (run*.csv, docs/lambda-log.md);
+    /// searched with its subfolders
     #[arg(long, value_name = "DIR")]
     pub(super) measured: Vec<PathBuf>,
     /// Cases of the Horizontal Pod Autoscaler, as docs/hpa-cases.md describes them; `-` reads standard input

@@ -34,6 +34,8 @@ pub struct Upkeep {
     pub idle: Span,
     /// An environment goes once no peak of concurrency has needed it for this.
     pub surplus: Span,
+    /// One that is lost is replaced ahead of demand if a peak of concurrency needed it within this.
+    pub recent: Span,
     /// Distance between two rounds of the reaper.
     pub period: Span,
     /// An environment is recycled at an age between this …
@@ -99,6 +101,7 @@ impl Era {
         (self == Era::Y2020).then_some(Upkeep {
             idle: Span::from_secs(619),
             surplus: Span::from_secs(1100),
+            recent: Span::from_secs(300),
             period: Span::from_secs(27),
             shortest_life: Span::from_secs(117 * 60),
             longest_life: Span::from_secs(123 * 60),

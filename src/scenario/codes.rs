@@ -357,6 +357,11 @@ pub const CODES: &[Code] = &[
         "The configuration of a measured case has something that no node of a scenario expresses; the message names it.",
     ),
     code(
+        "E0374",
+        "not a log of Lambda requests",
+        "A run*.csv in a folder of measured cases is not a log: its header lacks a column, or a line is not as docs/lambda-log.md describes. The message names the line.",
+    ),
+    code(
         "E0380",
         "an autoscaler that Kubernetes would refuse",
         "The specification of a HorizontalPodAutoscaler, or a conformance case around it, contradicts itself: more minReplicas than maxReplicas, a metric whose details do not fit its type, no target or several, an empty list of policies. The API server refuses it, and so does this program.",

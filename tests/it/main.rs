@@ -21,6 +21,7 @@ mod fuzz;
 mod golden;
 mod hpa;
 mod lambda_limits;
+mod lambda_log;
 mod lambda_starts;
 mod models;
 mod scenario;

@@ -83,11 +83,12 @@ impl Environments {
         self.rows.get(at as usize).is_some_and(|row| row.turn == turn)
     }
 
-    /// Every environment there is.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Environment> {
-        let mut gone = vec![false; self.rows.len()];
-        self.free.iter().for_each(|&at| gone[at as usize] = true);
-        self.rows.iter().zip(gone).filter(|(_, gone)| !gone).map(|(row, _)| row)
+    /// First and last use of every environment that there is and that was used.
+    pub(super) fn uses(&self) -> impl Iterator<Item = (Time, Time)> {
+        // One that is at work now for the first time has no last use yet.
+        self.rows
+            .iter()
+            .filter_map(|row| row.first_use.map(|first| (first, row.last_use.max(first))))
     }
 
     /// Takes the most recently used idle environment (observed in 99.7 % of 23,230 choices on AWS, 2020).
@@ -229,6 +230,7 @@ impl Environments {
     pub(super) fn remove(&mut self, at: u32) {
         let row = &mut self.rows[at as usize];
         row.turn += 1;
+        row.first_use = None;
         self.provisioned -= usize::from(row.provisioned);
         self.free.push(at);
     }

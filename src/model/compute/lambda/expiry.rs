@@ -51,6 +51,12 @@ impl Reaper {
         self.left.len().max(in_flight)
     }
 
+    /// How many environments the highest concurrency within `Upkeep::recent` needed: a lost one beyond is not replaced.
+    pub(super) fn needed(&self, in_flight: u32, now: Time) -> usize {
+        let recent = |left: &Time| *left + self.rule.recent > now;
+        self.left.iter().rposition(recent).map_or(0, |at| at + 1).max(in_flight as usize)
+    }
+
     /// The next round at which one of `alive` environments could go; none while all are at work.
     pub(super) fn next_round(&self, in_flight: u32, alive: usize, now: Time) -> Option<Time> {
         if alive <= in_flight as usize {
@@ -75,6 +81,7 @@ mod tests {
     const RULE: Upkeep = Upkeep {
         idle: Span::from_secs(620),
         surplus: Span::from_secs(1100),
+        recent: Span::from_secs(300),
         period: Span::from_secs(30),
         shortest_life: Span::from_secs(7000),
         longest_life: Span::from_secs(7400),
@@ -117,7 +124,7 @@ mod tests {
         // All at work: nothing to take.
         assert_eq!(reaper.next_round(2, 2, at(700)), None);
         // A third that was never needed goes at the next round.
-        assert_eq!(reaper.next_round(1, 3, at(700)), Some(at(727 - 30 + 30)));
+        assert_eq!(reaper.next_round(1, 3, at(700)), Some(at(727)));
         // A round that is now is over.
         assert_eq!(reaper.next_round(1, 3, at(727)), Some(at(757)));
     }
@@ -130,6 +137,9 @@ mod tests {
         reaper.fell_from(2, at(900));
         reaper.fell_from(1, at(901));
         assert_eq!(reaper.wanted(0, at(1500)), 2);
+        // Concurrency 2 was needed 300 s ago: one lost then is not replaced, one lost a moment earlier is.
+        assert_eq!([reaper.needed(0, at(1199)), reaper.needed(0, at(1200))], [2, 1]);
+        assert_eq!([reaper.needed(0, at(1201)), reaper.needed(3, at(1201))], [0, 3]);
         // An empty reaper keeps nothing.
         assert_eq!(Reaper::new(RULE, Span::ZERO).wanted(0, at(0)), 0);
     }

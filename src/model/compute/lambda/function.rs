@@ -50,17 +50,17 @@ const ENDED: u32 = 2;
 
 /// A function as it runs.
 pub struct Lambda {
-    pub(super) admission: Admission,
+    pub(super) admission: Box<Admission>,
     pub(super) environments: Environments,
     pub(super) start: ColdStart,
     cpu_share: f64,
     timeout: LaneId,
     /// Whether a waiting request takes the first environment that becomes free.
     pub(super) first_free: bool,
-    pub(super) upkeep: upkeep::State,
-    pub(super) provisioned: Option<Provisioned>,
-    pub(super) shared: Option<Shared>,
-    pub(super) warm_up: Option<WarmUpSpec>,
+    pub(super) upkeep: Box<upkeep::State>,
+    pub(super) provisioned: Option<Box<Provisioned>>,
+    pub(super) shared: Option<Box<Shared>>,
+    pub(super) warm_up: Option<Box<WarmUpSpec>>,
     pub(super) pings_sent: u64,
     /// Memory that one environment takes of the VPC's network interfaces, MB, in the era that attaches them.
     interface_mb: Option<u64>,
@@ -72,7 +72,7 @@ pub struct Lambda {
     pub(super) key: Key,
     pub(super) limits: Limits,
     pub(super) gauges: Gauges,
-    pub(super) meter: Meter,
+    pub(super) meter: Box<Meter>,
 }
 
 pub(super) struct Limits {
@@ -100,7 +100,7 @@ impl Component for Lambda {
 
     fn build(spec: &LambdaSpec, wiring: &mut Wiring) -> Result<Lambda, String> {
         let (era, me) = (wiring.era, wiring.me);
-        let admission = Admission::new(spec, wiring)?;
+        let admission = Box::new(Admission::new(spec, wiring)?);
         let account = &wiring.accounts[&spec.account];
         let applies = spec.reserved.unwrap_or(account.concurrency);
         let interface_mb = (spec.vpc && era.attaches_interface()).then_some(spec.memory.0 >> 20);
@@ -117,7 +117,7 @@ impl Component for Lambda {
             concurrency: ledger.gauge(me, "concurrency", Some(u64::from(applies))),
         };
         let provisioned = match &spec.provisioned {
-            Some(provisioned) => Some(Provisioned::new(provisioned, wiring)?),
+            Some(provisioned) => Some(Box::new(Provisioned::new(provisioned, wiring)?)),
             None => None,
         };
         Ok(Lambda {
@@ -128,10 +128,10 @@ impl Component for Lambda {
             timeout: wiring.queue.lane(spec.timeout, Rank::Timeout),
             first_free: spec.per_environment == 1
                 && spec.bind.unwrap_or(Bind::of(era)) == Bind::FirstFree,
-            upkeep: upkeep::State::new(spec.idle_life, era.idle_life(), era.upkeep(), wiring.key()),
+            upkeep: Box::new(upkeep::State::new(spec.idle_life, era, wiring.key())),
             provisioned,
-            shared: Shared::new(spec, wiring)?,
-            warm_up: spec.warm_up.clone(),
+            shared: Shared::new(spec, wiring)?.map(Box::new),
+            warm_up: spec.warm_up.clone().map(Box::new),
             pings_sent: 0,
             interface_mb,
             platform_errors: spec.platform_errors,
@@ -142,7 +142,7 @@ impl Component for Lambda {
             key: wiring.key(),
             limits,
             gauges,
-            meter: Meter::new(wiring.name, spec, era),
+            meter: Box::new(Meter::new(wiring.name, spec, era)),
         })
     }
 
@@ -192,10 +192,10 @@ impl Component for Lambda {
         self.show_environments(ctx);
         let now = ctx.now();
         let held = self.provisioned.as_ref().map(|provisioned| provisioned.held_ms(now));
-        let alive = self.shared.as_ref().map_or(0, Shared::alive_ms);
+        let alive = self.shared.as_ref().map_or(0, |shared| shared.alive_ms());
         let usage = self.meter.usage(held, alive, now);
         let upkeep = self.upkeep_counters();
-        NodeReport { usage, ..self.meter.report(self.upkeep.counts.expired, upkeep) }
+        NodeReport { usage, ..self.meter.report(upkeep) }
     }
 }
 
@@ -285,28 +285,28 @@ impl Lambda {
         let environment = self.environments.create(call);
         self.created(environment, ctx);
         let mut stream = ctx.stream(call, Purpose::ColdStart);
-        let (place, init) = self.start_time(environment, payer, &mut stream);
+        let start = self.draw_start(environment, payer, &mut stream);
         if self.first_free {
             self.waits(call, environment);
         } else {
-            ctx.ledger.waited_for(self.limits.cold, now, now + place + init);
+            ctx.ledger.waited_for(self.limits.cold, now, now + start);
         }
-        ctx.wake(place + init, READY, environment, 0);
+        ctx.wake(start, READY, environment, 0);
     }
 
-    /// Time of placement and of Init or restore for a new environment. Who pays for it goes by era.
-    pub(super) fn start_time(
+    /// Draws how long a new environment needs until it is ready. Who pays for Init or restore goes by era.
+    pub(super) fn draw_start(
         &mut self,
         environment: u32,
         payer: Payer,
         stream: &mut Stream,
-    ) -> (Span, Span) {
+    ) -> Span {
         let Start { place, init, end } = self.start.draw(stream);
         let row = self.environments.get(environment);
         row.needs_init = end == StartEnd::InitAgain;
         row.broken = end == StartEnd::RestoreFailed;
         self.meter.start(init, payer);
-        (place, init)
+        place + init
     }
 
     /// The snapshot of an environment was not restored in time: the request that waits for it fails, and it is gone.

@@ -47,6 +47,7 @@ pub(super) struct Meter {
     pub(super) cold_starts_warm_up: u64,
     pub(super) throttled: u64,
     pub(super) timeouts: u64,
+    pub(super) expired: u64,
     pub(super) crashes: u64,
     /// Managed Instances: instance type and environments on one.
     managed: Option<(String, u32)>,
@@ -84,6 +85,7 @@ impl Meter {
             cold_starts_warm_up: 0,
             throttled: 0,
             timeouts: 0,
+            expired: 0,
             crashes: 0,
             managed: spec.managed.as_ref().map(|m| (m.instance.clone(), m.per_instance)),
         }
@@ -199,14 +201,14 @@ impl Meter {
     }
 
     /// The report at the end of a replication.
-    pub(super) fn report(&self, expired: u64, more: Vec<(&'static str, u64)>) -> NodeReport {
+    pub(super) fn report(&self, more: Vec<(&'static str, u64)>) -> NodeReport {
         let [own, provisioned, warm_up] = self.tallies;
         let mut counters = vec![
             ("invocations", own.requests + provisioned.requests),
             ("cold_starts", self.cold_starts),
             ("throttled", self.throttled),
             ("timeouts", self.timeouts),
-            ("environments_expired", expired),
+            ("environments_expired", self.expired),
         ];
         let seldom = [
             ("crashes", self.crashes),

@@ -187,7 +187,10 @@ impl Shared {
 impl Lambda {
     /// Starts the environments that always run.
     pub(super) fn start_fleet(&mut self, ctx: &mut Ctx) {
-        let Some(Shared { scaling: Some((spec, _)), .. }) = &self.shared else { return };
+        let Some((spec, _)) = self.shared.as_ref().and_then(|shared| shared.scaling.as_ref())
+        else {
+            return;
+        };
         let (min, every) = (spec.min, spec.every);
         for _ in 0..min {
             self.environments.create_idle(ctx.now());

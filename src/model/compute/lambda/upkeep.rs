@@ -8,7 +8,7 @@ use super::meter::Payer;
 use super::seen::Seen;
 use crate::kernel::{Key, Rank, Span, Time};
 use crate::model::context::Ctx;
-use crate::model::era::Upkeep;
+use crate::model::era::{Era, Upkeep};
 use crate::model::message::CallId;
 use rand_distr::{Distribution, Exp1};
 use std::collections::VecDeque;
@@ -41,7 +41,6 @@ pub(super) struct State {
 /// What happened to environments.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
-    pub(super) expired: u64,
     pub(super) recycled: u64,
     pub(super) started_ahead: u64,
     pub(super) first_uses: u64,
@@ -50,18 +49,13 @@ pub(super) struct Counts {
 
 impl State {
     /// `idle_life` is the scenario's timer, if it has one.
-    pub(super) fn new(
-        idle_life: Option<Span>,
-        era: Span,
-        upkeep: Option<Upkeep>,
-        key: Key,
-    ) -> State {
-        let expiry = match (idle_life, upkeep) {
+    pub(super) fn new(idle_life: Option<Span>, era: Era, key: Key) -> State {
+        let expiry = match (idle_life, era.upkeep()) {
             (None, Some(rule)) => {
                 let phase = rule.period.scaled(key.named("reaper").stream().unit());
                 Expiry::Reaper(rule, Reaper::new(rule, phase))
             }
-            (life, _) => Expiry::Timer(life.unwrap_or(era)),
+            (life, _) => Expiry::Timer(life.unwrap_or(era.idle_life())),
         };
         State {
             expiry,
@@ -202,7 +196,7 @@ impl Lambda {
                 }
             };
             let Some(environment) = taken else { break };
-            self.upkeep.counts.expired += 1;
+            self.meter.expired += 1;
             self.remove(environment, ctx);
         }
         self.show_environments(ctx);
@@ -222,23 +216,23 @@ impl Lambda {
         }
     }
 
-    /// Removes an environment and starts another ahead of demand, if the reaper would keep it.
+    /// Removes an environment and starts another ahead of demand, if it was needed of late.
     fn recycle(&mut self, environment: u32, ctx: &mut Ctx) {
         let now = ctx.now();
         self.upkeep.counts.recycled += 1;
         self.remove(environment, ctx);
         self.show_environments(ctx);
-        let Expiry::Reaper(_, reaper) = &mut self.upkeep.expiry else { return };
-        if self.environments.len() >= reaper.wanted(self.admission.on_demand(), now) {
+        let Expiry::Reaper(_, reaper) = &self.upkeep.expiry else { return };
+        if self.environments.len() >= reaper.needed(self.admission.on_demand(), now) {
             return;
         }
         self.upkeep.counts.started_ahead += 1;
         let fresh = self.environments.create(CallId::NONE);
         self.created(fresh, ctx);
         let mut stream = self.upkeep.key.with(self.upkeep.born).named("ahead").stream();
-        let (place, init) = self.start_time(fresh, Payer::OnDemand, &mut stream);
+        let start = self.draw_start(fresh, Payer::OnDemand, &mut stream);
         let turn = self.environments.get(fresh).turn;
-        ctx.wake(place + init, AHEAD, fresh, turn);
+        ctx.wake(start, AHEAD, fresh, turn);
     }
 
     pub(super) fn remove(&mut self, environment: u32, ctx: &mut Ctx) {
@@ -266,11 +260,8 @@ impl Lambda {
             return Vec::new();
         };
         let mut seen = state.seen.clone();
-        for row in self.environments.iter() {
-            if let Some(first) = row.first_use {
-                // One that is at work at the end has been used until then.
-                seen.add(first, row.last_use.max(first));
-            }
+        for (first, last) in self.environments.uses() {
+            seen.add(first, last);
         }
         vec![
             ("environments_recycled", state.counts.recycled),
