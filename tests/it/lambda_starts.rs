@@ -127,7 +127,7 @@ fn scaling_by_load_follows_with_a_delay_and_throttles_a_jump() {
     let doubled = jump("29/s");
     assert_eq!(failures(&doubled), []);
     assert!(
-        (5..=6).contains(&peak(&doubled, "environments")),
+        (5..=7).contains(&peak(&doubled, "environments")),
         "{}",
         peak(&doubled, "environments")
     );
@@ -135,8 +135,8 @@ fn scaling_by_load_follows_with_a_delay_and_throttles_a_jump() {
     let [(Cause::ThrottledEnvironments, 429, throttled)] = failures(&jumped)[..] else {
         panic!("{:?}", failures(&jumped));
     };
-    // 30/s are too many until the launch is done: 30 s and the wait for the next look.
-    assert!((30 * 30..=30 * 80).contains(&throttled), "{throttled}");
+    // 20 to 30 a second are too many until the launch is done: 30 s and the wait for the next look.
+    assert!((20 * 30..=30 * 60).contains(&throttled), "{throttled}");
     assert!(peak(&jumped, "environments") >= 12);
 }
 

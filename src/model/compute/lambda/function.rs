@@ -128,7 +128,7 @@ impl Component for Lambda {
             timeout: wiring.queue.lane(spec.timeout, Rank::Timeout),
             first_free: spec.per_environment == 1
                 && spec.bind.unwrap_or(Bind::of(era)) == Bind::FirstFree,
-            upkeep: Box::new(upkeep::State::new(spec.idle_life, era, wiring.key())),
+            upkeep: Box::new(upkeep::State::new(spec.idle_life(), era, wiring.key())),
             provisioned,
             shared: Shared::new(spec, wiring)?.map(Box::new),
             warm_up: spec.warm_up.clone().map(Box::new),
@@ -168,7 +168,7 @@ impl Component for Lambda {
             }
             Message::Wake(EXPIRE, ..) => self.expire(ctx),
             Message::Wake(RECYCLE, environment, turn) => self.life_over(environment, turn, ctx),
-            Message::Wake(PROVISIONED, _, turn) => self.provisioned_ready(turn, ctx),
+            Message::Wake(PROVISIONED, n, _) => self.provisioned_ready(n, ctx),
             Message::Wake(SETTING, at, _) => self.apply_setting(at, ctx),
             Message::Wake(TRACK, ..) => self.track(ctx),
             Message::Wake(PING, ..) => self.ping(ctx),

@@ -99,7 +99,7 @@ pub(super) struct Provisioned {
     pub(super) ready: u32,
     /// Environments at work that go as soon as they are free.
     retiring: u32,
-    /// Number of the request for more that is under way.
+    /// How often more was asked for.
     turn: u32,
     /// What is held, in layers: how many, and since when.
     layers: Vec<(u32, Time)>,
@@ -228,16 +228,14 @@ impl Lambda {
         }
         let account = self.admission.account(ctx);
         let at = provisioned.ready_at(environments - provisioned.ready, now, account);
-        let turn = provisioned.turn;
-        ctx.wake_at(at, Rank::Completion, PROVISIONED, 0, turn);
+        ctx.wake_at(at, Rank::Completion, PROVISIONED, environments, 0);
     }
 
-    /// A request for more is fulfilled.
-    pub(super) fn provisioned_ready(&mut self, turn: u32, ctx: &mut Ctx) {
-        if let Some(provisioned) = &self.provisioned
-            && provisioned.turn == turn
-        {
-            let more = provisioned.target.saturating_sub(provisioned.ready);
+    /// A request for so many is fulfilled, as far as they are still wanted.
+    pub(super) fn provisioned_ready(&mut self, environments: u32, ctx: &mut Ctx) {
+        if let Some(provisioned) = &self.provisioned {
+            let wanted = environments.min(provisioned.target);
+            let more = wanted.saturating_sub(provisioned.ready);
             self.provide(more, ctx);
         }
     }

@@ -232,6 +232,12 @@ fn place_default() -> Dist {
 }
 
 impl LambdaSpec {
+    /// How long an idle environment is kept, if the scenario says so or environments follow the load.
+    pub(super) fn idle_life(&self) -> Option<Span> {
+        let by_load = self.scale_on != ScaleOn::Arrival;
+        if by_load { Some(Span::from_secs(u64::from(u32::MAX))) } else { self.idle_life }
+    }
+
     /// Share of a vCPU that a single thread of the handler gets.
     pub fn cpu_share(&self, era: Era) -> f64 {
         (self.memory.mb() / era.mb_per_vcpu()).min(1.0)
