@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn the_prediction_looks_ahead_and_takes_the_quantile_over_the_days() {
-        let minutes = |n| Span::from_secs(60 * n);
+        let minutes = |n: u64| Span::from_secs(60 * n);
         let history = History {
             interval: minutes(10),
             days: vec![vec![5, 50, 10], vec![8, 30, 10], vec![6, 40]],
