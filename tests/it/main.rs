@@ -9,6 +9,7 @@
 
 mod analytic;
 mod analytic_loss;
+mod causes;
 mod cli;
 mod common;
 mod conservation;
@@ -26,6 +27,8 @@ mod lambda_limits;
 mod lambda_log;
 mod lambda_starts;
 mod models;
+mod report;
 mod scenario;
+mod stores;
 mod theory;
 mod tidy;
