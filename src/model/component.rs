@@ -4,8 +4,9 @@ use super::account::AccountSpec;
 use super::context::Ctx;
 use super::era::Era;
 use super::message::Message;
+use super::operation::Action;
 use super::usage::UsageLine;
-use super::wiring::Wiring;
+use super::wiring::{Slots, Wiring};
 use crate::kernel::Span;
 use std::collections::BTreeMap;
 
@@ -39,10 +40,14 @@ pub struct Problem {
 pub struct Check<'a> {
     /// Platform era.
     pub era: Era,
+    /// Name of the kind of node that is checked.
+    pub kind: &'static str,
     /// Names of the nodes of the design, with their kinds.
     pub nodes: &'a BTreeMap<String, &'static str>,
     /// Timeouts of the functions of the design.
     pub timeouts: &'a BTreeMap<String, Span>,
+    /// Connection slots of the nodes that have them.
+    pub slots: &'a BTreeMap<String, Slots>,
     /// Accounts of the design.
     pub accounts: &'a BTreeMap<String, AccountSpec>,
     /// What was found.
@@ -99,8 +104,22 @@ pub trait Spec {
     fn timeout(&self) -> Option<Span> {
         None
     }
+    /// Connection slots for clients, for a kind that has them; by the name of the kind.
+    fn slots(&self, _kind: &str) -> Option<Slots> {
+        None
+    }
     /// Finds problems of meaning.
     fn check(&self, _check: &mut Check) {}
+    /// Finds problems of an event that is to happen to it; most kinds know none.
+    fn check_event(&self, action: &Action, check: &mut Check) {
+        let _ = action;
+        check.problem(
+            "E0376",
+            "do",
+            "nothing of the kind can happen to this kind of node".into(),
+            "events terminate, kill, start, freeze, thaw or block a pod of a `pods` node",
+        );
+    }
     /// Items of the price table that a run may need.
     fn items(&self, _era: Era) -> Vec<String> {
         Vec::new()
@@ -108,6 +127,10 @@ pub trait Spec {
     /// Concurrency that it takes out of an account's pool for itself.
     fn reservation(&self) -> Option<(&str, u32)> {
         None
+    }
+    /// The most concurrency of an account that it may ever take away from others, reserved or provisioned.
+    fn claim(&self) -> Option<(&str, u32)> {
+        self.reservation()
     }
 }
 

@@ -109,6 +109,16 @@ impl Era {
         })
     }
 
+    /// Year whose measured Init durations come nearest; they were measured from 2022 on.
+    pub fn measured_year(self) -> i32 {
+        match self {
+            Era::Y2018 | Era::Y2019 | Era::Y2020 | Era::Y2021 => 2022,
+            Era::Y2023 => 2024,
+            Era::Y2025 => 2025,
+            Era::Y2026 => 2026,
+        }
+    }
+
     /// Whether a cold start in a VPC attaches a network interface (until August 2019).
     pub fn attaches_interface(self) -> bool {
         self == Era::Y2018

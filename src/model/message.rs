@@ -36,8 +36,8 @@ pub enum Message {
     Cancel(CallId),
     /// A timer of the node: which one, and a word and a turn that only the node reads.
     Wake(u8, u32, u32),
-    /// A connection to the node was closed by its owner: who that is, the connection's number here (for a store: how many),
-    /// and the owner's own name for it, since the number may have been given to another connection meanwhile.
+    /// A connection to the node was closed by its owner: who that is, the connection's number here (for a store: how many
+    /// slots), and the owner's own name for it, since the number may have been given to another connection meanwhile.
     HangUp(NodeId, u32, u32),
 }
 
@@ -74,6 +74,10 @@ causes! {
     ThrottledAccount "throttled_account" "The account's concurrency was used up.",
     ThrottledReserved "throttled_reserved" "The function's reserved concurrency was used up.",
     ThrottledScaling "throttled_scaling_rate" "The budget for new execution environments was used up.",
+    ThrottledMaximum "throttled_maximum" "The maximum concurrency of the function or of its group was used up (hypothetical controls).",
+    ThrottledEnvironments "throttled_environments" "All environments that the function may have, or has by load, were full.",
+    InterfaceQuota "interface_quota" "The VPC had no network interface left for a new environment.",
+    SnapStartTimeout "snap_start_timeout" "The snapshot of a new environment was not restored within its limit.",
     ThrottledRequestRate "throttled_request_rate" "More requests per second than ten times the concurrency.",
     ThrottledGateway "throttled_gateway" "The gateway's token bucket was empty.",
     IntegrationTimeout "integration_timeout" "The gateway gave up waiting for its integration.",
@@ -92,6 +96,8 @@ causes! {
     WorkerKilled "worker_killed" "The worker serving the request was killed by its supervisor.",
     PoolTimeout "pool_timeout" "No pooled connection became free within the acquire timeout.",
     ConnectionSlots "connection_slots" "The database had no connection slot left.",
+    ClientConnections "client_connections" "The pooler allowed no more client connections.",
+    ThrottledStore "throttled_store" "The table's capacity was used up, also after the retries of the SDK.",
     Refused "refused" "The connection was refused.",
     Reset "reset" "The connection was closed without an answer.",
     ConnectTimeout "connect_timeout" "The connection was not established in time.",
@@ -107,6 +113,7 @@ impl Cause {
                 | Cause::ThrottledReserved
                 | Cause::ThrottledScaling
                 | Cause::ThrottledRequestRate
+                | Cause::ThrottledMaximum
         )
     }
 

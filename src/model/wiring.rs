@@ -8,6 +8,15 @@ use super::message::{Event, NodeId};
 use crate::kernel::{Key, Queue, Span};
 use std::collections::BTreeMap;
 
+/// Connection slots of a database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slots {
+    /// All, those for administrators included.
+    pub all: u32,
+    /// Those for everybody.
+    pub usable: u32,
+}
+
 /// What others need to know of a node before anything is built.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
@@ -17,6 +26,8 @@ pub struct Facts {
     pub listens: bool,
     /// Its timeout, if it is a function.
     pub timeout: Option<Span>,
+    /// Connection slots of a database.
+    pub slots: Option<Slots>,
 }
 
 /// Names and tools for building a node.
@@ -41,6 +52,8 @@ pub struct Wiring<'a> {
     pub era: Era,
     /// Name of the node being built.
     pub name: &'a str,
+    /// Name of its kind.
+    pub kind: &'static str,
     /// Its id.
     pub me: NodeId,
 }
@@ -85,6 +98,11 @@ impl Wiring<'_> {
     /// The timeout of a function; none of other nodes.
     pub fn timeout(&self, node: NodeId) -> Option<Span> {
         self.facts[node.index()].timeout
+    }
+
+    /// Connection slots of a database.
+    pub fn slots(&self, node: NodeId) -> Option<Slots> {
+        self.facts[node.index()].slots
     }
 
     /// Addresses of a node.

@@ -53,7 +53,7 @@ pub const CODES: &[Code] = &[
     ),
     code(
         "E0012",
-        "a result of another version",
+        "not a result of this program",
         "A stored result has another schema_version than this program writes, or is not whole. Its figures may mean something \
          else, so they are not compared. Run its scenario again with this program.",
     ),
@@ -356,6 +356,21 @@ pub const CODES: &[Code] = &[
         "The scenario names a CSV file that is missing or is no CSV.",
     ),
     code(
+        "E0330",
+        "a feature that the era does not have",
+        "Eras are dated presets of the platform's rules, and what came later does not exist in them: provisioned concurrency from December 2019, container images and arm64 from 2020 and 2021, SnapStart from November 2022 (Python and .NET from November 2024), several requests per environment from December 2025, settings of asynchronous invocation from December 2019, a maximum concurrency of pollers from 2023, provisioned pollers from December 2025.",
+    ),
+    code(
+        "E0331",
+        "a start-up time that nobody measured",
+        "Init and restore times come from a table of measurements by runtime, package and processor. This combination is not in it, so the scenario has to give the time itself.",
+    ),
+    code(
+        "E0332",
+        "settings that exclude one another",
+        "Lambda refuses the combination: more provisioned than reserved concurrency, SnapStart together with provisioned concurrency, settings for several requests per environment on a function that takes one.",
+    ),
+    code(
         "E0340",
         "a visibility timeout below the function's timeout",
         "A message would be visible again while its function may still work on it: AWS refuses the event source mapping. AWS advises six times the function's timeout plus the batching window.",
@@ -364,11 +379,6 @@ pub const CODES: &[Code] = &[
         "E0341",
         "a large batch without a window",
         "Batches of more than 10 messages need a batching window of at least one second.",
-    ),
-    code(
-        "E0342",
-        "a feature that the era lacks",
-        "The platform did not have this setting in the era of the scenario, so that nothing could have been configured that way.",
     ),
     code(
         "E0343",
@@ -386,6 +396,36 @@ pub const CODES: &[Code] = &[
         "Queues, functions and front doors take payloads up to a size; every request of this scenario would be refused.",
     ),
     code(
+        "E0360",
+        "connection slots not known",
+        "A database needs its number of connection slots: given, or by the formula of its engine from its memory or class.",
+    ),
+    code(
+        "E0361",
+        "a field of another engine",
+        "The field describes what only one database engine does.",
+    ),
+    code(
+        "E0362",
+        "a service that the era does not offer",
+        "RDS Proxy is offered since 2020: choose a later era, or run PgBouncer yourself.",
+    ),
+    code(
+        "E0363",
+        "a borrow timeout that RDS Proxy does not offer",
+        "ConnectionBorrowTimeout of RDS Proxy is 0 s to 300 s; the default is 120 s.",
+    ),
+    code(
+        "E0364",
+        "an item that DynamoDB does not store",
+        "An item of a DynamoDB table has at most 400 KB.",
+    ),
+    code(
+        "E0365",
+        "a share that is none",
+        "A hit ratio lies between 0 and 1: 0.9 for nine hits in ten.",
+    ),
+    code(
         "E0370",
         "not a measured case",
         "A file in the folder of measured cases has `config` and `observed` but not the form that docs/measuring.md describes.",
@@ -396,9 +436,19 @@ pub const CODES: &[Code] = &[
         "The configuration of a measured case has something that no node of a scenario expresses; the message names it.",
     ),
     code(
+        "E0373",
+        "no such pod",
+        "The pods of a node are numbered from 0 to one less than its replicas.",
+    ),
+    code(
         "E0374",
         "not a log of Lambda requests",
         "A run*.csv in a folder of measured cases is not a log: its header lacks a column, or a line is not as docs/lambda-log.md describes. The message names the line.",
+    ),
+    code(
+        "E0376",
+        "an event that cannot happen",
+        "The kind of node that an event names knows no such event.",
     ),
     code(
         "E0380",
@@ -414,6 +464,16 @@ pub const CODES: &[Code] = &[
         "W0402",
         "hosts that stay empty",
         "There are more hosts than pods; they are on the bill all the same.",
+    ),
+    code(
+        "W0460",
+        "more connections than memory",
+        "All connections together need more memory than the server has; a server that swaps is slower than the model says.",
+    ),
+    code(
+        "W0461",
+        "a pool larger than the server",
+        "The pooler wants more connections than the server has slots: some logins will be refused, and it goes on with fewer.",
     ),
 ];
 

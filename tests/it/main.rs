@@ -9,12 +9,14 @@
 
 mod analytic;
 mod analytic_loss;
+mod causes;
 mod cli;
 mod common;
 mod conservation;
 mod coverage;
 mod determinism;
 mod diff;
+mod fact_ids;
 mod facts_cluster;
 mod facts_events;
 mod facts_lambda;
@@ -22,8 +24,12 @@ mod find;
 mod fuzz;
 mod golden;
 mod hpa;
+mod lambda_limits;
 mod lambda_log;
+mod lambda_starts;
 mod models;
+mod report;
 mod scenario;
+mod stores;
 mod theory;
 mod tidy;

@@ -2,7 +2,7 @@
 //!
 //! `queued → delivering → done | wait(60 s, 120 s) after an error | wait(1 s … 300 s) after a throttle | dropped`.
 
-use super::spec::EventsSpec;
+use super::events_spec::EventsSpec;
 use crate::kernel::Key;
 use crate::kernel::{Span, Time};
 use crate::model::calls::{Call, Op};

@@ -192,7 +192,7 @@ impl SqsSpec {
         ] {
             if used && check.era < since {
                 check.problem(
-                    "E0342",
+                    "E0330",
                     path,
                     format!("era {} has no `{path}` of an event source", check.era.name()),
                     &format!("leave it out, or choose era {} or later", since.name()),
