@@ -303,12 +303,34 @@ fn load(path: &str, load: &Load, data: &Data, problems: &mut Problems) {
     }
 }
 
+/// What the nodes of a design may know of one another.
+struct Known {
+    kinds: BTreeMap<String, &'static str>,
+    timeouts: BTreeMap<String, Span>,
+    slots: BTreeMap<String, Slots>,
+}
+
+impl Known {
+    fn of(spec: &DesignSpec) -> Known {
+        let nodes = || spec.nodes.iter().map(|(name, node)| (name.clone(), node));
+        Known {
+            kinds: nodes().map(|(name, node)| (name, node.kind())).collect(),
+            timeouts: nodes()
+                .filter_map(|(name, node)| Some((name, node.spec().timeout()?)))
+                .collect(),
+            slots: nodes()
+                .filter_map(|(name, node)| Some((name, node.spec().slots(node.kind())?)))
+                .collect(),
+        }
+    }
+}
+
 /// What is to happen to the nodes of a design.
 fn events(
     scenario: &Scenario,
     path: &str,
     spec: &DesignSpec,
-    (kinds, slots): (&BTreeMap<String, &'static str>, &BTreeMap<String, Slots>),
+    known: &Known,
     problems: &mut Problems,
 ) {
     for (i, event) in spec.events.iter().enumerate() {
@@ -322,8 +344,9 @@ fn events(
         let mut check = Check {
             era: scenario.era,
             kind: node.kind(),
-            nodes: kinds,
-            slots,
+            nodes: &known.kinds,
+            timeouts: &known.timeouts,
+            slots: &known.slots,
             accounts: &spec.accounts,
             problems: Vec::new(),
         };
@@ -336,8 +359,7 @@ fn events(
 
 fn design(scenario: &Scenario, name: &str, spec: &DesignSpec, problems: &mut Problems) {
     let path = format!("designs.{name}");
-    let kinds: BTreeMap<String, &'static str> =
-        spec.nodes.iter().map(|(name, node)| (name.clone(), node.kind())).collect();
+    let known = Known::of(spec);
     for (class, node) in &spec.enter {
         let at = format!("{path}.enter.{class}");
         if !scenario.workload.contains_key(class) {
@@ -349,7 +371,7 @@ fn design(scenario: &Scenario, name: &str, spec: &DesignSpec, problems: &mut Pro
                 &remedy,
             );
         }
-        if !kinds.contains_key(node) {
+        if !known.kinds.contains_key(node) {
             let remedy = nearest(node, spec.nodes.keys());
             problems.add(
                 "E0301",
@@ -368,21 +390,13 @@ fn design(scenario: &Scenario, name: &str, spec: &DesignSpec, problems: &mut Pro
             "name a class and the node it enters by",
         );
     }
-    let timeouts = spec.nodes.iter();
-    let timeouts: BTreeMap<String, Span> =
-        timeouts.filter_map(|(name, node)| Some((name.clone(), node.spec().timeout()?))).collect();
-    let slots = spec
-        .nodes
-        .iter()
-        .filter_map(|(name, node)| Some((name.clone(), node.spec().slots(node.kind())?)));
-    let slots = slots.collect();
     for (node, node_spec) in &spec.nodes {
         let mut check = Check {
             era: scenario.era,
             kind: node_spec.kind(),
-            nodes: &kinds,
-            timeouts: &timeouts,
-            slots: &slots,
+            nodes: &known.kinds,
+            timeouts: &known.timeouts,
+            slots: &known.slots,
             accounts: &spec.accounts,
             problems: Vec::new(),
         };
@@ -394,7 +408,7 @@ fn design(scenario: &Scenario, name: &str, spec: &DesignSpec, problems: &mut Pro
             problems.0.push(Problem { path: at, ..problem });
         }
     }
-    events(scenario, &path, spec, (&kinds, &slots), problems);
+    events(scenario, &path, spec, &known, problems);
     for (account, limits) in &spec.accounts {
         let own = spec.nodes.values().filter_map(|node| node.spec().claim());
         let reserved: u32 = own.filter(|(name, _)| name == account).map(|(_, n)| n).sum();

@@ -1,6 +1,5 @@
 //! Worked examples of asynchronous invocation and of queues in front of functions: deterministic, no network.
 
-use super::common::outturns;
 use super::facts_lambda::{counter, failures, first, function, ok, peak};
 use super::theory::{burst, no_network};
 use headroom::model::world::Outturn;
