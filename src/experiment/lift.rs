@@ -36,6 +36,10 @@ fn fields(kind: &str, limit: &str, spec: &Value) -> Result<Vec<Field>, &'static 
         ("lambda", "function_timeout") | ("api_gateway", "integration_timeout") => {
             vec![own(&["timeout"], "15m")]
         }
+        ("lambda", "maximum_concurrency") => vec![own(&["max_concurrency"], Value::Null)],
+        ("lambda", "group_concurrency") => vec![own(&["group"], Value::Null)],
+        ("lambda", "network_interfaces") => vec![Account("vpc_interfaces", 100_000.into())],
+        ("lambda", "event_age") => return Err("Lambda keeps an event for 6 h at most"),
         ("lambda", "scaling_rate") => return Err("AWS sets this rate, no field raises it"),
         ("pods", "accept_queue")
         | ("nginx" | "haproxy", "listen_queue")
@@ -56,7 +60,15 @@ fn fields(kind: &str, limit: &str, spec: &Value) -> Result<Vec<Field>, &'static 
             vec![own(&["rate"], "1000000/s"), own(&["burst"], 10_000_000)]
         }
         ("alb", "idle_timeout") => vec![own(&["idle_timeout"], "4000s")],
-        ("sqs", "consumer_concurrency") => vec![own(&["concurrency"], 10_000)],
+        ("sqs", "event_source_concurrency") if spec["maximum_concurrency"].is_number() => {
+            vec![own(&["maximum_concurrency"], 1_000)]
+        }
+        ("sqs", "event_source_concurrency") => {
+            return Err("AWS sets how an event source mapping grows, no field raises it");
+        }
+        ("sqs", "max_receives") => vec![own(&["max_receives"], Value::Null)],
+        ("sqs", "in_flight") => return Err("SQS sets it, no field raises it"),
+        ("sqs", "retention") => vec![own(&["retention"], "336h")],
         ("pgbouncer", "client_connections") => vec![own(&["max_client_conn"], 100_000)],
         ("pgbouncer", "pool_size") => {
             vec![own(&["default_pool_size"], 100_000), Behind("connections", 1_000_000.into())]

@@ -24,6 +24,7 @@ mod find;
 mod fuzz;
 mod golden;
 mod hpa;
+mod lambda_articles;
 mod lambda_limits;
 mod lambda_log;
 mod lambda_starts;
