@@ -59,6 +59,12 @@ fn fields(kind: &str, limit: &str, spec: &Value) -> Result<Vec<Field>, &'static 
         ("api_gateway", "gateway_rate") => {
             vec![own(&["rate"], "1000000/s"), own(&["burst"], 10_000_000)]
         }
+        ("api_gateway", "key_rate" | "key_method_rate" | "quota") => {
+            vec![own(&["usage_plan"], Value::Null)]
+        }
+        ("api_gateway", "method_rate") => vec![own(&["methods"], Value::Null)],
+        ("api_gateway", "stage_rate") => vec![own(&["stage"], Value::Null)],
+        (_, "payload") => return Err("AWS sets the largest body, no field raises it"),
         ("alb", "idle_timeout") => vec![own(&["idle_timeout"], "4000s")],
         ("sqs", "event_source_concurrency") if spec["maximum_concurrency"].is_number() => {
             vec![own(&["maximum_concurrency"], 1_000)]

@@ -71,6 +71,10 @@ pub struct Call {
     pub keep_alive: bool,
     /// Whether it may be sent twice (GET, HEAD, PUT, DELETE).
     pub idempotent: bool,
+    /// Retries of the call that the callee is making for its present step.
+    pub retries: u8,
+    /// Retry tokens that the last of them cost.
+    pub retry_price: u8,
     /// When the connection was established; [`Time::MAX`] before that.
     pub established: Time,
     /// From the SYN's arrival to the request's first byte: round trips of TCP and TLS.
@@ -122,6 +126,8 @@ impl Call {
             via: Via::New,
             tag: 0,
             keep_alive: false,
+            retries: 0,
+            retry_price: 0,
             idempotent: true,
             established: Time::MAX,
             handshake: Span::ZERO,
@@ -147,6 +153,7 @@ impl Call {
             visit: self.visit,
             work: self.work,
             idempotent: self.idempotent,
+            bytes: self.bytes,
             ..Call::request(from, to, id)
         }
     }

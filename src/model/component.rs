@@ -100,6 +100,10 @@ pub trait Spec {
     fn listens(&self, _of: &dyn Fn(&str) -> bool) -> bool {
         false
     }
+    /// Kinds of request that it names, with the place inside the spec.
+    fn work(&self) -> Vec<(String, &str)> {
+        Vec::new()
+    }
     /// The function's timeout, of a function.
     fn timeout(&self) -> Option<Span> {
         None

@@ -35,6 +35,8 @@ pub enum Purpose {
     Item = 41 << 16,
     /// Delay before a throttled call to a store is tried again.
     StoreRetry = 42 << 16,
+    /// Whether an authoriser has to be asked, and how long it takes.
+    Authorizer = 43 << 16,
 }
 
 /// What a node is given with every message.
@@ -113,11 +115,12 @@ impl Ctx<'_> {
     }
 
     /// Calls a service on behalf of the present step of `parent`. The step is part of the new call's key: the same work
-    /// called twice draws twice.
+    /// called twice draws twice, and so does a retry.
     pub fn call_service(&mut self, service: NodeId, work: u16, parent: CallId) -> CallId {
         let row = *self.calls.get(parent);
         let key = step_key(row.key, row.visit, row.work, row.step).named("call");
-        let call = Call { work, key, visit: 0, ..row.child(self.me, service, parent) };
+        let visit = u16::from(row.retries);
+        let call = Call { work, key, visit, bytes: 0, ..row.child(self.me, service, parent) };
         self.call(call, Span::ZERO)
     }
 

@@ -80,6 +80,8 @@ causes! {
     SnapStartTimeout "snap_start_timeout" "The snapshot of a new environment was not restored within its limit.",
     ThrottledRequestRate "throttled_request_rate" "More requests per second than ten times the concurrency.",
     ThrottledGateway "throttled_gateway" "The gateway's token bucket was empty.",
+    QuotaExceeded "quota_exceeded" "The quota of the usage plan was used up.",
+    PayloadTooLarge "payload_too_large" "The request was larger than the front door or the function takes.",
     IntegrationTimeout "integration_timeout" "The gateway gave up waiting for its integration.",
     FunctionTimeout "function_timeout" "The function ran into its timeout.",
     FunctionError "function_error" "The handler ended with an error.",
@@ -114,12 +116,13 @@ impl Cause {
                 | Cause::ThrottledScaling
                 | Cause::ThrottledRequestRate
                 | Cause::ThrottledMaximum
+                | Cause::ThrottledEnvironments
         )
     }
 
     /// Whether somebody said "too many".
     pub fn throttled(self) -> bool {
-        self.throttled_by_lambda() || self == Cause::ThrottledGateway
+        self.throttled_by_lambda() || matches!(self, Cause::ThrottledGateway | Cause::QuotaExceeded)
     }
 }
 

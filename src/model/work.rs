@@ -3,6 +3,7 @@
 use super::data::Data;
 use super::dist::{Dist, Sampler};
 use super::message::NodeId;
+use super::retry::{Retry, Sdk, SdkMode};
 use crate::units::Bytes;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -46,6 +47,39 @@ pub struct CallSpec {
     pub to: String,
     /// Kind of request it serves: a name under `work`.
     pub request: String,
+    /// How the caller's AWS SDK tries again; each environment or pod has a client of its own.
+    #[serde(default)]
+    #[schemars(extend("x-source" = "none unless said: plain HTTP"))]
+    pub retry: CallRetry,
+}
+
+/// How a call is tried again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CallRetry {
+    /// Never.
+    #[default]
+    None,
+    /// SDK, legacy mode: 5 attempts, U(0,1) · 2^n s, no quota.
+    Legacy,
+    /// SDK, standard mode: 3 attempts, min(U(0,1) · 2^n, 20) s, quota of 500 tokens.
+    Standard,
+    /// SDK, rules of 2026.
+    #[serde(rename = "y2026")]
+    Y2026,
+}
+
+impl CallRetry {
+    /// The policy.
+    pub fn policy(self) -> Retry {
+        let sdk = |mode| Retry::Sdk(Sdk { mode, shared: false });
+        match self {
+            CallRetry::None => Retry::default(),
+            CallRetry::Legacy => sdk(SdkMode::Legacy),
+            CallRetry::Standard => sdk(SdkMode::Standard),
+            CallRetry::Y2026 => sdk(SdkMode::Y2026),
+        }
+    }
 }
 
 /// A message to a queue.
@@ -102,8 +136,8 @@ pub enum Step {
     Wait(Sampler),
     /// Statement to a store.
     Query(NodeId, Sampler),
-    /// Call to a node that serves the given kind of request.
-    Call(NodeId, u16),
+    /// Call to a node that serves the given kind of request, tried again in a given way.
+    Call(NodeId, u16, CallRetry),
     /// Message to a queue, of the given kind and size.
     Publish(NodeId, u16, Bytes),
     /// Asynchronous invocation, of the given kind and size.
@@ -142,7 +176,7 @@ impl Work {
                 StepSpec::Cpu(law) => Step::Cpu(law.sampler(data)?),
                 StepSpec::Wait(law) => Step::Wait(law.sampler(data)?),
                 StepSpec::Query(q) => Step::Query(target(&q.to)?, q.hold.sampler(data)?),
-                StepSpec::Call(c) => Step::Call(target(&c.to)?, kind(&c.request)?),
+                StepSpec::Call(c) => Step::Call(target(&c.to)?, kind(&c.request)?, c.retry),
                 StepSpec::Publish(p) => Step::Publish(target(&p.to)?, kind(&p.request)?, p.size),
                 StepSpec::Event(e) => Step::Event(target(&e.to)?, kind(&e.request)?, e.size),
                 StepSpec::Fail(f) => Step::Fail(f.share, f.every_time),

@@ -401,6 +401,10 @@ fn design(scenario: &Scenario, name: &str, spec: &DesignSpec, problems: &mut Pro
             problems: Vec::new(),
         };
         node_spec.check(&mut check);
+        for (inside, work) in node_spec.spec().work() {
+            let at = format!("{path}.nodes.{node}.{}.{inside}", node_spec.kind());
+            known_work(scenario, &at, work, problems);
+        }
         for problem in check.problems {
             let inside =
                 if problem.path.is_empty() { String::new() } else { format!(".{}", problem.path) };

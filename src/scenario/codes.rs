@@ -396,6 +396,11 @@ pub const CODES: &[Code] = &[
         "Queues, functions and front doors take payloads up to a size; every request of this scenario would be refused.",
     ),
     code(
+        "E0346",
+        "a throttle that this API cannot have",
+        "Usage plans, their quotas and throttles of stages and methods belong to REST APIs; an HTTP API has the account's bucket only. A quota needs a period.",
+    ),
+    code(
         "E0360",
         "connection slots not known",
         "A database needs its number of connection slots: given, or by the formula of its engine from its memory or class.",

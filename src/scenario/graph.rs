@@ -8,7 +8,7 @@ use crate::model::world::DesignSpec;
 use std::collections::{BTreeMap, BTreeSet};
 
 fn is_service(kind: &str) -> bool {
-    matches!(kind, "api_gateway" | "alb" | "haproxy" | "nginx" | "lambda" | "pods")
+    matches!(kind, "api_gateway" | "function_url" | "alb" | "haproxy" | "nginx" | "lambda" | "pods")
 }
 
 /// Kinds that take requests from users, proxies and services.
@@ -33,6 +33,7 @@ fn is_store(kind: &str) -> bool {
 /// Kinds that each kind may lead to.
 fn may_lead_to(kind: &str, target: &str) -> bool {
     match kind {
+        "function_url" => target == "lambda",
         "api_gateway" => matches!(target, "lambda" | "alb" | "sqs"),
         "alb" => matches!(target, "pods" | "node_port" | "haproxy" | "nginx" | "lambda"),
         "haproxy" | "nginx" => {

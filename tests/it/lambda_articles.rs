@@ -5,7 +5,7 @@ use super::facts_lambda::{counter, failures, first, function, lone, ok, peak};
 use super::golden::{plan, scenarios};
 use super::theory::{closed, constant, erlang_b, even, holds, lognormal, poisson, threads, wait};
 use headroom::experiment::result::{ClassRow, DesignResult, RunResult};
-use headroom::experiment::{Silent, run};
+use headroom::experiment::{Silent, replicate, run};
 use headroom::model::message::Cause;
 use serde_json::json;
 
@@ -119,4 +119,72 @@ fn a_thousand_requests_a_second_take_eight_hundred_to_a_thousand_environments() 
     let row = first(&text);
     let most = peak(&row, "environments");
     assert!((800..1_000).contains(&most), "{most}");
+}
+
+#[test]
+fn ten_to_fifteen_seconds_at_minimum_load_with_legacy_interfaces_and_not_later() {
+    // Article 002 says 3 to 5 s without a VPC and 10 to 15 s in one. A request every 70 min meets no idle environment.
+    let sorted = |era: &str| {
+        let mut text =
+            lone(&even(1.0 / 4_200.0, 4_200.0 * 400.0), &wait(&constant(50.0)), &function(0), 1000);
+        let own = &mut text["designs"]["d"]["nodes"]["fn"]["lambda"];
+        *own = json!({"account": "main", "memory": "512MB", "runtime": "nodejs18", "timeout": "60s",
+            "vpc": true, "package": "30MB"});
+        text["era"] = json!(era);
+        text["run"] = json!({"replications": 1, "horizon": "10000h"});
+        let row = first(&text);
+        let latency = &row.ledger.classes[0].latency;
+        assert_eq!(counter(&row, "fn", "cold_starts"), ok(&row));
+        [0.25, 0.75].map(|q| latency.quantile(q).unwrap())
+    };
+    // Half of the cold starts attach an interface: the upper quartile is the middle of those.
+    let [low, high] = sorted("y2018");
+    assert!((3.0..5.0).contains(&low) && (10.0..15.0).contains(&high), "{low} {high}");
+    let [low, high] = sorted("y2020");
+    assert!((3.0..5.0).contains(&low) && (3.0..5.0).contains(&high), "{low} {high}");
+}
+
+#[test]
+fn a_504_comes_from_waiting_and_the_work_goes_on() {
+    // Cold starts of 12 s and logins in line at the database take longer than the 29 s of a REST API.
+    let text = |era: &str| {
+        json!({"name": "wait", "era": era,
+            "workload": {"users": poisson(150.0, 20.0)},
+            "work": {"job": [{"query": {"to": "db", "hold": {"constant": "10ms"}}}]},
+            "designs": {"d": {"enter": {"users": "gate"}, "accounts": {"main": {}},
+                "nodes": {"gate": {"api_gateway": {"kind": "rest", "to": "fn"}},
+                    "fn": {"lambda": {"account": "main", "memory": "512MB", "runtime": "nodejs18",
+                        "timeout": "60s", "vpc": true, "package": "30MB"}},
+                    "db": {"mysql": {"connections": 2000, "vcpu": 1, "login": {"constant": "40ms"}}}}}},
+            "run": {"replications": 2}})
+    };
+    let row = first(&text("y2018"));
+    let waited: u64 = failures(&row).iter().filter(|f| f.1 == 504).map(|f| f.2).sum();
+    assert!(failures(&row).iter().all(|f| f.1 != 504 || f.0 == Cause::IntegrationTimeout));
+    assert!(waited > 50, "{:?}", failures(&row));
+    // The function worked on: it answered more invocations than the users saw answers.
+    assert!(counter(&row, "fn", "invocations") >= ok(&row) + waited);
+}
+
+#[test]
+fn pre_warming_cuts_cold_starts_by_ninety_five_percent_and_costs_more() {
+    let (_, text) = scenarios().into_iter().find(|(own, _)| own == "lambda-warm-up").unwrap();
+    let plan = plan(&text, 5);
+    let rows = replicate(&plan, &Silent).unwrap();
+    let result = run(&plan, &Silent).unwrap();
+    let at = |name: &str| result.designs.iter().position(|design| design.name == name).unwrap();
+    let cold = |name: &str| {
+        rows[at(name)].iter().map(|row| counter(row, "fn", "cold_starts")).sum::<u64>() as f64
+    };
+    let price = |name: &str| result.designs[at(name)].cost.total.value;
+    for name in ["pings", "predicted", "provisioned"] {
+        let left = cold(name) / cold("plain");
+        println!(
+            "{name}: {:.3} of the cold starts, cost x{:.2}",
+            left,
+            price(name) / price("plain")
+        );
+        assert!(left <= 0.05, "{name}: {left}");
+        assert!(price(name) > price("plain"), "{name}");
+    }
 }

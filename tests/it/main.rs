@@ -25,6 +25,7 @@ mod fuzz;
 mod golden;
 mod hpa;
 mod lambda_articles;
+mod lambda_doors;
 mod lambda_limits;
 mod lambda_log;
 mod lambda_starts;

@@ -20,7 +20,7 @@ pub const ABOUT: About = About {
         "round robin and least outstanding requests over the addresses of its targets",
         "connections to targets kept and reused",
         "502 when a target refuses or closes, 504 after 10 s without a connection or when the idle timeout passes without an answer; the target works on",
-        "functions as targets: the balancer waits for the function; every failure of it, a throttle too, is a 502; 0.4 GB an LCU",
+        "functions as targets: the balancer waits for the function; every failure of it, a throttle too, is a 502; bodies above 1 MB are a 413; 0.4 GB an LCU",
         "no retry on another target",
         "capacity units as the largest of new connections, active connections and bytes per hour",
     ],
@@ -103,6 +103,8 @@ impl Spec for AlbSpec {
 
 /// Fixed by AWS: time to connect to a target.
 const CONNECT_TIMEOUT: Span = Span::from_secs(10);
+/// Largest body of a request to a function (ALB guide, Lambda functions as targets: 1 MB).
+const FUNCTION_BODY_MAX: u32 = 1 << 20;
 const CONNECT: u8 = 0;
 const IDLE: u8 = 1;
 
@@ -128,6 +130,7 @@ pub struct Alb {
     idle_span: Span,
     timeout_limit: LimitId,
     targets_limit: LimitId,
+    body_limit: Option<LimitId>,
     bytes_each: f64,
     requests: u64,
     new_connections: u64,
@@ -152,6 +155,10 @@ impl Component for Alb {
             }));
         }
         let me = wiring.me;
+        let body = targets
+            .iter()
+            .any(|target: &Target| target.function)
+            .then(|| wiring.ledger.limit(me, "payload", "bodies of 1 MB to a function".into()));
         let overhead = spec.overhead.clone().unwrap_or_else(overhead_default);
         let idle = format!("idle timeout {}", spec.idle_timeout);
         Ok(Alb {
@@ -166,6 +173,7 @@ impl Component for Alb {
             idle_span: spec.idle_timeout,
             timeout_limit: wiring.ledger.limit(me, "idle_timeout", idle),
             targets_limit: wiring.ledger.limit(me, "targets", "targets that fail".into()),
+            body_limit: body,
             bytes_each: spec.bytes_per_request.0 as f64,
             requests: 0,
             new_connections: 0,
@@ -233,6 +241,9 @@ impl Alb {
         };
         let overhead = self.overhead.sample(&mut ctx.stream(call, Purpose::FrontDoor));
         let target = &mut self.targets[at];
+        if target.function && ctx.calls.get(call).bytes > FUNCTION_BODY_MAX {
+            return self.too_large(call, ctx);
+        }
         target.outstanding += 1;
         if target.function {
             return self.invoke(call, at, overhead, ctx);
@@ -256,6 +267,14 @@ impl Alb {
         row.child = child;
         row.timer = timer;
         row.a = at as u32;
+    }
+
+    /// A body that a function behind a balancer may not have.
+    fn too_large(&self, call: CallId, ctx: &mut Ctx) {
+        if let Some(limit) = self.body_limit {
+            ctx.ledger.refused_by(limit, ctx.now());
+        }
+        ctx.fail(call, Cause::PayloadTooLarge, 413);
     }
 
     /// Hands a request to a function.

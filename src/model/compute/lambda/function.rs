@@ -16,6 +16,7 @@ use crate::model::component::{Component, NodeReport};
 use crate::model::context::{Ctx, Purpose};
 use crate::model::ledger::{GaugeId, LimitId};
 use crate::model::message::{CallId, Cause, Message, NodeId, Outcome};
+use crate::model::sdk::SdkClients;
 use crate::model::wiring::Wiring;
 
 const READY: u8 = 0;
@@ -42,6 +43,9 @@ pub(super) const LOOK: u8 = 11;
 pub(super) const SCALE: u8 = 12;
 /// The wait of an asynchronous event is over.
 pub(super) const EVENT: u8 = 13;
+
+/// Largest body of a synchronous invocation (Lambda quotas: 6 MB).
+const BODY_MAX: u32 = 6 << 20;
 
 // Marks in a call's second word.
 /// The platform lost the invocation.
@@ -70,6 +74,8 @@ pub struct Lambda {
     connections: StoreConnection,
     pub(super) slots_each: u16,
     pub(super) stores: Vec<NodeId>,
+    /// SDK clients of the environments.
+    pub(super) sdk: SdkClients,
     pub(super) key: Key,
     pub(super) limits: Limits,
     pub(super) gauges: Gauges,
@@ -79,6 +85,7 @@ pub struct Lambda {
 
 pub(super) struct Limits {
     pub(super) cold: LimitId,
+    payload: LimitId,
     timeout: LimitId,
     interfaces: Option<LimitId>,
 }
@@ -113,6 +120,7 @@ impl Component for Lambda {
         let limits = Limits {
             cold: ledger.limit(me, "cold_start", "no idle environment: cold start".into()),
             timeout: ledger.limit(me, "function_timeout", timeout),
+            payload: ledger.limit(me, "payload", "bodies of 6 MB".into()),
             interfaces: interface_mb.map(|_| ledger.limit(me, "network_interfaces", interfaces)),
         };
         let gauges = Gauges {
@@ -142,6 +150,7 @@ impl Component for Lambda {
             connections: spec.connections,
             slots_each: spec.connections_per_environment as u16,
             stores: Vec::new(),
+            sdk: SdkClients::default(),
             key: wiring.key(),
             limits,
             gauges,
@@ -216,6 +225,10 @@ impl Component for Lambda {
 impl Lambda {
     fn arrive(&mut self, call: CallId, ctx: &mut Ctx) {
         ctx.calls.get(call).established = ctx.now();
+        if ctx.calls.get(call).bytes > BODY_MAX {
+            ctx.ledger.refused_by(self.limits.payload, ctx.now());
+            return ctx.fail(call, Cause::PayloadTooLarge, 413);
+        }
         match self.place(ctx) {
             Ok(place) => self.settle(place, call, ctx),
             Err((limit, cause)) => {
@@ -475,6 +488,7 @@ impl Lambda {
     }
 
     pub(super) fn close_connections(&mut self, environment: u32, ctx: &mut Ctx) {
+        self.sdk.gone(environment);
         let connected = std::mem::take(&mut self.environments.get(environment).connected);
         self.hang_up(environment, connected, ctx);
     }

@@ -53,7 +53,7 @@ impl Lambda {
                 }
                 _ if !delay.is_zero() => return ctx.wake(delay, STEP, call.slot, call.turn),
                 Step::Query(store, hold) => return self.query(call, *store, hold, ctx),
-                Step::Call(to, work) => {
+                Step::Call(to, work, _) => {
                     let child = ctx.call_service(*to, *work, call);
                     return self.sent(call, child, ctx);
                 }
@@ -126,6 +126,11 @@ impl Lambda {
         }
         let call = answer.parent;
         ctx.calls.get(call).child = CallId::NONE;
+        if answer.op == Op::Request
+            && let Some(pause) = self.sdk.answered(ctx.calls.get(call).a, &answer, ctx)
+        {
+            return ctx.wake(pause, STEP, call.slot, call.turn);
+        }
         if !answer.outcome.is_ok() {
             if answer.op == Op::Query {
                 // A statement that failed takes its connection with it.

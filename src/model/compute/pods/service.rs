@@ -12,6 +12,7 @@ use crate::model::ledger::{GaugeId, LimitId};
 use crate::model::listener::{Connect, Listener};
 use crate::model::message::{CallId, Cause, Message, NodeId, Outcome};
 use crate::model::operation::OPERATION;
+use crate::model::sdk::SdkClients;
 use crate::model::usage::{UsageLine, host_hours};
 use crate::model::wiring::Wiring;
 use crate::model::work::Step;
@@ -34,6 +35,8 @@ const WAITING: u32 = 4;
 #[expect(clippy::struct_field_names, reason = "pods is what they are called")]
 pub struct Pods {
     name: String,
+    /// SDK clients of the pods.
+    sdk: SdkClients,
     pub(super) pods: Vec<Pod>,
     hosts: Vec<Processor>,
     host_cores: f64,
@@ -149,6 +152,7 @@ impl Component for Pods {
         };
         Ok(Pods {
             name: wiring.name.to_owned(),
+            sdk: SdkClients::default(),
             pods,
             hosts: (0..spec.hosts.count).map(|_| Processor::new(sharing)).collect(),
             host_cores: spec.hosts.vcpu,
@@ -392,7 +396,7 @@ impl Pods {
                 ctx.wake(delay, STEP, call.slot, call.turn);
             }
             Some(Step::Query(store, _)) => self.checkout(call, *store, ctx),
-            Some(Step::Call(to, work)) => {
+            Some(Step::Call(to, work, _)) => {
                 let child = ctx.call_service(*to, *work, call);
                 ctx.calls.get(call).child = child;
             }
@@ -541,7 +545,13 @@ impl Pods {
         match answer.op {
             Op::Connect => return self.connected(call, store, answer.tag, answer.outcome, ctx),
             Op::Query => self.give_back(pod, store, answer.tag, ok, ctx),
-            Op::Request | Op::Event | Op::Deliver => {}
+            Op::Request => {
+                if let Some(pause) = self.sdk.answered(u32::from(pod), &answer, ctx) {
+                    ctx.calls.get(call).b = WAITING;
+                    return ctx.wake(pause, STEP, call.slot, call.turn);
+                }
+            }
+            Op::Event | Op::Deliver => {}
         }
         if ok {
             ctx.calls.get(call).step += 1;

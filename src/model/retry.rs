@@ -218,6 +218,16 @@ impl Retry {
         }
     }
 
+    /// Retry tokens that one retry after `cause` costs.
+    pub fn price(&self, cause: Cause) -> u8 {
+        if let Retry::Sdk(sdk) = self { cost(sdk.mode, cause) as u8 } else { 0 }
+    }
+
+    /// Gives retry tokens back.
+    pub fn refund(&self, state: &mut RetryState, tokens: u8) {
+        state.tokens.put(f64::from(tokens));
+    }
+
     /// Attempts in all.
     fn attempts(&self) -> u16 {
         match self {
