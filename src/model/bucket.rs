@@ -93,7 +93,7 @@ impl Steps {
         }
         let period = self.period.nanos().max(1);
         let periods = now.since(self.since).nanos() / period;
-        self.since = self.since + Span::from_nanos(periods * period);
+        self.since += Span::from_nanos(periods * period);
         let steps = i64::try_from(periods).unwrap_or(i64::MAX).saturating_mul(self.step);
         self.level = self.level.saturating_add(steps).min(self.size);
     }

@@ -17,6 +17,7 @@ macro_rules! nodes {
     ($($variant:ident($spec:ty, $node:ty, $about:path) $name:literal $what:literal;)+) => {
         /// A node as the scenario writes it: `{"lambda": {…}}`, one key a kind.
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+        #[expect(clippy::large_enum_variant, reason = "a scenario has few nodes, and they are not moved")]
         pub enum NodeSpec { $(#[doc = $what] #[serde(rename = $name)] $variant($spec),)+ }
 
         /// A node as it runs.
