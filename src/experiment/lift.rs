@@ -66,15 +66,7 @@ fn fields(kind: &str, limit: &str, spec: &Value) -> Result<Vec<Field>, &'static 
         ("api_gateway", "stage_rate") => vec![own(&["stage"], Value::Null)],
         (_, "payload") => return Err("AWS sets the largest body, no field raises it"),
         ("alb", "idle_timeout") => vec![own(&["idle_timeout"], "4000s")],
-        ("sqs", "event_source_concurrency") if spec["maximum_concurrency"].is_number() => {
-            vec![own(&["maximum_concurrency"], 1_000)]
-        }
-        ("sqs", "event_source_concurrency") => {
-            return Err("AWS sets how an event source mapping grows, no field raises it");
-        }
-        ("sqs", "max_receives") => vec![own(&["max_receives"], Value::Null)],
-        ("sqs", "in_flight") => return Err("SQS sets it, no field raises it"),
-        ("sqs", "retention") => vec![own(&["retention"], "336h")],
+        ("sqs", _) => return queue(limit, spec),
         ("pgbouncer", "client_connections") => vec![own(&["max_client_conn"], 100_000)],
         ("pgbouncer", "pool_size") => {
             vec![own(&["default_pool_size"], 100_000), Behind("connections", 1_000_000.into())]
@@ -97,6 +89,22 @@ fn fields(kind: &str, limit: &str, spec: &Value) -> Result<Vec<Field>, &'static 
         (_, "upstream" | "targets") => {
             return Err("it is the servers behind it that fail; see their limits");
         }
+        _ => return Err("no field of the scenario is known to raise it"),
+    })
+}
+
+/// The fields of a queue and its event source mapping.
+fn queue(limit: &str, spec: &Value) -> Result<Vec<Field>, &'static str> {
+    Ok(match limit {
+        "event_source_concurrency" if spec["maximum_concurrency"].is_number() => {
+            vec![own(&["maximum_concurrency"], 1_000)]
+        }
+        "event_source_concurrency" => {
+            return Err("AWS sets how an event source mapping grows, no field raises it");
+        }
+        "max_receives" => vec![own(&["max_receives"], Value::Null)],
+        "in_flight" => return Err("SQS sets it, no field raises it"),
+        "retention" => vec![own(&["retention"], "336h")],
         _ => return Err("no field of the scenario is known to raise it"),
     })
 }

@@ -260,15 +260,15 @@ fn what_an_era_lacks_is_refused_with_a_reason() {
         found.sorted().iter().map(|f| f.code).filter(|c| c.starts_with('E')).collect::<Vec<_>>()
     };
     let provisioned = ("provisioned", json!({"concurrency": 10}));
-    assert_eq!(codes("y2018", &[provisioned.clone()]), ["E0330"]);
-    assert_eq!(codes("y2020", &[provisioned.clone()]), Vec::<&str>::new());
+    assert_eq!(codes("y2018", std::slice::from_ref(&provisioned)), ["E0330"]);
+    assert_eq!(codes("y2020", std::slice::from_ref(&provisioned)), Vec::<&str>::new());
     assert_eq!(codes("y2020", &[("package_type", json!("image"))]), ["E0330"]);
     assert_eq!(codes("y2020", &[("architecture", json!("arm64"))]), ["E0330"]);
     assert_eq!(codes("y2023", &[("per_environment", json!(64))]), ["E0330"]);
     assert_eq!(codes("y2020", &[("tmp", json!("1GB"))]), ["E0330"]);
     let snap = ("snap_start", json!({}));
     assert_eq!(codes("y2023", &[snap.clone(), ("runtime", json!("java21"))]), Vec::<&str>::new());
-    assert_eq!(codes("y2025", &[snap.clone()]), ["E0330"], "nodejs20");
+    assert_eq!(codes("y2025", std::slice::from_ref(&snap)), ["E0330"], "nodejs20");
     assert_eq!(codes("y2025", &[snap.clone(), ("runtime", json!("python3.12"))]), ["E0331"]);
     assert_eq!(codes("y2026", &[provisioned.clone(), ("reserved", json!(5))]), ["E0332"]);
     assert_eq!(codes("y2026", &[("on_full", json!("queue"))]), ["E0332"]);

@@ -58,6 +58,7 @@ struct Flight {
 }
 
 /// A queue as it runs.
+#[expect(clippy::struct_excessive_bools, reason = "independent settings and timers")]
 pub struct Sqs {
     name: String,
     to: Option<NodeId>,
@@ -424,11 +425,11 @@ impl Sqs {
             let receives = u16::try_from(row.receives).unwrap_or(u16::MAX);
             let item = Item { key: row.key, work: row.work, receives, failed: false };
             ctx.calls.batches.get(batch).items.push(item);
-            if receipts.len() % PER_CALL == 0 {
+            if receipts.len().is_multiple_of(PER_CALL) {
                 self.meter.calls += chunks(std::mem::take(&mut bytes));
             }
         }
-        if receipts.len() % PER_CALL != 0 {
+        if !receipts.len().is_multiple_of(PER_CALL) {
             self.meter.calls += chunks(bytes);
         }
         self.working += 1;
