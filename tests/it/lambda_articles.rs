@@ -193,3 +193,20 @@ fn pre_warming_cuts_cold_starts_by_ninety_five_percent_and_costs_more() {
     }
     assert!(total("provisioned") > 3.0 * total("plain"));
 }
+
+#[test]
+fn platform_errors_by_era_are_those_that_were_reported() {
+    let of = |era: &str, field: &str, value: serde_json::Value| {
+        let mut function = function(0);
+        function["timeout"] = json!("1s");
+        function[field] = value;
+        let mut text = lone(&even(1_000.0, 10.0), &wait(&constant(1.0)), &function, 10_000);
+        text["era"] = json!(era);
+        failures(&first(&text))
+    };
+    for (era, share) in [("y2019", 0.02), ("y2023", 6.25e-7)] {
+        let told = of(era, "platform_errors", json!(share));
+        assert_eq!(of(era, "platform_errors_of_era", json!(true)), told, "{era}");
+        assert_eq!(told.is_empty(), share < 0.01);
+    }
+}

@@ -145,7 +145,11 @@ impl Component for Lambda {
             warm_up: spec.warm_up.clone().map(Box::new),
             pings_sent: 0,
             interface_mb,
-            platform_errors: spec.platform_errors,
+            platform_errors: if spec.platform_errors_of_era {
+                era.platform_errors()
+            } else {
+                spec.platform_errors
+            },
             crashes: spec.crashes,
             connections: spec.connections,
             slots_each: spec.connections_per_environment as u16,

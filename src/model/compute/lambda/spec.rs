@@ -140,6 +140,10 @@ pub struct LambdaSpec {
     #[serde(default)]
     #[schemars(range(min = 0.0, max = 1.0), extend("x-source" = "none unless said; 2 % in spikes of 2019, 6.25e-7 in 2021 (Knock's report)"))]
     pub platform_errors: f64,
+    /// Whether the share is the one reported of the era: 2 % in spikes until 2020, 6.25e-7 from 2021.
+    #[serde(default)]
+    #[schemars(extend("x-source" = "off unless said: a report of one customer"))]
+    pub platform_errors_of_era: bool,
     /// Share of invocations that end with a crash of the runtime: the answer is lost, and Init runs again inside the next
     /// invocation of that environment.
     #[serde(default)]
@@ -262,6 +266,7 @@ impl Spec for LambdaSpec {
         self.check_provisioned(check);
         self.check_shared(check);
         self.check_laws(check);
+        self.check_platform_errors(check);
     }
     fn items(&self, _era: Era) -> Vec<String> {
         let mut items = vec!["lambda.requests".to_owned()];
@@ -409,6 +414,17 @@ impl LambdaSpec {
                 "runtime",
                 format!("no Init time of {} in this form was measured", self.runtime.name()),
                 "give `init`",
+            );
+        }
+    }
+
+    fn check_platform_errors(&self, check: &mut Check) {
+        if self.platform_errors > 0.0 && self.platform_errors_of_era {
+            check.problem(
+                "E0332",
+                "platform_errors_of_era",
+                "the share is given, and taken from the era".into(),
+                "keep one of the two",
             );
         }
     }
