@@ -36,6 +36,10 @@ fn fields(kind: &str, limit: &str, spec: &Value) -> Result<Vec<Field>, &'static 
         ("lambda", "function_timeout") | ("api_gateway", "integration_timeout") => {
             vec![own(&["timeout"], "15m")]
         }
+        ("lambda", "maximum_concurrency") => vec![own(&["max_concurrency"], Value::Null)],
+        ("lambda", "group_concurrency") => vec![own(&["group"], Value::Null)],
+        ("lambda", "network_interfaces") => vec![Account("vpc_interfaces", 100_000.into())],
+        ("lambda", "event_age") => return Err("Lambda keeps an event for 6 h at most"),
         ("lambda", "scaling_rate") => return Err("AWS sets this rate, no field raises it"),
         ("pods", "accept_queue")
         | ("nginx" | "haproxy", "listen_queue")
@@ -59,8 +63,14 @@ fn fields(kind: &str, limit: &str, spec: &Value) -> Result<Vec<Field>, &'static 
         ("api_gateway", "gateway_rate") => {
             vec![own(&["rate"], "1000000/s"), own(&["burst"], 10_000_000)]
         }
+        ("api_gateway", "key_rate" | "key_method_rate" | "quota") => {
+            vec![own(&["usage_plan"], Value::Null)]
+        }
+        ("api_gateway", "method_rate") => vec![own(&["methods"], Value::Null)],
+        ("api_gateway", "stage_rate") => vec![own(&["stage"], Value::Null)],
+        (_, "payload") => return Err("AWS sets the largest body, no field raises it"),
         ("alb", "idle_timeout") => vec![own(&["idle_timeout"], "4000s")],
-        ("sqs", "consumer_concurrency") => vec![own(&["concurrency"], 10_000)],
+        ("sqs", _) => return queue(limit, spec),
         ("pgbouncer", "client_connections") => vec![own(&["max_client_conn"], 100_000)],
         ("pgbouncer", "pool_size") => {
             vec![own(&["default_pool_size"], 100_000), Behind("connections", 1_000_000.into())]
@@ -83,6 +93,22 @@ fn fields(kind: &str, limit: &str, spec: &Value) -> Result<Vec<Field>, &'static 
         (_, "upstream" | "targets") => {
             return Err("it is the servers behind it that fail; see their limits");
         }
+        _ => return Err("no field of the scenario is known to raise it"),
+    })
+}
+
+/// The fields of a queue and its event source mapping.
+fn queue(limit: &str, spec: &Value) -> Result<Vec<Field>, &'static str> {
+    Ok(match limit {
+        "event_source_concurrency" if spec["maximum_concurrency"].is_number() => {
+            vec![own(&["maximum_concurrency"], 1_000)]
+        }
+        "event_source_concurrency" => {
+            return Err("AWS sets how an event source mapping grows, no field raises it");
+        }
+        "max_receives" => vec![own(&["max_receives"], Value::Null)],
+        "in_flight" => return Err("SQS sets it, no field raises it"),
+        "retention" => vec![own(&["retention"], "336h")],
         _ => return Err("no field of the scenario is known to raise it"),
     })
 }

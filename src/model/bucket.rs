@@ -1,6 +1,6 @@
-//! A token bucket: full at start, refilled continuously, never waited for.
+//! Token budgets: full at start, refilled continuously or in steps, never waited for.
 
-use crate::kernel::Time;
+use crate::kernel::{Span, Time};
 
 /// Token bucket in integer nano-tokens, so that no rounding accumulates.
 #[derive(Debug, Clone)]
@@ -40,6 +40,14 @@ impl Bucket {
         enough
     }
 
+    /// Changes rate and size; a bucket that was full is full again.
+    pub fn set(&mut self, now: Time, rate: f64, size: f64) {
+        self.refill(now);
+        let full = self.level >= self.size;
+        self.level = if full { size } else { self.level.min(size) };
+        (self.rate, self.size) = (rate, size);
+    }
+
     /// Adds tokens, never above the size.
     pub fn put(&mut self, n: f64) {
         self.level = (self.level + n).min(self.size);
@@ -60,9 +68,94 @@ impl Bucket {
     }
 }
 
+/// A budget that grows in steps: full at rest, and from the first token of a burst on so many more after every full period.
+#[derive(Debug, Clone)]
+pub struct Steps {
+    size: i64,
+    step: i64,
+    period: Span,
+    level: i64,
+    since: Time,
+}
+
+impl Steps {
+    /// A full budget of `size` tokens that gets `step` more every `period` of a burst.
+    pub fn new(size: u32, step: u32, period: Span) -> Steps {
+        let (size, step) = (i64::from(size), i64::from(step.max(1)));
+        Steps { size, step, period, level: size, since: Time::ZERO }
+    }
+
+    fn refill(&mut self, now: Time) {
+        if self.level == self.size {
+            // At rest: a burst would begin now.
+            self.since = now;
+            return;
+        }
+        let period = self.period.nanos().max(1);
+        let periods = now.since(self.since).nanos() / period;
+        self.since += Span::from_nanos(periods * period);
+        let steps = i64::try_from(periods).unwrap_or(i64::MAX).saturating_mul(self.step);
+        self.level = self.level.saturating_add(steps).min(self.size);
+    }
+
+    /// Takes a token if there is one.
+    pub fn take(&mut self, now: Time) -> bool {
+        self.refill(now);
+        let enough = self.level > 0;
+        self.level -= i64::from(enough);
+        enough
+    }
+
+    /// Takes `n` tokens, those of the future too, and says when the last of them will be there.
+    pub fn take_ahead(&mut self, n: u32, now: Time) -> Time {
+        self.refill(now);
+        self.level -= i64::from(n);
+        let missing = u64::try_from(-self.level).unwrap_or(0);
+        if missing == 0 {
+            return now;
+        }
+        let periods = missing.div_ceil(self.step.unsigned_abs());
+        self.since + Span::from_nanos(periods.saturating_mul(self.period.nanos()))
+    }
+}
+
+/// A budget of either form.
+#[derive(Debug, Clone)]
+pub enum Budget {
+    /// Refilled all the time.
+    Continuous(Bucket),
+    /// Refilled in steps.
+    Stepwise(Steps),
+}
+
+impl Budget {
+    /// Takes a token if there is one.
+    pub fn take(&mut self, now: Time) -> bool {
+        match self {
+            Budget::Continuous(bucket) => bucket.take(now),
+            Budget::Stepwise(steps) => steps.take(now),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn steps_come_after_full_periods_of_a_burst() {
+        let at = |seconds| Time::ZERO + Span::from_secs(seconds);
+        let mut steps = Steps::new(3000, 500, Span::from_secs(60));
+        let mut all = |seconds| (0..10_000).filter(|_| steps.take(at(seconds))).count();
+        // The burst begins at 100 s, not at a full minute.
+        assert_eq!([100, 159, 160, 279, 280].map(&mut all), [3000, 0, 500, 500, 500]);
+        // Unused steps add up to the size, and a new burst has its own minutes.
+        assert_eq!([10_000, 10_059, 10_060].map(&mut all), [3000, 0, 500]);
+        let mut steps = Steps::new(3000, 500, Span::from_secs(60));
+        assert_eq!(steps.take_ahead(2000, at(5)), at(5));
+        assert_eq!(steps.take_ahead(2001, at(6)), at(5 + 180));
+        assert!(!steps.take(at(184)), "given away ahead");
+    }
 
     fn passed(arrivals: &[(u64, u64)]) -> u64 {
         // API Gateway's account bucket: 10,000/s, 5,000 deep. Arrivals: (milliseconds, how many).

@@ -3,6 +3,7 @@
 //! A caller that gives up *abandons* its call: the callee may go on working, and the row lives until it answers.
 //! That is how work outlives its client.
 
+use super::batch::{Batches, NO_BATCH};
 use super::listener::SynRetry;
 use super::message::{CallId, NodeId, Outcome};
 use crate::kernel::{Key, Span, Time, TimerId};
@@ -16,6 +17,10 @@ pub enum Op {
     Connect,
     /// Run a statement that holds the connection for `amount` when nothing competes (stores).
     Query,
+    /// Queue an event, to be worked on later (functions).
+    Event,
+    /// Work on an event that the function's own queue holds (functions).
+    Deliver,
 }
 
 /// The connection a call travels on.
@@ -54,6 +59,10 @@ pub struct Call {
     pub amount: Span,
     /// Connection slots that a login takes ([`Op::Connect`]).
     pub weight: u16,
+    /// Size of what is sent, bytes; zero where nobody says so.
+    pub bytes: u32,
+    /// Messages to work on, of a call from a queue: number of the batch, or [`NO_BATCH`].
+    pub batch: u32,
     /// Connection it travels on.
     pub via: Via,
     /// The caller's own name for the connection.
@@ -62,6 +71,10 @@ pub struct Call {
     pub keep_alive: bool,
     /// Whether it may be sent twice (GET, HEAD, PUT, DELETE).
     pub idempotent: bool,
+    /// Retries of the call that the callee is making for its present step.
+    pub retries: u8,
+    /// Retry tokens that the last of them cost.
+    pub retry_price: u8,
     /// When the connection was established; [`Time::MAX`] before that.
     pub established: Time,
     /// From the SYN's arrival to the request's first byte: round trips of TCP and TLS.
@@ -108,9 +121,13 @@ impl Call {
             op: Op::Request,
             amount: Span::ZERO,
             weight: 1,
+            bytes: 0,
+            batch: NO_BATCH,
             via: Via::New,
             tag: 0,
             keep_alive: false,
+            retries: 0,
+            retry_price: 0,
             idempotent: true,
             established: Time::MAX,
             handshake: Span::ZERO,
@@ -136,6 +153,7 @@ impl Call {
             visit: self.visit,
             work: self.work,
             idempotent: self.idempotent,
+            bytes: self.bytes,
             ..Call::request(from, to, id)
         }
     }
@@ -146,6 +164,8 @@ impl Call {
 pub struct Calls {
     rows: Vec<Call>,
     free: Vec<u32>,
+    /// Batches of messages in flight.
+    pub batches: Batches,
 }
 
 impl Calls {

@@ -7,6 +7,7 @@ use super::message::Message;
 use super::operation::Action;
 use super::usage::UsageLine;
 use super::wiring::{Slots, Wiring};
+use crate::kernel::Span;
 use std::collections::BTreeMap;
 
 /// What a kind of node is, for `docs/models.md` and `headroom explain`.
@@ -43,6 +44,8 @@ pub struct Check<'a> {
     pub kind: &'static str,
     /// Names of the nodes of the design, with their kinds.
     pub nodes: &'a BTreeMap<String, &'static str>,
+    /// Timeouts of the functions of the design.
+    pub timeouts: &'a BTreeMap<String, Span>,
     /// Connection slots of the nodes that have them.
     pub slots: &'a BTreeMap<String, Slots>,
     /// Accounts of the design.
@@ -97,6 +100,14 @@ pub trait Spec {
     fn listens(&self, _of: &dyn Fn(&str) -> bool) -> bool {
         false
     }
+    /// Kinds of request that it names, with the place inside the spec.
+    fn work(&self) -> Vec<(String, &str)> {
+        Vec::new()
+    }
+    /// The function's timeout, of a function.
+    fn timeout(&self) -> Option<Span> {
+        None
+    }
     /// Connection slots for clients, for a kind that has them; by the name of the kind.
     fn slots(&self, _kind: &str) -> Option<Slots> {
         None
@@ -127,6 +138,10 @@ pub trait Spec {
     /// Concurrency that it takes out of an account's pool for itself.
     fn reservation(&self) -> Option<(&str, u32)> {
         None
+    }
+    /// The most concurrency of an account that it may ever take away from others, reserved or provisioned.
+    fn claim(&self) -> Option<(&str, u32)> {
+        self.reservation()
     }
 }
 

@@ -9,6 +9,7 @@ use super::message::{CallId, Cause, Event, Message, NodeId, Outcome};
 use super::operation::Operation;
 use super::work::Work;
 use crate::kernel::{Key, LaneId, Queue, Rank, Span, Stream, Time, TimerId};
+use crate::units::Bytes;
 
 /// Purposes of random draws. The numbers are part of the streams' keys: never renumber.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -27,12 +28,16 @@ pub enum Purpose {
     Login = 5 << 16,
     /// Accept order of a server's worker processes.
     Accept = 6 << 16,
+    /// Whether a function's runtime crashes.
+    Crash = 30 << 16,
     /// Whether a client of a pooler keeps its server connection.
     Pinning = 40 << 16,
     /// Which item of a store a request asks for, and whether it writes.
     Item = 41 << 16,
     /// Delay before a throttled call to a store is tried again.
     StoreRetry = 42 << 16,
+    /// Whether an authoriser has to be asked, and how long it takes.
+    Authorizer = 43 << 16,
 }
 
 /// What a node is given with every message.
@@ -152,11 +157,21 @@ impl Ctx<'_> {
     }
 
     /// Calls a service on behalf of the present step of `parent`. The step is part of the new call's key: the same work
-    /// called twice draws twice.
+    /// called twice draws twice, and so does a retry.
     pub fn call_service(&mut self, service: NodeId, work: u16, parent: CallId) -> CallId {
         let row = *self.calls.get(parent);
         let key = step_key(row.key, row.visit, row.work, row.step).named("call");
-        let call = Call { work, key, visit: 0, ..row.child(self.me, service, parent) };
+        let visit = u16::from(row.retries);
+        let call = Call { work, key, visit, bytes: 0, ..row.child(self.me, service, parent) };
+        self.call(call, Span::ZERO)
+    }
+
+    /// Sends a message or an event of `bytes` on behalf of the present step of `parent`; its draws are those of a call.
+    pub fn send(&mut self, to: NodeId, work: u16, op: Op, bytes: Bytes, parent: CallId) -> CallId {
+        let row = *self.calls.get(parent);
+        let key = step_key(row.key, row.visit, row.work, row.step).named("call");
+        let bytes = u32::try_from(bytes.0).unwrap_or(u32::MAX);
+        let call = Call { work, key, op, bytes, visit: 0, ..row.child(self.me, to, parent) };
         self.call(call, Span::ZERO)
     }
 
@@ -284,6 +299,14 @@ impl Ctx<'_> {
     pub fn step_stream(&mut self, id: CallId) -> Stream {
         let row = self.calls.get(id);
         step_key(row.key, row.visit, row.work, row.step).stream()
+    }
+
+    /// Whether the present step of a call's work fails, as it does in `share` of the cases. `every_time`: a request
+    /// that fails once fails at every try.
+    pub fn step_fails(&mut self, id: CallId, share: f64, every_time: bool) -> bool {
+        let row = self.calls.get(id);
+        let visit = if every_time { 0 } else { row.visit };
+        step_key(row.key, visit, row.work, row.step).named("fail").stream().chance(share)
     }
 
     /// How a call travels.

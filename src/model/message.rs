@@ -77,8 +77,14 @@ causes! {
     ThrottledAccount "throttled_account" "The account's concurrency was used up.",
     ThrottledReserved "throttled_reserved" "The function's reserved concurrency was used up.",
     ThrottledScaling "throttled_scaling_rate" "The budget for new execution environments was used up.",
+    ThrottledMaximum "throttled_maximum" "The maximum concurrency of the function or of its group was used up (hypothetical controls).",
+    ThrottledEnvironments "throttled_environments" "All environments that the function may have, or has by load, were full.",
+    InterfaceQuota "interface_quota" "The VPC had no network interface left for a new environment.",
+    SnapStartTimeout "snap_start_timeout" "The snapshot of a new environment was not restored within its limit.",
     ThrottledRequestRate "throttled_request_rate" "More requests per second than ten times the concurrency.",
     ThrottledGateway "throttled_gateway" "The gateway's token bucket was empty.",
+    QuotaExceeded "quota_exceeded" "The quota of the usage plan was used up.",
+    PayloadTooLarge "payload_too_large" "The request was larger than the front door or the function takes.",
     IntegrationTimeout "integration_timeout" "The gateway gave up waiting for its integration.",
     FunctionTimeout "function_timeout" "The function ran into its timeout.",
     FunctionError "function_error" "The handler ended with an error.",
@@ -103,6 +109,26 @@ causes! {
     RateLimited "rate_limited" "A rate limiter refused the request.",
     ConcurrencyLimited "concurrency_limited" "A limit of requests in progress refused the request.",
     ClientTimeout "client_timeout" "The client gave up waiting.",
+}
+
+impl Cause {
+    /// Whether Lambda refused an invocation because a limit of concurrency or rate was reached.
+    pub fn throttled_by_lambda(self) -> bool {
+        matches!(
+            self,
+            Cause::ThrottledAccount
+                | Cause::ThrottledReserved
+                | Cause::ThrottledScaling
+                | Cause::ThrottledRequestRate
+                | Cause::ThrottledMaximum
+                | Cause::ThrottledEnvironments
+        )
+    }
+
+    /// Whether somebody said "too many".
+    pub fn throttled(self) -> bool {
+        self.throttled_by_lambda() || matches!(self, Cause::ThrottledGateway | Cause::QuotaExceeded)
+    }
 }
 
 /// How a call ended.

@@ -1,5 +1,6 @@
 //! The world: users, nodes, requests walking over nodes, and the ledger of what happened.
 pub mod account;
+pub mod batch;
 pub mod bucket;
 pub mod calls;
 pub mod client;
@@ -19,7 +20,9 @@ pub mod operation;
 pub mod pool;
 pub mod queue;
 pub mod registry;
+pub mod retry;
 pub mod scale;
+pub mod sdk;
 pub mod store;
 pub mod usage;
 pub mod wiring;

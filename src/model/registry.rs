@@ -3,7 +3,7 @@
 use super::component::{About, Check, Component, NodeReport, Spec};
 use super::compute::{lambda, pods};
 use super::context::Ctx;
-use super::entry::{alb, api_gateway, dns, haproxy, nginx, node_port};
+use super::entry::{alb, api_gateway, dns, function_url, haproxy, nginx, node_port};
 use super::era::Era;
 use super::message::Message;
 use super::queue::sqs;
@@ -17,6 +17,7 @@ macro_rules! nodes {
     ($($variant:ident($spec:ty, $node:ty, $about:path) $name:literal $what:literal;)+) => {
         /// A node as the scenario writes it: `{"lambda": {…}}`, one key a kind.
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+        #[expect(clippy::large_enum_variant, reason = "a scenario has few nodes, and they are not moved")]
         pub enum NodeSpec { $(#[doc = $what] #[serde(rename = $name)] $variant($spec),)+ }
 
         /// A node as it runs.
@@ -74,6 +75,7 @@ nodes! {
     Nginx(nginx::NginxSpec, nginx::Nginx, nginx::ABOUT) "nginx" "nginx as a reverse proxy.";
     Alb(alb::AlbSpec, alb::Alb, alb::ABOUT) "alb" "An Application Load Balancer.";
     ApiGateway(api_gateway::ApiGatewaySpec, api_gateway::ApiGateway, api_gateway::ABOUT) "api_gateway" "Amazon API Gateway.";
+    FunctionUrl(function_url::FunctionUrlSpec, function_url::FunctionUrl, function_url::ABOUT) "function_url" "A Lambda function URL.";
     Lambda(lambda::LambdaSpec, lambda::Lambda, lambda::ABOUT) "lambda" "An AWS Lambda function.";
     Pods(pods::PodsSpec, pods::Pods, pods::ABOUT) "pods" "Replicas of one service on shared hosts.";
     Sqs(sqs::SqsSpec, sqs::Sqs, sqs::ABOUT) "sqs" "A standard SQS queue with a consumer.";

@@ -7,7 +7,7 @@ use super::era::Era;
 use super::host::{Host, HostId};
 use super::ledger::Ledger;
 use super::message::{Event, NodeId};
-use crate::kernel::{Key, Queue};
+use crate::kernel::{Key, Queue, Span};
 use std::collections::BTreeMap;
 
 /// Connection slots of a database.
@@ -26,6 +26,8 @@ pub struct Facts {
     pub addresses: u16,
     /// Whether the node accepts connections itself, with a backlog.
     pub listens: bool,
+    /// Its timeout, if it is a function.
+    pub timeout: Option<Span>,
     /// Connection slots of a database.
     pub slots: Option<Slots>,
 }
@@ -108,6 +110,11 @@ impl Wiring<'_> {
     /// Whether a node accepts connections itself.
     pub fn listens(&self, node: NodeId) -> bool {
         self.facts[node.index()].listens
+    }
+
+    /// The timeout of a function; none of other nodes.
+    pub fn timeout(&self, node: NodeId) -> Option<Span> {
+        self.facts[node.index()].timeout
     }
 
     /// Connection slots of a database.

@@ -381,6 +381,7 @@ fn facts(design: &DesignSpec) -> Vec<Facts> {
     let fact = |name: &String| Facts {
         addresses: addresses(design, name, DEPTH),
         listens: listens(design, name, DEPTH),
+        timeout: design.nodes.get(name).and_then(|node| node.spec().timeout()),
         slots: design.nodes.get(name).and_then(|node| node.spec().slots(node.kind())),
     };
     design.nodes.keys().map(fact).collect()

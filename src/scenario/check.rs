@@ -10,10 +10,12 @@ use crate::model::client::{Arrivals, ClassSpec, Load, Shape};
 use crate::model::component::{Check, Problem};
 use crate::model::data::Data;
 use crate::model::dist::Dist;
+use crate::model::era::Era;
 use crate::model::wiring::Slots;
 use crate::model::work::StepSpec;
 use crate::model::world::DesignSpec;
 use crate::price::{Table, check_items};
+use crate::units::Bytes;
 use std::collections::BTreeMap;
 
 /// Most users and requests of one replication: beyond them memory and time are better planned than found out.
@@ -168,7 +170,26 @@ fn work_step(
         }
         StepSpec::Publish(publish) => {
             known_work(scenario, &format!("{path}.publish.request"), &publish.request, problems);
+            message_size(scenario, &format!("{path}.publish.size"), publish.size, problems);
         }
+        StepSpec::Event(event) => {
+            known_work(scenario, &format!("{path}.event.request"), &event.request, problems);
+            message_size(scenario, &format!("{path}.event.size"), event.size, problems);
+        }
+        StepSpec::Fail(_) => {}
+    }
+}
+
+/// What a queue or an asynchronous invocation takes: 256 KB, and 1 MB since August 2025 (queues) and October 2025.
+fn message_size(scenario: &Scenario, path: &str, size: Bytes, problems: &mut Problems) {
+    let most = Bytes(if scenario.era < Era::Y2025 { 256 << 10 } else { 1 << 20 });
+    if size > most {
+        problems.add(
+            "E0345",
+            path,
+            format!("a message of {size} is refused: era {} takes {most}", scenario.era.name()),
+            "keep the message in a store and send its name",
+        );
     }
 }
 
@@ -282,12 +303,34 @@ fn load(path: &str, load: &Load, data: &Data, problems: &mut Problems) {
     }
 }
 
+/// What the nodes of a design may know of one another.
+struct Known {
+    kinds: BTreeMap<String, &'static str>,
+    timeouts: BTreeMap<String, Span>,
+    slots: BTreeMap<String, Slots>,
+}
+
+impl Known {
+    fn of(spec: &DesignSpec) -> Known {
+        let nodes = || spec.nodes.iter().map(|(name, node)| (name.clone(), node));
+        Known {
+            kinds: nodes().map(|(name, node)| (name, node.kind())).collect(),
+            timeouts: nodes()
+                .filter_map(|(name, node)| Some((name, node.spec().timeout()?)))
+                .collect(),
+            slots: nodes()
+                .filter_map(|(name, node)| Some((name, node.spec().slots(node.kind())?)))
+                .collect(),
+        }
+    }
+}
+
 /// What is to happen to the nodes of a design.
 fn events(
     scenario: &Scenario,
     path: &str,
     spec: &DesignSpec,
-    (kinds, slots): (&BTreeMap<String, &'static str>, &BTreeMap<String, Slots>),
+    known: &Known,
     problems: &mut Problems,
 ) {
     for (i, event) in spec.events.iter().enumerate() {
@@ -301,8 +344,9 @@ fn events(
         let mut check = Check {
             era: scenario.era,
             kind: node.kind(),
-            nodes: kinds,
-            slots,
+            nodes: &known.kinds,
+            timeouts: &known.timeouts,
+            slots: &known.slots,
             accounts: &spec.accounts,
             problems: Vec::new(),
         };
@@ -340,8 +384,7 @@ fn machines(path: &str, spec: &DesignSpec, problems: &mut Problems) {
 
 fn design(scenario: &Scenario, name: &str, spec: &DesignSpec, problems: &mut Problems) {
     let path = format!("designs.{name}");
-    let kinds: BTreeMap<String, &'static str> =
-        spec.nodes.iter().map(|(name, node)| (name.clone(), node.kind())).collect();
+    let known = Known::of(spec);
     for (class, node) in &spec.enter {
         let at = format!("{path}.enter.{class}");
         if !scenario.workload.contains_key(class) {
@@ -353,7 +396,7 @@ fn design(scenario: &Scenario, name: &str, spec: &DesignSpec, problems: &mut Pro
                 &remedy,
             );
         }
-        if !kinds.contains_key(node) {
+        if !known.kinds.contains_key(node) {
             let remedy = nearest(node, spec.nodes.keys());
             problems.add(
                 "E0301",
@@ -372,21 +415,21 @@ fn design(scenario: &Scenario, name: &str, spec: &DesignSpec, problems: &mut Pro
             "name a class and the node it enters by",
         );
     }
-    let slots = spec
-        .nodes
-        .iter()
-        .filter_map(|(name, node)| Some((name.clone(), node.spec().slots(node.kind())?)));
-    let slots = slots.collect();
     for (node, node_spec) in &spec.nodes {
         let mut check = Check {
             era: scenario.era,
             kind: node_spec.kind(),
-            nodes: &kinds,
-            slots: &slots,
+            nodes: &known.kinds,
+            timeouts: &known.timeouts,
+            slots: &known.slots,
             accounts: &spec.accounts,
             problems: Vec::new(),
         };
         node_spec.check(&mut check);
+        for (inside, work) in node_spec.spec().work() {
+            let at = format!("{path}.nodes.{node}.{}.{inside}", node_spec.kind());
+            known_work(scenario, &at, work, problems);
+        }
         for problem in check.problems {
             let inside =
                 if problem.path.is_empty() { String::new() } else { format!(".{}", problem.path) };
@@ -394,10 +437,10 @@ fn design(scenario: &Scenario, name: &str, spec: &DesignSpec, problems: &mut Pro
             problems.0.push(Problem { path: at, ..problem });
         }
     }
-    events(scenario, &path, spec, (&kinds, &slots), problems);
+    events(scenario, &path, spec, &known, problems);
     machines(&path, spec, problems);
     for (account, limits) in &spec.accounts {
-        let own = spec.nodes.values().filter_map(|node| node.spec().reservation());
+        let own = spec.nodes.values().filter_map(|node| node.spec().claim());
         let reserved: u32 = own.filter(|(name, _)| name == account).map(|(_, n)| n).sum();
         if reserved > limits.concurrency.saturating_sub(100) && reserved > 0 {
             problems.add(

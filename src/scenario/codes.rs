@@ -416,6 +416,51 @@ pub const CODES: &[Code] = &[
         "The scenario names a CSV file that is missing or is no CSV.",
     ),
     code(
+        "E0330",
+        "a feature that the era does not have",
+        "Eras are dated presets of the platform's rules, and what came later does not exist in them: provisioned concurrency from December 2019, container images and arm64 from 2020 and 2021, SnapStart from November 2022 (Python and .NET from November 2024), several requests per environment from December 2025, settings of asynchronous invocation from December 2019, a maximum concurrency of pollers from 2023, provisioned pollers from December 2025.",
+    ),
+    code(
+        "E0331",
+        "a start-up time that nobody measured",
+        "Init and restore times come from a table of measurements by runtime, package and processor. This combination is not in it, so the scenario has to give the time itself.",
+    ),
+    code(
+        "E0332",
+        "settings that exclude one another",
+        "Lambda refuses the combination: more provisioned than reserved concurrency, SnapStart together with provisioned concurrency, settings for several requests per environment on a function that takes one.",
+    ),
+    code(
+        "E0340",
+        "a visibility timeout below the function's timeout",
+        "A message would be visible again while its function may still work on it: AWS refuses the event source mapping. AWS advises six times the function's timeout plus the batching window.",
+    ),
+    code(
+        "E0341",
+        "a large batch without a window",
+        "Batches of more than 10 messages need a batching window of at least one second.",
+    ),
+    code(
+        "E0343",
+        "a time that the service does not offer",
+        "Visibility timeout, retention, batching window and event age have bounds, which the message names.",
+    ),
+    code(
+        "E0344",
+        "pollers that contradict one another",
+        "Provisioned pollers exclude a maximum concurrency, and their minimum may not be above their maximum.",
+    ),
+    code(
+        "E0345",
+        "a payload that is refused",
+        "Queues, functions and front doors take payloads up to a size; every request of this scenario would be refused.",
+    ),
+    code(
+        "E0346",
+        "a throttle that this API cannot have",
+        "Usage plans, their quotas and throttles of stages and methods belong to REST APIs; an HTTP API has the account's bucket only. A quota needs a period.",
+    ),
+    code(
         "E0360",
         "connection slots not known",
         "A database needs its number of connection slots: given, or by the formula of its engine from its memory or class.",

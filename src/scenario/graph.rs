@@ -8,12 +8,12 @@ use crate::model::world::DesignSpec;
 use std::collections::{BTreeMap, BTreeSet};
 
 fn is_service(kind: &str) -> bool {
-    matches!(kind, "api_gateway" | "alb" | "haproxy" | "nginx" | "lambda" | "pods")
+    matches!(kind, "api_gateway" | "function_url" | "alb" | "haproxy" | "nginx" | "lambda" | "pods")
 }
 
 /// Kinds that take requests from users, proxies and services.
 fn takes_requests(kind: &str) -> bool {
-    !is_store(kind) && kind != "sqs"
+    !is_store(kind)
 }
 
 fn is_store(kind: &str) -> bool {
@@ -33,13 +33,15 @@ fn is_store(kind: &str) -> bool {
 /// Kinds that each kind may lead to.
 fn may_lead_to(kind: &str, target: &str) -> bool {
     match kind {
-        "api_gateway" => matches!(target, "lambda" | "alb"),
-        "alb" | "haproxy" | "nginx" => {
+        "function_url" => target == "lambda",
+        "api_gateway" => matches!(target, "lambda" | "alb" | "sqs"),
+        "alb" => matches!(target, "pods" | "node_port" | "haproxy" | "nginx" | "lambda"),
+        "haproxy" | "nginx" => {
             matches!(target, "pods" | "node_port" | "haproxy" | "nginx")
         }
         "dns" => matches!(target, "pods" | "node_port" | "haproxy" | "nginx"),
         "node_port" => target == "pods",
-        "sqs" => target == "lambda",
+        "sqs" => matches!(target, "lambda" | "sqs"),
         "pgbouncer" => target == "postgres",
         "cache" => is_store(target) && target != "cache",
         "rds_proxy" => matches!(target, "postgres" | "mysql"),
@@ -99,7 +101,8 @@ fn steps(scenario: &Scenario, path: &str, spec: &DesignSpec, problems: &mut Prob
                 StepSpec::Query(query) => (&query.to, "a store", is_store),
                 StepSpec::Call(call) => (&call.to, "a service", is_service),
                 StepSpec::Publish(publish) => (&publish.to, "a queue", |kind| kind == "sqs"),
-                StepSpec::Cpu(_) | StepSpec::Wait(_) => continue,
+                StepSpec::Event(event) => (&event.to, "a function", |kind| kind == "lambda"),
+                StepSpec::Cpu(_) | StepSpec::Wait(_) | StepSpec::Fail(_) => continue,
             };
             if !told.insert(target) {
                 continue;
@@ -120,7 +123,7 @@ fn steps(scenario: &Scenario, path: &str, spec: &DesignSpec, problems: &mut Prob
                             "work \"{work}\" needs {wanted} \"{target}\", but it is a {}",
                             node.kind()
                         ),
-                        "use `query` for stores, `call` for services and `publish` for queues",
+                        "use `query` for stores, `call` for services, `event` for functions and `publish` for queues",
                     );
                 }
                 Some(_) => {}
@@ -146,6 +149,7 @@ fn used_work<'a>(scenario: &'a Scenario, spec: &'a DesignSpec) -> Vec<&'a String
             match step {
                 StepSpec::Call(call) => open.push(&call.request),
                 StepSpec::Publish(publish) => open.push(&publish.request),
+                StepSpec::Event(event) => open.push(&event.request),
                 _ => {}
             }
         }

@@ -93,7 +93,10 @@ impl Read {
                 match step {
                     StepSpec::Cpu(law) | StepSpec::Wait(law) => law.files(&mut found),
                     StepSpec::Query(query) => query.hold.files(&mut found),
-                    StepSpec::Call(_) | StepSpec::Publish(_) => {}
+                    StepSpec::Call(_)
+                    | StepSpec::Publish(_)
+                    | StepSpec::Event(_)
+                    | StepSpec::Fail(_) => {}
                 }
                 let path = Path::default().key("work").key(name).index(i);
                 files.extend(found.into_iter().map(|file| (file, path.clone())));

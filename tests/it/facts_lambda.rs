@@ -7,48 +7,48 @@ use headroom::model::world::Outturn;
 use serde_json::{Value, json};
 
 /// A function with constant Init and no other start-up time.
-fn function(init_ms: u32) -> Value {
+pub(crate) fn function(init_ms: u32) -> Value {
     json!({"account": "main", "runtime": "nodejs20", "timeout": "60s", "memory": "1024MB",
         "place": {"constant": "0s"}, "init": {"constant": format!("{init_ms}ms")}})
 }
 
 /// One function, `fn`, behind nothing.
-fn lone(users: &Value, job: &Value, function: &Value, concurrency: u32) -> Value {
+pub(crate) fn lone(users: &Value, job: &Value, function: &Value, concurrency: u32) -> Value {
     json!({"name": "function", "workload": {"users": users}, "work": {"job": job},
         "designs": {"d": {"enter": {"users": "fn"}, "nodes": {"fn": {"lambda": function}},
             "accounts": {"main": {"concurrency": concurrency}}}},
         "run": {"replications": 2}})
 }
 
-fn first(scenario: &Value) -> Outturn {
+pub(crate) fn first(scenario: &Value) -> Outturn {
     outturns(&scenario.to_string()).remove(0).remove(0)
 }
 
 /// Counter of a node's report.
-fn counter(row: &Outturn, node: &str, name: &str) -> u64 {
+pub(crate) fn counter(row: &Outturn, node: &str, name: &str) -> u64 {
     let at = row.names.iter().position(|n| n.0 == node).unwrap();
     row.reports[at].counters.iter().find(|c| c.0 == name).unwrap().1
 }
 
 /// Failed requests by cause and status.
-fn failures(row: &Outturn) -> Vec<(Cause, u16, u64)> {
+pub(crate) fn failures(row: &Outturn) -> Vec<(Cause, u16, u64)> {
     let mut list: Vec<_> =
         row.ledger.failures.iter().map(|f| (f.cause, f.status, f.count)).collect();
     list.sort();
     list
 }
 
-fn ok(row: &Outturn) -> u64 {
+pub(crate) fn ok(row: &Outturn) -> u64 {
     row.ledger.classes.iter().map(|c| c.ok).sum()
 }
 
 /// Highest level of a gauge, and its level over time: (bucket width, highs).
-fn highs(row: &Outturn, name: &str) -> (f64, Vec<u64>) {
+pub(crate) fn highs(row: &Outturn, name: &str) -> (f64, Vec<u64>) {
     let gauge = row.ledger.gauges.iter().find(|g| g.name == name).unwrap();
     (row.ledger.clock.width().as_secs_f64(), gauge.levels.highs().to_vec())
 }
 
-fn peak(row: &Outturn, name: &str) -> u64 {
+pub(crate) fn peak(row: &Outturn, name: &str) -> u64 {
     highs(row, name).1.into_iter().max().unwrap()
 }
 
@@ -227,7 +227,7 @@ fn behind_gateway(kind: &str, users: &Value, work: &Value, function: &Value) -> 
 }
 
 /// Quantity of GB-seconds of `fn`.
-fn gb_seconds(row: &Outturn) -> f64 {
+pub(crate) fn gb_seconds(row: &Outturn) -> f64 {
     let lines = row.reports.iter().flat_map(|r| &r.usage);
     lines.filter(|u| u.unit == "GB-s").map(|u| u.quantity).sum()
 }

@@ -5,13 +5,13 @@
 
 use super::arrivals::Arrivals;
 use super::load::{Load, WhenBusy};
-use super::retry::{Adaptive, Retry, RetryState, SdkMode, throttled};
 use super::spec::{ClassSpec, Connection, Generator};
 use crate::kernel::{Key, LaneId, Rank, Span, Time, TimerId};
 use crate::model::calls::{Call, Via};
 use crate::model::context::Ctx;
 use crate::model::dist::{Dist, Sampler};
 use crate::model::message::{CallId, Cause, Message, NodeId, Outcome};
+use crate::model::retry::{Adaptive, Retry, RetryState, SdkMode};
 use crate::model::wiring::Wiring;
 use std::collections::VecDeque;
 
@@ -76,6 +76,8 @@ pub struct Class {
     timeout: Option<LaneId>,
     patience: Option<Span>,
     retry: Retry,
+    /// Size of a request's body, bytes.
+    body: u32,
     shared: RetryState,
     adaptive: Option<Adaptive>,
     connection: Connection,
@@ -162,6 +164,7 @@ impl Class {
             patience: spec.patience.timeout,
             shared: spec.retry.state(),
             retry: spec.retry.clone(),
+            body: u32::try_from(spec.body.0).unwrap_or(u32::MAX),
             adaptive: adaptive.then(Adaptive::default),
             connection: spec.connection.clone(),
             generator: spec.generator.clone(),
@@ -397,6 +400,7 @@ impl Class {
             tag,
             keep_alive: self.connection.keepalive,
             idempotent: self.idempotent,
+            bytes: self.body,
             established: if opening { Time::MAX } else { ctx.now() },
             handshake,
             tls: self.connection.tls,
@@ -464,7 +468,7 @@ impl Class {
     fn ended(&mut self, slot: u32, outcome: Outcome, ctx: &mut Ctx) {
         let now = ctx.now();
         if let Some(limiter) = &mut self.adaptive {
-            limiter.learn(now, outcome.cause.is_some_and(throttled));
+            limiter.learn(now, outcome.cause.is_some_and(Cause::throttled));
         }
         let mut stream = self
             .request_key(slot)

@@ -2,7 +2,6 @@
 mod arrivals;
 mod class;
 mod load;
-mod retry;
 mod spec;
 pub use arrivals::{Arrivals, Segment};
 pub use class::Class;
@@ -10,5 +9,4 @@ pub use load::{
     Azure2019, Azure2021, Burst, Closed, Counts, Diurnal, Load, Open, Shape, Spacing, Spike,
     Spread, Stage, Stages, Starts, Steady, Trace, TraceFormat, Vus, WhenBusy,
 };
-pub use retry::{Adaptive, Backoff, Budget, Jitter, Retry, RetryState, SdkMode, Tries};
 pub use spec::{ClassSpec, Connection, Patience, SessionStep};

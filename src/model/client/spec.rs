@@ -1,10 +1,11 @@
 //! A class of users as the scenario writes it.
 
 use super::load::Load;
-use super::retry::Retry;
 use crate::kernel::Span;
 use crate::model::dist::Dist;
 use crate::model::listener::SynRetry;
+use crate::model::retry::Retry;
+use crate::units::Bytes;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +33,10 @@ pub struct ClassSpec {
     /// The program that plays the users, where it is one program.
     #[serde(default)]
     pub generator: Generator,
+    /// Size of a request's body; zero: too small to matter.
+    #[serde(default)]
+    #[schemars(extend("x-source" = "zero unless said"))]
+    pub body: Bytes,
     /// Whether a request may be sent twice (GET, PUT, DELETE) or not (POST, PATCH).
     #[serde(default = "yes")]
     #[schemars(extend("x-source" = "assumed: reads", "x-assumed" = true))]

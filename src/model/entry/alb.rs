@@ -15,11 +15,12 @@ use serde::{Deserialize, Serialize};
 
 /// See the module's head.
 pub const ABOUT: About = About {
-    what: "An Application Load Balancer in front of pods: routing, idle and connect timeouts, status codes, LCUs.",
+    what: "An Application Load Balancer in front of pods or functions: routing, idle and connect timeouts, status codes, LCUs.",
     models: &[
         "round robin and least outstanding requests over the addresses of its targets",
         "connections to targets kept and reused",
         "502 when a target refuses or closes, 504 after 10 s without a connection or when the idle timeout passes without an answer; the target works on",
+        "functions as targets: the balancer waits for the function; every failure of it, a throttle too, is a 502; bodies above 1 MB are a 413; 0.4 GB an LCU",
         "no retry on another target",
         "capacity units as the largest of new connections, active connections and bytes per hour",
     ],
@@ -102,6 +103,8 @@ impl Spec for AlbSpec {
 
 /// Fixed by AWS: time to connect to a target.
 const CONNECT_TIMEOUT: Span = Span::from_secs(10);
+/// Largest body of a request to a function (ALB guide, Lambda functions as targets: 1 MB).
+const FUNCTION_BODY_MAX: u32 = 1 << 20;
 const CONNECT: u8 = 0;
 const IDLE: u8 = 1;
 
@@ -110,6 +113,8 @@ struct Target {
     address: u16,
     outstanding: u32,
     idle: Vec<u32>,
+    /// Whether it is a function: no connection of its own, no timeout of the balancer.
+    function: bool,
 }
 
 /// An ALB as it runs.
@@ -125,6 +130,7 @@ pub struct Alb {
     idle_span: Span,
     timeout_limit: LimitId,
     targets_limit: LimitId,
+    body_limit: Option<LimitId>,
     bytes_each: f64,
     requests: u64,
     new_connections: u64,
@@ -139,14 +145,20 @@ impl Component for Alb {
         for name in &spec.to {
             let node = wiring.node(name)?;
             let all = 0..wiring.addresses(node);
+            let function = wiring.timeout(node).is_some();
             targets.extend(all.map(|address| Target {
                 node,
                 address,
                 outstanding: 0,
                 idle: vec![],
+                function,
             }));
         }
         let me = wiring.me;
+        let body = targets
+            .iter()
+            .any(|target: &Target| target.function)
+            .then(|| wiring.ledger.limit(me, "payload", "bodies of 1 MB to a function".into()));
         let overhead = spec.overhead.clone().unwrap_or_else(overhead_default);
         let idle = format!("idle timeout {}", spec.idle_timeout);
         Ok(Alb {
@@ -161,6 +173,7 @@ impl Component for Alb {
             idle_span: spec.idle_timeout,
             timeout_limit: wiring.ledger.limit(me, "idle_timeout", idle),
             targets_limit: wiring.ledger.limit(me, "targets", "targets that fail".into()),
+            body_limit: body,
             bytes_each: spec.bytes_per_request.0 as f64,
             requests: 0,
             new_connections: 0,
@@ -197,7 +210,10 @@ impl Component for Alb {
         let seconds = ctx.now().as_secs_f64().max(1e-9);
         let new = self.new_connections as f64 / seconds / 25.0;
         let busy = ctx.ledger.nodes[ctx.me.index()].busy.mean(ctx.now()) / 3000.0;
+        // 0.4 GB/h where the targets are functions (ELB price page).
+        let gb_each = if self.targets.iter().any(|target| target.function) { 0.4 } else { 1.0 };
         let gb = self.requests as f64 * self.bytes_each / 1_073_741_824.0 / hours.max(1e-12);
+        let gb = gb / gb_each;
         let lcu_hours = new.max(busy).max(gb) * hours;
         NodeReport {
             counters: vec![("requests", self.requests), ("target_errors", self.target_502)],
@@ -225,7 +241,13 @@ impl Alb {
         };
         let overhead = self.overhead.sample(&mut ctx.stream(call, Purpose::FrontDoor));
         let target = &mut self.targets[at];
+        if target.function && ctx.calls.get(call).bytes > FUNCTION_BODY_MAX {
+            return self.too_large(call, ctx);
+        }
         target.outstanding += 1;
+        if target.function {
+            return self.invoke(call, at, overhead, ctx);
+        }
         let cached = target.idle.pop();
         let parent = *ctx.calls.get(call);
         let child = Call {
@@ -244,6 +266,25 @@ impl Alb {
         let row = ctx.calls.get(call);
         row.child = child;
         row.timer = timer;
+        row.a = at as u32;
+    }
+
+    /// A body that a function behind a balancer may not have.
+    fn too_large(&self, call: CallId, ctx: &mut Ctx) {
+        if let Some(limit) = self.body_limit {
+            ctx.ledger.refused_by(limit, ctx.now());
+        }
+        ctx.fail(call, Cause::PayloadTooLarge, 413);
+    }
+
+    /// Hands a request to a function.
+    fn invoke(&mut self, call: CallId, at: usize, overhead: Span, ctx: &mut Ctx) {
+        let node = self.targets[at].node;
+        let child = ctx.calls.get(call).child(ctx.me, node, call);
+        let child = ctx.call(child, overhead);
+        let row = ctx.calls.get(call);
+        row.child = child;
+        row.timer = TimerId::NONE;
         row.a = at as u32;
     }
 
@@ -274,6 +315,8 @@ impl Alb {
             target.idle.push(connection);
         }
         let outcome = match answer.outcome.cause {
+            // Throttled, failed or timed out: the ALB guide lists 502 for all of them.
+            Some(_) if target.function => answer.outcome.shown_as(502),
             Some(Cause::ConnectTimeout) => answer.outcome.shown_as(504),
             Some(_) if answer.outcome.status == 0 => answer.outcome.shown_as(502),
             _ => answer.outcome,

@@ -1,9 +1,10 @@
 //! Amazon API Gateway in front of a function or a service: token bucket, overhead, integration timeout, status codes.
 
-use crate::kernel::{LaneId, Rank, Span};
+use crate::kernel::{LaneId, Rank, Span, Time};
 use crate::model::bucket::Bucket;
 use crate::model::component::{About, Check, Component, NodeReport, Spec};
 use crate::model::context::{Ctx, Purpose};
+use crate::model::data::Data;
 use crate::model::dist::{Dist, Lognormal, Sampler};
 use crate::model::era::Era;
 use crate::model::ledger::LimitId;
@@ -13,6 +14,7 @@ use crate::model::wiring::Wiring;
 use crate::units::Rate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// See the module's head.
 pub const ABOUT: About = About {
@@ -22,10 +24,13 @@ pub const ABOUT: About = About {
         "the overhead of the gateway as a lognormal",
         "the integration timeout: the client gets its answer, the integration works on and is billed",
         "the status a client sees for every failure behind the gateway, for REST and HTTP APIs",
+        "throttles in AWS's order: method of the usage plan, usage plan with its quota, method, stage, account (REST; one API key for all callers)",
+        "an authoriser: its latency, and the share of requests whose answer is cached",
+        "bodies above 10 MB get 413",
         "no retry of the integration",
     ],
     leaves_out: &[
-        "usage plans, keys, per-method throttles, authorisers and caching",
+        "several API keys, what an authoriser refuses and its own limits, caching of answers, the AWS-wide throttle of a region",
         "its own scaling: AWS publishes no limit beyond the bucket",
     ],
     example: r#"{"kind": "http", "to": "fn"}"#,
@@ -47,14 +52,79 @@ pub struct ApiGatewaySpec {
     #[serde(default = "burst_default")]
     #[schemars(range(min = 1, max = 10_000_000), extend("x-source" = "API Gateway guide, throttling: 5,000 (1,250 in newer regions)"))]
     pub burst: u32,
+    /// Usage plan of the callers' API key (REST).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage_plan: Option<UsagePlan>,
+    /// Throttles of single methods, by kind of request: a name under `work` (REST).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub methods: BTreeMap<String, Throttle>,
+    /// Throttle of the stage (REST).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<Throttle>,
+    /// Who is asked before the integration whether the caller may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authorizer: Option<Authorizer>,
     /// Time after which the gateway gives up its integration; none: 29 s for REST, 30 s for HTTP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-source" = "API Gateway quotas: REST 29 s (raisable from 2024-06), HTTP 30 s"))]
     pub timeout: Option<Span>,
+    /// Status for the client when Lambda throttles; none: 500 for REST, 503 for HTTP APIs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 400, max = 599), extend("x-source" = "Lambda guide, errors with API Gateway: 500; a report of 2020 saw 504"))]
+    pub throttle_status: Option<u16>,
     /// Overhead of the gateway; none: REST median 10 ms, p99 40 ms; HTTP median 6 ms, p99 25 ms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-source" = "no distribution is published: assumed", "x-assumed" = true))]
     pub overhead: Option<Dist>,
+}
+
+/// A token bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Throttle {
+    /// Steady rate.
+    pub rate: Rate,
+    /// Depth of the bucket.
+    #[schemars(range(min = 1, max = 10_000_000))]
+    pub burst: u32,
+}
+
+/// What an API key may do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UsagePlan {
+    /// Throttle of the key; none: only the quota.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub throttle: Option<Throttle>,
+    /// Throttles of the key for single methods, by kind of request: a name under `work`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub methods: BTreeMap<String, Throttle>,
+    /// Requests that the key may make in a period; none: no quota.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quota: Option<Quota>,
+}
+
+/// A quota of requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Quota {
+    /// Requests in each period.
+    #[schemars(range(min = 1, max = 1_000_000_000))]
+    pub requests: u64,
+    /// The period; the first begins with the run.
+    pub per: Span,
+}
+
+/// An authoriser in front of the integration.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Authorizer {
+    /// How long it takes when it is asked.
+    pub latency: Dist,
+    /// Share of requests whose answer the gateway has kept (it does so for 300 s unless said).
+    #[serde(default)]
+    #[schemars(range(min = 0.0, max = 1.0), extend("x-source" = "none unless said: how often callers come back is not known"))]
+    pub cached: f64,
 }
 
 /// Kind of API.
@@ -108,13 +178,7 @@ impl Kind {
     }
     /// Status for the client by what went wrong behind the gateway (Lambda guide, "errors with API Gateway").
     fn status(self, cause: Cause, inner: u16) -> u16 {
-        let throttled = matches!(
-            cause,
-            Cause::ThrottledAccount
-                | Cause::ThrottledReserved
-                | Cause::ThrottledScaling
-                | Cause::ThrottledRequestRate
-        );
+        let throttled = cause.throttled_by_lambda();
         let handler = matches!(
             cause,
             Cause::FunctionError
@@ -157,25 +221,134 @@ impl Spec for ApiGatewaySpec {
                 "lower `timeout`, or choose era y2023 or later",
             );
         }
+        self.check_throttles(check);
+    }
+    fn work(&self) -> Vec<(String, &str)> {
+        let own = self.methods.keys().map(|name| (format!("methods.{name}"), name.as_str()));
+        let plan = self.usage_plan.iter().flat_map(|plan| plan.methods.keys());
+        own.chain(plan.map(|name| (format!("usage_plan.methods.{name}"), name.as_str()))).collect()
     }
     fn items(&self, _era: Era) -> Vec<String> {
         vec![self.kind.item().into()]
     }
 }
 
+impl ApiGatewaySpec {
+    fn check_throttles(&self, check: &mut Check) {
+        for (field, used) in [
+            ("usage_plan", self.usage_plan.is_some()),
+            ("methods", !self.methods.is_empty()),
+            ("stage", self.stage.is_some()),
+        ] {
+            if used && self.kind == Kind::Http {
+                check.problem(
+                    "E0346",
+                    field,
+                    "an HTTP API has no usage plans and no such throttles".into(),
+                    "leave it out, or take a REST API",
+                );
+            }
+        }
+        if self.usage_plan.as_ref().and_then(|plan| plan.quota).is_some_and(|q| q.per.is_zero()) {
+            check.problem(
+                "E0346",
+                "usage_plan.quota.per",
+                "a quota needs a period".into(),
+                "give a day, a week or a month",
+            );
+        }
+        let law = self.authorizer.as_ref().map(|own| own.latency.sampler(&Data::default()));
+        if let Some(Err(why)) = law {
+            let remedy = "see `headroom explain work.*.cpu`";
+            check.problem("E0307", "authorizer.latency", why, remedy);
+        }
+    }
+}
+
 const GIVE_UP: u8 = 0;
+const AUTHORIZED: u8 = 1;
+
+/// Largest body (API Gateway quotas: 10 MB).
+const BODY_MAX: u32 = 10 << 20;
+
+/// A throttle as it runs.
+struct Level {
+    /// Kind of request that it is for; none: every kind.
+    work: Option<u16>,
+    bucket: Bucket,
+    limit: LimitId,
+}
+
+/// A quota as it runs.
+struct Used {
+    quota: Quota,
+    period: u64,
+    requests: u64,
+    limit: LimitId,
+}
+
+impl Used {
+    fn take(&mut self, now: Time) -> bool {
+        let period = now.nanos() / self.quota.per.nanos();
+        if period != self.period {
+            (self.period, self.requests) = (period, 0);
+        }
+        self.requests += 1;
+        self.requests <= self.quota.requests
+    }
+}
 
 /// API Gateway as it runs.
 pub struct ApiGateway {
+    throttle_status: Option<u16>,
     kind: Kind,
     to: NodeId,
-    bucket: Bucket,
+    /// In the order in which they are asked; the account's is the last.
+    levels: Vec<Level>,
+    quota: Option<Used>,
+    authorizer: Option<(Sampler, f64)>,
     timeout: LaneId,
     overhead: Sampler,
     name: String,
     requests: u64,
-    bucket_limit: LimitId,
     timeout_limit: LimitId,
+    body_limit: LimitId,
+}
+
+/// The throttles in the order in which AWS asks them: method of the plan, plan, method, stage, account.
+fn levels(spec: &ApiGatewaySpec, wiring: &mut Wiring) -> Result<Vec<Level>, String> {
+    let mut all: Vec<(Option<&String>, &'static str, Throttle)> = Vec::new();
+    if let Some(plan) = &spec.usage_plan {
+        all.extend(plan.methods.iter().map(|(name, own)| (Some(name), "key_method_rate", *own)));
+        all.extend(plan.throttle.map(|own| (None, "key_rate", own)));
+    }
+    all.extend(spec.methods.iter().map(|(name, own)| (Some(name), "method_rate", *own)));
+    all.extend(spec.stage.map(|own| (None, "stage_rate", own)));
+    all.push((None, "gateway_rate", Throttle { rate: spec.rate, burst: spec.burst }));
+    let mut levels = Vec::new();
+    for (work, name, own) in all {
+        let of = work.map_or(String::new(), |work| format!(" of {work}"));
+        let what = match name {
+            "gateway_rate" => "gateway bucket",
+            "stage_rate" => "stage's bucket",
+            "method_rate" => "method's bucket",
+            _ => "usage plan's bucket",
+        };
+        let about = format!("{what}{of} {} deep, {}", own.burst, own.rate);
+        levels.push(Level {
+            work: work.map(|work| wiring.work(work)).transpose()?,
+            bucket: Bucket::new(own.rate.per_second(), f64::from(own.burst)),
+            limit: wiring.ledger.limit(wiring.me, name, about),
+        });
+    }
+    Ok(levels)
+}
+
+fn quota(spec: &ApiGatewaySpec, wiring: &mut Wiring) -> Option<Used> {
+    let quota = spec.usage_plan.as_ref()?.quota?;
+    let about = format!("quota of {} requests in {}", quota.requests, quota.per);
+    let limit = wiring.ledger.limit(wiring.me, "quota", about);
+    Some(Used { quota, period: 0, requests: 0, limit })
 }
 
 impl Component for ApiGateway {
@@ -187,22 +360,24 @@ impl Component for ApiGateway {
         let me = wiring.me;
         Ok(ApiGateway {
             kind: spec.kind,
+            throttle_status: spec.throttle_status,
             to: wiring.node(&spec.to)?,
-            bucket: Bucket::new(spec.rate.per_second(), f64::from(spec.burst)),
+            levels: levels(spec, wiring)?,
+            quota: quota(spec, wiring),
+            authorizer: match &spec.authorizer {
+                Some(own) => Some((own.latency.sampler(wiring.data)?, own.cached)),
+                None => None,
+            },
             timeout: wiring.queue.lane(timeout, Rank::Timeout),
             overhead: overhead.sampler(wiring.data)?,
             name: wiring.name.to_owned(),
             requests: 0,
-            bucket_limit: wiring.ledger.limit(
-                me,
-                "gateway_rate",
-                format!("gateway bucket {} deep, {}", spec.burst, spec.rate),
-            ),
             timeout_limit: wiring.ledger.limit(
                 me,
                 "integration_timeout",
                 format!("integration timeout {timeout}"),
             ),
+            body_limit: wiring.ledger.limit(me, "payload", "bodies of 10 MB".into()),
         })
     }
 
@@ -210,6 +385,9 @@ impl Component for ApiGateway {
         match message {
             Message::Arrive(call) => self.arrive(call, ctx),
             Message::Reply(child) => self.answered(child, ctx),
+            Message::Wake(AUTHORIZED, slot, turn) => {
+                self.integrate(CallId { slot, turn }, ctx);
+            }
             Message::Wake(_, slot, turn) => self.give_up(CallId { slot, turn }, ctx),
             // A client that leaves does not stop the integration.
             Message::Cancel(_) | Message::HangUp(..) => {}
@@ -240,11 +418,42 @@ impl ApiGateway {
             row.via = crate::model::calls::Via::Open(0);
         }
         self.requests += 1;
-        if !self.bucket.take(now) {
-            ctx.ledger.refused_by(self.bucket_limit, now);
-            ctx.fail(call, Cause::ThrottledGateway, 429);
-            return;
+        if ctx.calls.get(call).bytes > BODY_MAX {
+            ctx.ledger.refused_by(self.body_limit, now);
+            return ctx.fail(call, Cause::PayloadTooLarge, 413);
         }
+        if let Err((limit, cause)) = self.admit(ctx.calls.get(call).work, now) {
+            ctx.ledger.refused_by(limit, now);
+            return ctx.fail(call, cause, 429);
+        }
+        if let Some((latency, cached)) = &self.authorizer {
+            let mut stream = ctx.stream(call, Purpose::Authorizer);
+            if !stream.chance(*cached) {
+                let wait = latency.sample(&mut stream);
+                return ctx.wake(wait, AUTHORIZED, call.slot, call.turn);
+            }
+        }
+        self.integrate(call, ctx);
+    }
+
+    /// Asks every throttle in AWS's order.
+    fn admit(&mut self, work: u16, now: Time) -> Result<(), (LimitId, Cause)> {
+        let concerns = |level: &&mut Level| level.work.is_none_or(|own| own == work);
+        for level in self.levels.iter_mut().filter(concerns) {
+            if !level.bucket.take(now) {
+                return Err((level.limit, Cause::ThrottledGateway));
+            }
+        }
+        if let Some(used) = &mut self.quota
+            && !used.take(now)
+        {
+            return Err((used.limit, Cause::QuotaExceeded));
+        }
+        Ok(())
+    }
+
+    /// Hands the request to the integration.
+    fn integrate(&mut self, call: CallId, ctx: &mut Ctx) {
         let overhead = self.overhead.sample(&mut ctx.stream(call, Purpose::FrontDoor));
         let child = ctx.calls.get(call).child(ctx.me, self.to, call);
         let child = ctx.call(child, overhead);
@@ -261,7 +470,10 @@ impl ApiGateway {
         ctx.queue.cancel(timer);
         let outcome = match answer.outcome.cause {
             Some(cause) => {
-                let status = self.kind.status(cause, answer.outcome.status);
+                let status = match self.throttle_status {
+                    Some(status) if cause.throttled_by_lambda() => status,
+                    _ => self.kind.status(cause, answer.outcome.status),
+                };
                 answer.outcome.shown_as(status)
             }
             None => Outcome::OK,

@@ -2,6 +2,7 @@
 pub mod alb;
 pub mod api_gateway;
 pub mod dns;
+pub mod function_url;
 pub mod haproxy;
 pub mod nginx;
 pub mod node_port;

@@ -1,29 +1,51 @@
-//! The function as it runs: admission, cold start, invocation, metering.
+//! The function as it runs: admission, start, invocation, end.
 
-use super::admission::{Admission, Refusal};
+use super::admission::{Admission, Refusal, Side};
 use super::environments::Environments;
-use super::meter::Meter;
+use super::events::Events;
+use super::meter::{Meter, Payer};
+use super::provisioned::Provisioned;
+use super::shared::Shared;
 use super::spec::{Bind, LambdaSpec, StoreConnection};
-use super::start::{ColdStart, Start};
+use super::start::{ColdStart, Start, StartEnd};
 use super::upkeep;
-use crate::kernel::{LaneId, Rank, Span, Stream};
-use crate::model::calls::{Call, Op};
+use super::warm_up::WarmUpSpec;
+use crate::kernel::{Key, LaneId, Rank, Span, Stream};
+use crate::model::calls::Op;
 use crate::model::component::{Component, NodeReport};
 use crate::model::context::{Ctx, Purpose};
-use crate::model::dist::Sampler;
 use crate::model::ledger::{GaugeId, LimitId};
 use crate::model::message::{CallId, Cause, Message, NodeId, Outcome};
+use crate::model::sdk::SdkClients;
 use crate::model::wiring::Wiring;
-use crate::model::work::Step;
 
 const READY: u8 = 0;
-const STEP: u8 = 1;
+pub(super) const STEP: u8 = 1;
 const TIMEOUT: u8 = 2;
 pub(super) const EXPIRE: u8 = 3;
 /// The life of an environment is over.
 pub(super) const RECYCLE: u8 = 4;
 /// An environment started ahead of demand is ready.
 pub(super) const AHEAD: u8 = 5;
+/// Provisioned environments that were asked for are ready.
+pub(super) const PROVISIONED: u8 = 6;
+/// A scheduled setting of the provisioned concurrency is due.
+pub(super) const SETTING: u8 = 7;
+/// Target tracking looks at the utilisation.
+pub(super) const TRACK: u8 = 8;
+/// A round of the warm-up policy.
+pub(super) const PING: u8 = 9;
+/// The processor of a shared environment may be done with a request.
+pub(super) const CPU: u8 = 10;
+/// The line in front of full environments looks again.
+pub(super) const LOOK: u8 = 11;
+/// Scaling by load looks at the load.
+pub(super) const SCALE: u8 = 12;
+/// The wait of an asynchronous event is over.
+pub(super) const EVENT: u8 = 13;
+
+/// Largest body of a synchronous invocation (Lambda quotas: 6 MB).
+const BODY_MAX: u32 = 6 << 20;
 
 // Marks in a call's second word.
 /// The platform lost the invocation.
@@ -31,31 +53,41 @@ const LOST: u32 = 1;
 /// The invocation ended; what still comes for it is stale.
 const ENDED: u32 = 2;
 
-/// Init is aborted and repeated inside the first invocation after this (Lambda guide, runtime environment).
-const INIT_LIMIT: Span = Span::from_secs(10);
-
 /// A function as it runs.
 pub struct Lambda {
-    pub(super) admission: Admission,
+    pub(super) admission: Box<Admission>,
     pub(super) environments: Environments,
-    start: ColdStart,
-    cpu_share: f64,
+    pub(super) start: ColdStart,
+    pub(super) cpu_share: f64,
     timeout: LaneId,
     /// Whether a waiting request takes the first environment that becomes free.
     pub(super) first_free: bool,
     pub(super) upkeep: Box<upkeep::State>,
+    pub(super) provisioned: Option<Box<Provisioned>>,
+    pub(super) shared: Option<Box<Shared>>,
+    pub(super) warm_up: Option<Box<WarmUpSpec>>,
+    pub(super) pings_sent: u64,
+    /// Memory that one environment takes of the VPC's network interfaces, MB, in the era that attaches them.
+    interface_mb: Option<u64>,
     platform_errors: f64,
+    crashes: f64,
     connections: StoreConnection,
-    slots_each: u16,
-    stores: Vec<NodeId>,
+    pub(super) slots_each: u16,
+    pub(super) stores: Vec<NodeId>,
+    /// SDK clients of the environments.
+    pub(super) sdk: SdkClients,
+    pub(super) key: Key,
     pub(super) limits: Limits,
     pub(super) gauges: Gauges,
-    pub(super) meter: Meter,
+    pub(super) meter: Box<Meter>,
+    pub(super) events: Box<Events>,
 }
 
 pub(super) struct Limits {
     pub(super) cold: LimitId,
+    payload: LimitId,
     timeout: LimitId,
+    interfaces: Option<LimitId>,
 }
 
 pub(super) struct Gauges {
@@ -63,48 +95,107 @@ pub(super) struct Gauges {
     concurrency: GaugeId,
 }
 
+/// Where a request may run.
+#[derive(Clone, Copy)]
+pub(super) enum Place {
+    /// In an environment that exists, perhaps one that is just being started.
+    In(u32),
+    /// In one that is to be created.
+    New,
+}
+
 impl Component for Lambda {
     type Spec = LambdaSpec;
 
     fn build(spec: &LambdaSpec, wiring: &mut Wiring) -> Result<Lambda, String> {
         let (era, me) = (wiring.era, wiring.me);
-        let admission = Admission::new(spec, wiring)?;
-        let applies = spec.reserved.unwrap_or(wiring.accounts[&spec.account].concurrency);
-        let ledger = &mut *wiring.ledger;
+        let admission = Box::new(Admission::new(spec, wiring)?);
+        let events = Box::new(Events::new(&spec.events, spec.reserved, wiring)?);
+        let account = &wiring.accounts[&spec.account];
+        let applies = spec.reserved.unwrap_or(account.concurrency);
+        let interface_mb = (spec.vpc && era.attaches_interface()).then_some(spec.memory.0 >> 20);
+        let interfaces = format!("{} network interfaces of the VPC", account.vpc_interfaces);
         let timeout = format!("function timeout {}", spec.timeout);
+        let ledger = &mut *wiring.ledger;
         let limits = Limits {
             cold: ledger.limit(me, "cold_start", "no idle environment: cold start".into()),
             timeout: ledger.limit(me, "function_timeout", timeout),
+            payload: ledger.limit(me, "payload", "bodies of 6 MB".into()),
+            interfaces: interface_mb.map(|_| ledger.limit(me, "network_interfaces", interfaces)),
         };
         let gauges = Gauges {
             environments: ledger.gauge(me, "environments", None),
             concurrency: ledger.gauge(me, "concurrency", Some(u64::from(applies))),
         };
+        let provisioned = match &spec.provisioned {
+            Some(provisioned) => Some(Box::new(Provisioned::new(provisioned, wiring)?)),
+            None => None,
+        };
         Ok(Lambda {
             admission,
-            environments: Environments::default(),
+            environments: Environments::new(spec.per_environment),
             start: ColdStart::new(spec, wiring)?,
             cpu_share: spec.cpu_share(era),
             timeout: wiring.queue.lane(spec.timeout, Rank::Timeout),
-            first_free: spec.bind.unwrap_or(Bind::of(era)) == Bind::FirstFree,
-            upkeep: Box::new(upkeep::State::new(spec.idle_life, era, wiring.key())),
-            platform_errors: spec.platform_errors,
+            first_free: spec.per_environment == 1
+                && spec.bind.unwrap_or(Bind::of(era)) == Bind::FirstFree,
+            upkeep: Box::new(upkeep::State::new(spec.idle_life(), era, wiring.key())),
+            provisioned,
+            shared: Shared::new(spec, wiring)?.map(Box::new),
+            warm_up: spec.warm_up.clone().map(Box::new),
+            pings_sent: 0,
+            interface_mb,
+            platform_errors: if spec.platform_errors_of_era {
+                era.platform_errors()
+            } else {
+                spec.platform_errors
+            },
+            crashes: spec.crashes,
             connections: spec.connections,
             slots_each: spec.connections_per_environment as u16,
             stores: Vec::new(),
+            sdk: SdkClients::default(),
+            key: wiring.key(),
             limits,
             gauges,
-            meter: Meter::new(wiring.name, spec, era),
+            meter: Box::new(Meter::new(wiring.name, spec, era)),
+            events,
         })
+    }
+
+    fn start(&mut self, ctx: &mut Ctx) {
+        self.start_provisioned(ctx);
+        self.start_fleet(ctx);
+        if self.warm_up.is_some() {
+            ctx.wake(Span::ZERO, PING, 0, 0);
+        }
     }
 
     fn handle(&mut self, message: Message, ctx: &mut Ctx) {
         match message {
+            Message::Arrive(call) if ctx.calls.get(call).op == Op::Event => {
+                self.events.accept(call, ctx);
+            }
             Message::Arrive(call) => self.arrive(call, ctx),
+            Message::Reply(child) if self.is_ping(child, ctx) => {
+                ctx.take_reply(child);
+            }
             Message::Reply(child) => self.answered(child, ctx),
-            Message::Wake(READY | AHEAD, environment, _) => self.ready(environment, ctx),
+            Message::Wake(READY, environment, _) => self.ready(environment, ctx),
+            Message::Wake(AHEAD, environment, _) => {
+                self.ready(environment, ctx);
+                self.launched(ctx);
+            }
             Message::Wake(EXPIRE, ..) => self.expire(ctx),
             Message::Wake(RECYCLE, environment, turn) => self.life_over(environment, turn, ctx),
+            Message::Wake(EVENT, slot, _) => self.events.woken(slot, ctx),
+            Message::Wake(PROVISIONED, n, _) => self.provisioned_ready(n, ctx),
+            Message::Wake(SETTING, at, _) => self.apply_setting(at, ctx),
+            Message::Wake(TRACK, ..) => self.track(ctx),
+            Message::Wake(PING, ..) => self.ping(ctx),
+            Message::Wake(CPU, environment, turn) => self.computed(environment, turn, ctx),
+            Message::Wake(LOOK, ..) => self.look_again(ctx),
+            Message::Wake(SCALE, ..) => self.scale(ctx),
             Message::Wake(timer, slot, turn) => {
                 let call = CallId { slot, turn };
                 // A step of an invocation that was reset meanwhile is stale.
@@ -112,55 +203,120 @@ impl Component for Lambda {
                     if timer == STEP { self.run(call, ctx) } else { self.timed_out(call, ctx) }
                 }
             }
-            // Lambda works on when the caller has gone.
-            Message::Cancel(_) | Message::HangUp(..) => {}
+            // Lambda works on when the caller has gone; only a request that still stands in line goes.
+            Message::Cancel(call) => self.leave_line(call, ctx),
+            Message::HangUp(..) => {}
         }
     }
 
-    fn close(&mut self, _ctx: &mut Ctx) -> NodeReport {
-        let mut report = self.meter.report();
-        report.counters.extend(self.upkeep_counters());
-        report
+    fn busy(&self) -> bool {
+        self.events.busy()
+    }
+
+    fn close(&mut self, ctx: &mut Ctx) -> NodeReport {
+        self.show_environments(ctx);
+        let now = ctx.now();
+        let held = self.provisioned.as_ref().map(|provisioned| provisioned.held_ms(now));
+        let alive = self.shared.as_ref().map_or(0, |shared| shared.alive_ms());
+        self.meter.event_requests(self.events.extra_requests);
+        let usage = self.meter.usage(held, alive, now);
+        let mut more = self.upkeep_counters();
+        more.extend(self.events.counters());
+        NodeReport { usage, ..self.meter.report(more) }
     }
 }
 
 impl Lambda {
     fn arrive(&mut self, call: CallId, ctx: &mut Ctx) {
         ctx.calls.get(call).established = ctx.now();
-        match self.admit(ctx) {
-            Ok(idle) => {
-                let level = u64::from(self.admission.in_flight());
-                ctx.ledger.set(self.gauges.concurrency, ctx.now(), level);
-                match idle {
-                    Some(environment) => self.invoke(environment, call, ctx),
-                    None => self.cold_start(call, ctx),
-                }
-            }
+        if ctx.calls.get(call).bytes > BODY_MAX {
+            ctx.ledger.refused_by(self.limits.payload, ctx.now());
+            return ctx.fail(call, Cause::PayloadTooLarge, 413);
+        }
+        match self.place(ctx) {
+            Ok(place) => self.settle(place, call, ctx),
             Err((limit, cause)) => {
+                if self.shared.as_ref().is_some_and(|shared| shared.waits_after(cause)) {
+                    return self.line_up(call, limit, ctx);
+                }
                 self.meter.throttled += 1;
                 ctx.ledger.refused_by(limit, ctx.now());
-                ctx.fail(call, cause, 429);
+                ctx.fail(call, cause, if cause == Cause::InterfaceQuota { 502 } else { 429 });
             }
         }
     }
 
-    /// An idle environment, or none if a new one may be created.
-    fn admit(&mut self, ctx: &mut Ctx) -> Result<Option<u32>, Refusal> {
-        self.admission.enter(ctx)?;
-        let idle = self.environments.take_idle();
-        if idle.is_none() {
-            self.admission.grow(ctx)?;
+    /// A place for one more request, or the limit that leaves none.
+    pub(super) fn place(&mut self, ctx: &mut Ctx) -> Result<Place, Refusal> {
+        if let Some(environment) = self.environments.take_partial() {
+            return Ok(Place::In(environment));
         }
-        Ok(idle)
+        let ready = self.environments.provisioned_free();
+        if self.admission.enter(ready, ctx)? == Side::Provisioned
+            && let Some(environment) = self.environments.take_provisioned()
+        {
+            if let Some(provisioned) = &mut self.provisioned {
+                provisioned.works(1, ctx.now());
+            }
+            return Ok(Place::In(environment));
+        }
+        if let Some(environment) = self.environments.take_idle() {
+            return Ok(Place::In(environment));
+        }
+        let present = self.environments.len();
+        if let Some(Err(refusal)) = self.shared.as_ref().map(|shared| shared.may_create(present)) {
+            self.admission.leave(Side::OnDemand, ctx);
+            return Err(refusal);
+        }
+        self.admission.grow(ctx)?;
+        if let (Some(mb), Some(limit)) = (self.interface_mb, self.limits.interfaces)
+            && !self.admission.account(ctx).take_interface(mb)
+        {
+            self.admission.leave(Side::OnDemand, ctx);
+            return Err((limit, Cause::InterfaceQuota));
+        }
+        Ok(Place::New)
+    }
+
+    /// An environment has gone: the memory that it took of the network interfaces is free.
+    pub(super) fn give_interface(&self, ctx: &mut Ctx) {
+        if let Some(mb) = self.interface_mb {
+            self.admission.account(ctx).give_interface(mb);
+        }
+    }
+
+    /// A request goes to its place.
+    pub(super) fn settle(&mut self, place: Place, call: CallId, ctx: &mut Ctx) {
+        if let Some(shared) = &mut self.shared {
+            shared.serving += 1;
+        }
+        self.show_concurrency(ctx);
+        match place {
+            Place::New => self.cold_start(call, ctx),
+            Place::In(environment) if self.environments.get(environment).starting => {
+                self.environments.get(environment).waiting.push(call);
+            }
+            Place::In(environment) => self.invoke(environment, call, ctx),
+        }
+    }
+
+    fn show_concurrency(&self, ctx: &mut Ctx) {
+        let level = self.shared.as_ref().map_or(self.admission.in_flight(), |s| s.serving);
+        ctx.ledger.set(self.gauges.concurrency, ctx.now(), u64::from(level));
     }
 
     /// Creates an environment for `call`.
     fn cold_start(&mut self, call: CallId, ctx: &mut Ctx) {
         let now = ctx.now();
-        self.meter.cold_starts += 1;
+        let payer = self.payer(None, call, ctx);
+        match payer {
+            Payer::WarmUp => self.meter.cold_starts_warm_up += 1,
+            _ => self.meter.cold_starts += 1,
+        }
         let environment = self.environments.create(call);
         self.created(environment, ctx);
-        let start = self.draw_start(environment, &mut ctx.stream(call, Purpose::ColdStart));
+        let mut stream = ctx.stream(call, Purpose::ColdStart);
+        let start = self.draw_start(environment, payer, &mut stream);
         if self.first_free {
             self.waits(call, environment);
         } else {
@@ -169,28 +325,65 @@ impl Lambda {
         ctx.wake(start, READY, environment, 0);
     }
 
-    /// Draws how long a new environment needs until it is ready.
-    pub(super) fn draw_start(&mut self, environment: u32, stream: &mut Stream) -> Span {
-        let Start { place, init } = self.start.draw(stream);
-        let init_here = init.min(INIT_LIMIT);
-        // Aborted at the limit and run again, inside the invocation's time.
-        self.environments.get(environment).needs_init = init > INIT_LIMIT;
-        self.meter.init(init_here);
-        place + init_here
+    /// Draws how long a new environment needs until it is ready. Who pays for Init or restore goes by era.
+    pub(super) fn draw_start(
+        &mut self,
+        environment: u32,
+        payer: Payer,
+        stream: &mut Stream,
+    ) -> Span {
+        let Start { place, init, end } = self.start.draw(stream);
+        let row = self.environments.get(environment);
+        row.needs_init = end == StartEnd::InitAgain;
+        row.broken = end == StartEnd::RestoreFailed;
+        self.meter.start(init, payer);
+        place + init
+    }
+
+    /// The snapshot of an environment was not restored in time: the request that waits for it fails, and it is gone.
+    pub(super) fn start_failed(&mut self, environment: u32, call: CallId, ctx: &mut Ctx) {
+        if call != CallId::NONE {
+            self.meter.timeouts += 1;
+            self.admission.leave(Side::OnDemand, ctx);
+            self.show_concurrency(ctx);
+            ctx.fail(call, Cause::SnapStartTimeout, 408);
+        }
+        self.remove(environment, ctx);
+        self.show_environments(ctx);
+    }
+
+    /// Whether a call is one of the function's own warm-up pings.
+    pub(super) fn is_ping(&self, call: CallId, ctx: &mut Ctx) -> bool {
+        self.warm_up.is_some() && {
+            let row = ctx.calls.get(call);
+            row.op == Op::Request && row.from == ctx.me && row.to == ctx.me
+        }
+    }
+
+    fn payer(&mut self, environment: Option<u32>, call: CallId, ctx: &mut Ctx) -> Payer {
+        if self.is_ping(call, ctx) {
+            return Payer::WarmUp;
+        }
+        match environment.map(|at| self.environments.get(at).provisioned) {
+            Some(true) => Payer::Provisioned,
+            _ => Payer::OnDemand,
+        }
     }
 
     /// The environment begins to work on `call`.
     pub(super) fn invoke(&mut self, environment: u32, call: CallId, ctx: &mut Ctx) {
         let now = ctx.now();
-        self.meter.requests += 1;
+        let payer = self.payer(Some(environment), call, ctx);
+        self.meter.request(payer);
         self.used(environment, ctx.calls.get(call).established, now);
-        self.environments.get(environment).call = call;
+        self.environments.begin(environment, call);
         let timer = ctx.arm(self.timeout, TIMEOUT, call.slot, call.turn);
         let row = ctx.calls.get(call);
         row.a = environment;
         row.b = 0;
         row.mark = now;
         row.timer = timer;
+        ctx.calls.begin_batch(call);
         if self.platform_errors > 0.0
             && ctx.stream(call, Purpose::Fault).chance(self.platform_errors)
         {
@@ -203,129 +396,109 @@ impl Lambda {
             ctx.wake(init, STEP, call.slot, call.turn);
             return;
         }
-        self.run(call, ctx);
-    }
-
-    /// Runs the work from its present step on.
-    fn run(&mut self, call: CallId, ctx: &mut Ctx) {
-        let works = ctx.works;
-        let mut delay = Span::ZERO;
-        loop {
-            let row = ctx.calls.get(call);
-            let steps = &works[usize::from(row.work)].steps;
-            let Some(step) = steps.get(usize::from(row.step)) else {
-                if delay.is_zero() {
-                    return self.finish(call, Outcome::OK, ctx);
-                }
-                return ctx.wake(delay, STEP, call.slot, call.turn);
-            };
-            match step {
-                // Times in a row are one event.
-                Step::Cpu(law) => {
-                    let work = law.sample(&mut ctx.step_stream(call));
-                    delay = delay + work.scaled(1.0 / self.cpu_share);
-                }
-                Step::Wait(law) => delay = delay + law.sample(&mut ctx.step_stream(call)),
-                _ if !delay.is_zero() => return ctx.wake(delay, STEP, call.slot, call.turn),
-                Step::Query(store, hold) => return self.query(call, *store, hold, ctx),
-                Step::Call(to, work) | Step::Publish(to, work, _) => {
-                    return self.call(call, *to, *work, ctx);
-                }
+        match &self.warm_up {
+            Some(warm_up) if payer == Payer::WarmUp => {
+                ctx.wake(warm_up.hold, STEP, call.slot, call.turn);
             }
-            ctx.calls.get(call).step += 1;
+            _ => self.run(call, ctx),
         }
     }
 
-    fn store_bit(&mut self, store: NodeId) -> u64 {
-        let at = self.stores.iter().position(|known| *known == store).unwrap_or_else(|| {
-            self.stores.push(store);
-            self.stores.len() - 1
-        });
-        1 << at.min(63)
-    }
-
-    fn query(&mut self, call: CallId, store: NodeId, hold: &Sampler, ctx: &mut Ctx) {
-        let bit = self.store_bit(store);
-        let environment = ctx.calls.get(call).a;
-        let child = if self.environments.get(environment).connected & bit == 0 {
-            let child = ctx.calls.get(call).child(ctx.me, store, call);
-            let child =
-                Call { op: Op::Connect, weight: self.slots_each, tag: environment, ..child };
-            ctx.call(child, Span::ZERO)
-        } else {
-            let amount = hold.sample(&mut ctx.step_stream(call));
-            ctx.call_store(store, call, Op::Query, amount, environment)
-        };
-        ctx.calls.get(call).child = child;
-    }
-
-    fn call(&mut self, call: CallId, to: NodeId, work: u16, ctx: &mut Ctx) {
-        let child = ctx.call_service(to, work, call);
-        ctx.calls.get(call).child = child;
-    }
-
-    /// A connection, statement or call on behalf of an invocation was answered.
-    fn answered(&mut self, child: CallId, ctx: &mut Ctx) {
-        let answer = ctx.take_reply(child);
-        let call = answer.parent;
-        ctx.calls.get(call).child = CallId::NONE;
-        if !answer.outcome.is_ok() {
-            if answer.op == Op::Query {
-                // A statement that failed takes its connection with it.
-                let (bit, environment) = (self.store_bit(answer.to), answer.tag);
-                self.environments.get(environment).connected &= !bit;
-                self.hang_up(environment, bit, ctx);
-            }
-            return self.finish(call, answer.outcome.shown_as(500), ctx);
-        }
-        if answer.op == Op::Connect {
-            let bit = self.store_bit(answer.to);
+    /// The handler is done; a crash takes the answer and the runtime with it.
+    pub(super) fn complete(&mut self, call: CallId, ctx: &mut Ctx) {
+        if self.crashes > 0.0 && ctx.stream(call, Purpose::Crash).chance(self.crashes) {
+            self.meter.crashes += 1;
             let environment = ctx.calls.get(call).a;
-            self.environments.get(environment).connected |= bit;
-        } else {
-            ctx.calls.get(call).step += 1;
+            self.reset(environment, ctx);
+            let outcome = Outcome::failed(Cause::FunctionError, ctx.me, 500);
+            return self.finish(call, outcome, ctx);
         }
-        self.run(call, ctx);
+        self.finish(call, Outcome::OK, ctx);
+    }
+
+    /// The runtime is stopped: memory and connections are gone, Init runs again in the next invocation. An environment that
+    /// serves others meanwhile goes on.
+    fn reset(&mut self, environment: u32, ctx: &mut Ctx) {
+        if self.shared.is_none() {
+            self.environments.get(environment).needs_init = true;
+            self.close_connections(environment, ctx);
+        }
     }
 
     fn timed_out(&mut self, call: CallId, ctx: &mut Ctx) {
         let row = *ctx.calls.get(call);
         self.meter.timeouts += 1;
         ctx.abandon(row.child);
-        // The runtime is stopped: memory and connections are gone, Init runs again in the next invocation.
-        self.environments.get(row.a).needs_init = true;
-        self.close_connections(row.a, ctx);
+        self.stop_computing(call, row.a, ctx);
+        self.reset(row.a, ctx);
         ctx.ledger.refused_by(self.limits.timeout, ctx.now());
         let cause = if row.b & LOST != 0 { Cause::PlatformError } else { Cause::FunctionTimeout };
         let outcome = Outcome::failed(cause, ctx.me, 500);
         self.finish(call, outcome, ctx);
     }
 
-    fn finish(&mut self, call: CallId, outcome: Outcome, ctx: &mut Ctx) {
+    pub(super) fn finish(&mut self, call: CallId, outcome: Outcome, ctx: &mut Ctx) {
         let now = ctx.now();
         let row = *ctx.calls.get(call);
         ctx.queue.cancel(row.timer);
+        let payer = self.payer(Some(row.a), call, ctx);
         let wasted = row.abandoned || !outcome.is_ok();
-        self.meter.requests_wasted += u64::from(wasted);
-        self.meter.duration(now.since(row.mark), wasted);
-        if self.connections == StoreConnection::PerInvocation {
+        if wasted {
+            self.meter.wasted(payer);
+        }
+        self.meter.duration(now.since(row.mark), payer, wasted);
+        if self.connections == StoreConnection::PerInvocation && self.shared.is_none() {
             self.close_connections(row.a, ctx);
         }
-        let level = self.admission.in_flight();
-        self.admission.leave(ctx);
-        ctx.ledger.set(self.gauges.concurrency, now, u64::from(self.admission.in_flight()));
         ctx.calls.get(call).b |= ENDED;
-        self.free(row.a, level, ctx);
+        self.vacate(row.a, ctx);
         ctx.reply(call, outcome);
     }
 
+    /// A request leaves its environment: the line moves up, or there is room, or the environment is idle.
+    fn vacate(&mut self, environment: u32, ctx: &mut Ctx) {
+        if !self.environments.get(environment).starting
+            && let Some(next) = self.next_in_line()
+        {
+            return self.invoke(environment, next, ctx);
+        }
+        if let Some(shared) = &mut self.shared {
+            shared.serving -= 1;
+        }
+        if self.environments.leave(environment) > 0 {
+            return self.show_concurrency(ctx);
+        }
+        if self.environments.get(environment).provisioned {
+            return self.vacate_provisioned(environment, ctx);
+        }
+        let level = self.admission.on_demand();
+        self.admission.leave(Side::OnDemand, ctx);
+        self.show_concurrency(ctx);
+        self.free(environment, level, ctx);
+    }
+
+    fn vacate_provisioned(&mut self, environment: u32, ctx: &mut Ctx) {
+        let now = ctx.now();
+        self.admission.leave(Side::Provisioned, ctx);
+        self.show_concurrency(ctx);
+        let Some(provisioned) = &mut self.provisioned else { return };
+        provisioned.works(-1, now);
+        if provisioned.gives_up() {
+            self.remove(environment, ctx);
+            self.show_environments(ctx);
+        } else {
+            self.environments.release(environment, now);
+        }
+    }
+
     pub(super) fn close_connections(&mut self, environment: u32, ctx: &mut Ctx) {
+        self.sdk.gone(environment);
         let connected = std::mem::take(&mut self.environments.get(environment).connected);
         self.hang_up(environment, connected, ctx);
     }
 
     /// Closes the connections of an environment; stores know them by its number.
-    fn hang_up(&self, environment: u32, connected: u64, ctx: &mut Ctx) {
+    pub(super) fn hang_up(&self, environment: u32, connected: u64, ctx: &mut Ctx) {
         for (at, store) in self.stores.iter().enumerate() {
             if connected & (1 << at.min(63)) != 0 {
                 ctx.hang_up(*store, u32::from(self.slots_each), environment);

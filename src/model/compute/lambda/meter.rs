@@ -1,91 +1,230 @@
 //! What a function used, rounded the way it is billed.
 
+use super::runtime::Package;
 use super::spec::LambdaSpec;
-use crate::kernel::Span;
+use crate::kernel::{Span, Time};
 use crate::model::component::NodeReport;
 use crate::model::era::Era;
 use crate::model::usage::UsageLine;
+
+/// `/tmp` up to here is free (Lambda price page).
+const TMP_FREE_MB: u64 = 512;
+
+/// Whose invocation it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Payer {
+    /// A caller, on an environment created on demand.
+    OnDemand,
+    /// A caller, on a provisioned environment.
+    Provisioned,
+    /// The function's own warm-up policy.
+    WarmUp,
+}
+
+/// Requests and billed milliseconds of one payer.
+#[derive(Debug, Clone, Copy, Default)]
+struct Tally {
+    requests: u64,
+    requests_wasted: u64,
+    ms: u128,
+    ms_wasted: u128,
+}
 
 /// Counters and billed quantities of one function.
 pub(super) struct Meter {
     name: String,
     duration_item: String,
+    running_item: String,
+    held_item: String,
     memory_mb: u64,
+    tmp_mb: u64,
     billing_step: Span,
     init_billed: bool,
-    pub(super) requests: u64,
-    pub(super) requests_wasted: u64,
-    /// Billed milliseconds × MB.
-    mb_ms: u128,
-    mb_ms_wasted: u128,
+    snapshots: Snapshots,
+    tallies: [Tally; 3],
+    event_requests: u64,
+    restores: u64,
     pub(super) cold_starts: u64,
+    pub(super) cold_starts_warm_up: u64,
     pub(super) throttled: u64,
     pub(super) timeouts: u64,
     pub(super) expired: u64,
+    pub(super) crashes: u64,
+    /// Managed Instances: instance type and environments on one.
+    managed: Option<(String, u32)>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Snapshots {
+    None,
+    Free,
+    Billed,
 }
 
 impl Meter {
     pub(super) fn new(name: &str, spec: &LambdaSpec, era: Era) -> Meter {
+        let architecture = spec.architecture.name();
+        let snapshots = match &spec.snap_start {
+            None => Snapshots::None,
+            Some(_) if spec.runtime.snapshots_free() => Snapshots::Free,
+            Some(_) => Snapshots::Billed,
+        };
+        let own_runtime = spec.package_type == Package::Image || spec.runtime.os_only();
         Meter {
             name: name.to_owned(),
-            duration_item: format!("lambda.duration.{}", spec.architecture.name()),
+            duration_item: format!("lambda.duration.{architecture}"),
+            running_item: format!("lambda.provisioned_duration.{architecture}"),
+            held_item: format!("lambda.provisioned.{architecture}"),
             memory_mb: spec.memory.0 >> 20,
+            tmp_mb: (spec.tmp.0 >> 20).saturating_sub(TMP_FREE_MB),
             billing_step: era.billing_step(),
-            init_billed: era.init_billed(),
-            requests: 0,
-            requests_wasted: 0,
-            mb_ms: 0,
-            mb_ms_wasted: 0,
+            init_billed: era.init_billed() || own_runtime,
+            snapshots,
+            tallies: [Tally::default(); 3],
+            event_requests: 0,
+            restores: 0,
             cold_starts: 0,
+            cold_starts_warm_up: 0,
             throttled: 0,
             timeouts: 0,
             expired: 0,
+            crashes: 0,
+            managed: spec.managed.as_ref().map(|m| (m.instance.clone(), m.per_instance)),
         }
     }
 
-    /// An Init ran ahead of its first invocation.
-    pub(super) fn init(&mut self, duration: Span) {
-        if self.init_billed {
-            self.duration(duration, false);
+    fn tally(&mut self, payer: Payer) -> &mut Tally {
+        &mut self.tallies[payer as usize]
+    }
+
+    /// An environment is started by a request of `payer`; its Init runs ahead of the invocation.
+    pub(super) fn start(&mut self, init: Span, payer: Payer) {
+        self.restores += u64::from(self.snapshots == Snapshots::Billed);
+        // Provisioned environments always paid for Init, as their own duration.
+        if self.init_billed || payer == Payer::Provisioned {
+            self.duration(init, payer, false);
         }
     }
 
-    /// Adds a billed duration, rounded up to the era's step.
-    pub(super) fn duration(&mut self, duration: Span, wasted: bool) {
+    /// An invocation began.
+    pub(super) fn request(&mut self, payer: Payer) {
+        self.tally(payer).requests += 1;
+    }
+
+    /// An invocation or its Init ended: adds the duration, rounded up to the era's step.
+    pub(super) fn duration(&mut self, duration: Span, payer: Payer, wasted: bool) {
         let step = self.billing_step.nanos();
-        let ms = duration.nanos().div_ceil(step) * (step / 1_000_000);
-        let mb_ms = u128::from(ms) * u128::from(self.memory_mb);
-        self.mb_ms += mb_ms;
+        let ms = u128::from(duration.nanos().div_ceil(step) * (step / 1_000_000));
+        let tally = self.tally(payer);
+        tally.ms += ms;
         if wasted {
-            self.mb_ms_wasted += mb_ms;
+            tally.ms_wasted += ms;
         }
     }
 
-    /// The report at the end of a replication.
-    pub(super) fn report(&self) -> NodeReport {
-        let gb_s = |mb_ms: u128| mb_ms as f64 / (1024.0 * 1000.0);
-        let line = |item: &str, quantity: f64, unit, wasted: f64| UsageLine {
+    /// Requests that are billed for the size of events.
+    pub(super) fn event_requests(&mut self, requests: u64) {
+        self.event_requests = requests;
+    }
+
+    /// An invocation was of no use to anybody.
+    pub(super) fn wasted(&mut self, payer: Payer) {
+        self.tally(payer).requests_wasted += 1;
+    }
+
+    fn gb_s(&self, ms: u128) -> f64 {
+        (ms * u128::from(self.memory_mb)) as f64 / (1024.0 * 1000.0)
+    }
+
+    fn line(&self, item: &str, quantity: f64, unit: &'static str) -> UsageLine {
+        UsageLine {
             node: self.name.clone(),
             item: item.into(),
             quantity,
             unit,
             reserved: false,
             idle: 0.0,
-            wasted,
-        };
-        let wasted = self.requests_wasted as f64;
-        NodeReport {
-            counters: vec![
-                ("invocations", self.requests),
-                ("cold_starts", self.cold_starts),
-                ("throttled", self.throttled),
-                ("timeouts", self.timeouts),
-                ("environments_expired", self.expired),
-            ],
-            usage: vec![
-                line("lambda.requests", self.requests as f64, "request", wasted),
-                line(&self.duration_item, gb_s(self.mb_ms), "GB-s", gb_s(self.mb_ms_wasted)),
-            ],
+            wasted: 0.0,
         }
+    }
+
+    /// Usage: requests and duration of callers, of the warm-up policy under a name of its own, and what stood ready.
+    pub(super) fn usage(
+        &self,
+        held_ms: Option<u128>,
+        environment_ms: u128,
+        end: Time,
+    ) -> Vec<UsageLine> {
+        let [own, provisioned, warm_up] = self.tallies;
+        let mut lines = Vec::new();
+        let requests = own.requests + provisioned.requests + self.event_requests;
+        let wasted = (own.requests_wasted + provisioned.requests_wasted) as f64;
+        lines
+            .push(UsageLine { wasted, ..self.line("lambda.requests", requests as f64, "request") });
+        if let Some((instance, each)) = &self.managed {
+            self.managed_lines(instance, *each, environment_ms, &mut lines);
+            return lines;
+        }
+        let duration = |tally: Tally, item: &str| UsageLine {
+            wasted: self.gb_s(tally.ms_wasted),
+            ..self.line(item, self.gb_s(tally.ms), "GB-s")
+        };
+        lines.push(duration(own, &self.duration_item));
+        if let Some(held) = held_ms {
+            lines.push(duration(provisioned, &self.running_item));
+            let idle = self.gb_s(held.saturating_sub(provisioned.ms));
+            let line = self.line(&self.held_item, self.gb_s(held), "GB-s");
+            lines.push(UsageLine { reserved: true, idle, ..line });
+        }
+        if warm_up.requests > 0 {
+            let named = |line| UsageLine { node: format!("{} (warm-up)", self.name), ..line };
+            lines.push(named(self.line("lambda.requests", warm_up.requests as f64, "request")));
+            lines.push(named(duration(warm_up, &self.duration_item)));
+        }
+        if self.tmp_mb > 0 {
+            let ms = own.ms + provisioned.ms + warm_up.ms;
+            let quantity = (ms * u128::from(self.tmp_mb)) as f64 / (1024.0 * 1000.0);
+            lines.push(self.line("lambda.tmp_storage", quantity, "GB-s"));
+        }
+        if self.snapshots == Snapshots::Billed {
+            let gb = self.memory_mb as f64 / 1024.0;
+            // The version stays published beyond the run, so the minimum of three hours does not bind.
+            let cache = self.line("lambda.snapstart_cache", gb * end.as_secs_f64(), "GB-s");
+            lines.push(UsageLine { reserved: true, ..cache });
+            let restored = self.restores as f64 * gb;
+            lines.push(self.line("lambda.snapstart_restore", restored, "GB"));
+        }
+        lines
+    }
+
+    /// Instances by the hour, and the management fee of 15 % of their price (AWS: Lambda pricing, Managed Instances).
+    fn managed_lines(&self, instance: &str, each: u32, ms: u128, lines: &mut Vec<UsageLine>) {
+        let hours = ms as f64 / 3_600_000.0 / f64::from(each.max(1));
+        let item = format!("ec2.{instance}");
+        let line = UsageLine { reserved: true, ..self.line(&item, hours, "hour") };
+        let fee = format!("{} (management fee)", self.name);
+        lines.push(UsageLine { node: fee, quantity: hours * 0.15, ..line.clone() });
+        lines.push(line);
+    }
+
+    /// The report at the end of a replication.
+    pub(super) fn report(&self, more: Vec<(&'static str, u64)>) -> NodeReport {
+        let [own, provisioned, warm_up] = self.tallies;
+        let mut counters = vec![
+            ("invocations", own.requests + provisioned.requests),
+            ("cold_starts", self.cold_starts),
+            ("throttled", self.throttled),
+            ("timeouts", self.timeouts),
+            ("environments_expired", self.expired),
+        ];
+        let seldom = [
+            ("crashes", self.crashes),
+            ("invocations_provisioned", provisioned.requests),
+            ("warm_up_pings", warm_up.requests),
+            ("warm_up_cold_starts", self.cold_starts_warm_up),
+        ];
+        counters.extend(seldom.into_iter().filter(|(_, n)| *n > 0));
+        counters.extend(more);
+        NodeReport { counters, usage: Vec::new() }
     }
 }

@@ -1,15 +1,25 @@
-//! AWS Lambda: execution environments, one request each, created on demand out of the account's pool.
+//! AWS Lambda: execution environments, created on demand out of the account's pool or held ready.
 mod admission;
 mod environments;
+mod events;
+mod events_spec;
 mod expiry;
 mod function;
+mod handler;
 mod meter;
+mod provisioned;
 mod runtime;
 mod seen;
+mod shared;
 mod spec;
 mod start;
 mod upkeep;
+mod warm_up;
+pub use events_spec::EventsSpec;
 pub use function::Lambda;
-pub use runtime::Runtime;
+pub use provisioned::{ProvisionedSpec, Setting, Tracking};
+pub use runtime::{Package, Runtime};
 pub use seen::SEEN_AFTER;
-pub use spec::{ABOUT, Architecture, Bind, LambdaSpec, StoreConnection};
+pub use shared::{CpuScaling, ManagedSpec, OnFull, ScaleOn};
+pub use spec::{ABOUT, Architecture, Bind, LambdaSpec, SnapStartSpec, StoreConnection};
+pub use warm_up::{History, WarmUpSpec};

@@ -1,5 +1,6 @@
-//! What a new environment has to go through before it can work: placement, code, network interface, Init.
+//! What a new environment has to go through before it can work: placement, code, network interface, Init or restore.
 
+use super::runtime::{Package, Table};
 use super::spec::LambdaSpec;
 use crate::kernel::{Span, Stream};
 use crate::model::dist::Sampler;
@@ -12,11 +13,15 @@ const VPC_SHARED_INTERFACE: Span = Span::from_millis(200);
 const VPC_ATTACH: (f64, f64, f64) = (0.51, 2.22, 0.33);
 /// Cold start per zipped MB of dependencies (mikhail.io, 2021: 14 MB 1.7 s, 35 MB 3.9 s).
 const PER_PACKAGE_MB: Span = Span::from_millis(100);
+/// Init is aborted and repeated inside the first invocation after this (Lambda guide, runtime environment).
+const INIT_LIMIT: Span = Span::from_secs(10);
 
 /// Laws of the parts of a cold start.
 pub(super) struct ColdStart {
     place: Sampler,
     init: Sampler,
+    /// Instead of Init, if the function uses `SnapStart`.
+    restore: Option<Sampler>,
     attach: Option<Sampler>,
     extra: Span,
 }
@@ -25,39 +30,80 @@ pub(super) struct ColdStart {
 pub(super) struct Start {
     /// Placement, code download and network interface: neither logged nor billed.
     pub(super) place: Span,
-    /// Extensions, runtime and function code.
+    /// Extensions, runtime and function code, as far as they run ahead of the invocation.
     pub(super) init: Span,
+    /// What became of it.
+    pub(super) end: StartEnd,
+}
+
+/// How a start ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum StartEnd {
+    /// Ready for its first invocation.
+    Ready,
+    /// Init was aborted at its limit, and runs again inside the first invocation.
+    InitAgain,
+    /// The snapshot was not restored within its limit: the invocation fails with status 408.
+    RestoreFailed,
 }
 
 impl ColdStart {
     pub(super) fn new(spec: &LambdaSpec, wiring: &Wiring) -> Result<ColdStart, String> {
-        let attach = (spec.vpc && wiring.era.attaches_interface())
+        let era = wiring.era;
+        let attach = (spec.vpc && era.attaches_interface())
             .then(|| Sampler::Lognormal(VPC_ATTACH.1 + libm::log(1e9), VPC_ATTACH.2));
         let vpc = if spec.vpc && attach.is_none() { VPC_SHARED_INTERFACE } else { Span::ZERO };
-        let init = spec.init.clone().unwrap_or_else(|| spec.runtime.init());
+        let measured = |package| Table::init(spec.runtime, package, spec.architecture, era);
+        let init = match &spec.init {
+            Some(law) => law.sampler(wiring.data)?,
+            None => measured(spec.package_type)
+                .ok_or_else(|| format!("no Init time of {:?} was measured", spec.runtime))?
+                .sampler(wiring.data)?,
+        };
+        let restore = match &spec.snap_start {
+            None => None,
+            Some(snap) => {
+                let law = snap.restore.clone().or_else(|| measured(Package::Snapshot));
+                let law = law.ok_or("no restore time of this runtime was measured")?;
+                Some(law.sampler(wiring.data)?)
+            }
+        };
+        // Image layers are loaded as they are read: 5 GB start no slower than 100 MB (mikhail.io, 2021).
+        let zipped = if spec.package_type == Package::Image { 0.0 } else { spec.package.mb() };
         Ok(ColdStart {
             place: spec.place.sampler(wiring.data)?,
-            init: init.sampler(wiring.data)?,
+            init,
+            restore,
             attach,
-            extra: vpc + PER_PACKAGE_MB.scaled(spec.package.mb()),
+            extra: vpc + PER_PACKAGE_MB.scaled(zipped),
         })
     }
 
     /// Draws the start of a new environment.
     pub(super) fn draw(&self, stream: &mut Stream) -> Start {
         let mut place = self.place.sample(stream);
-        let init = self.init.sample(stream) + self.extra;
+        let init = self.restore.as_ref().unwrap_or(&self.init).sample(stream) + self.extra;
         if let Some(attach) = &self.attach
             && stream.chance(VPC_ATTACH.0)
         {
             place = place + attach.sample(stream);
         }
-        Start { place, init }
+        let end = match (init > INIT_LIMIT, &self.restore) {
+            (false, _) => StartEnd::Ready,
+            (true, None) => StartEnd::InitAgain,
+            (true, Some(_)) => StartEnd::RestoreFailed,
+        };
+        Start { place, init: init.min(INIT_LIMIT), end }
     }
 
     /// Draws the Init that an environment repeats inside an invocation.
     pub(super) fn again(&self, stream: &mut Stream) -> Span {
         let _placed = self.place.sample(stream);
+        self.init.sample(stream) + self.extra
+    }
+
+    /// Draws the Init of a provisioned environment, which nobody waits for.
+    pub(super) fn ahead(&self, stream: &mut Stream) -> Span {
         self.init.sample(stream) + self.extra
     }
 }

@@ -4,6 +4,7 @@
 use super::environments::Environments;
 use super::expiry::Reaper;
 use super::function::{AHEAD, EXPIRE, Lambda, RECYCLE};
+use super::meter::Payer;
 use super::seen::Seen;
 use crate::kernel::{Key, Rank, Span, Time};
 use crate::model::context::Ctx;
@@ -115,10 +116,17 @@ impl Lambda {
     pub(super) fn ready(&mut self, environment: u32, ctx: &mut Ctx) {
         let row = self.environments.get(environment);
         row.starting = false;
-        let call = row.call;
+        let (call, broken) = (row.call, row.broken);
+        let waiting = std::mem::take(&mut row.waiting);
+        if broken {
+            return self.start_failed(environment, call, ctx);
+        }
         if call == CallId::NONE {
             self.idle_unused(environment, ctx);
         } else {
+            self.invoke(environment, call, ctx);
+        }
+        for call in waiting {
             self.invoke(environment, call, ctx);
         }
     }
@@ -168,7 +176,7 @@ impl Lambda {
             return;
         }
         if let Some(at) =
-            self.upkeep.next(&self.environments, self.admission.in_flight(), ctx.now())
+            self.upkeep.next(&self.environments, self.admission.on_demand(), ctx.now())
         {
             self.upkeep.armed = true;
             ctx.wake_at(at, Rank::Timeout, EXPIRE, 0, 0);
@@ -183,7 +191,7 @@ impl Lambda {
                 Expiry::Timer(life) => self.environments.take_expired(now, *life),
                 Expiry::Reaper(_, reaper) => {
                     let surplus =
-                        self.environments.len() > reaper.wanted(self.admission.in_flight(), now);
+                        self.environments.len() > reaper.wanted(self.admission.on_demand(), now);
                     if surplus { self.environments.take_oldest() } else { None }
                 }
             };
@@ -215,20 +223,21 @@ impl Lambda {
         self.remove(environment, ctx);
         self.show_environments(ctx);
         let Expiry::Reaper(_, reaper) = &self.upkeep.expiry else { return };
-        if self.environments.len() >= reaper.needed(self.admission.in_flight(), now) {
+        if self.environments.len() >= reaper.needed(self.admission.on_demand(), now) {
             return;
         }
         self.upkeep.counts.started_ahead += 1;
         let fresh = self.environments.create(CallId::NONE);
         self.created(fresh, ctx);
         let mut stream = self.upkeep.key.with(self.upkeep.born).named("ahead").stream();
-        let start = self.draw_start(fresh, &mut stream);
+        let start = self.draw_start(fresh, Payer::OnDemand, &mut stream);
         let turn = self.environments.get(fresh).turn;
         ctx.wake(start, AHEAD, fresh, turn);
     }
 
-    fn remove(&mut self, environment: u32, ctx: &mut Ctx) {
+    pub(super) fn remove(&mut self, environment: u32, ctx: &mut Ctx) {
         self.close_connections(environment, ctx);
+        self.give_interface(ctx);
         let row = self.environments.get(environment);
         if let Some(first) = row.first_use {
             let last = row.last_use;
@@ -237,8 +246,12 @@ impl Lambda {
         self.environments.remove(environment);
     }
 
-    fn show_environments(&self, ctx: &mut Ctx) {
-        ctx.ledger.set(self.gauges.environments, ctx.now(), self.environments.len() as u64);
+    pub(super) fn show_environments(&mut self, ctx: &mut Ctx) {
+        let (now, present) = (ctx.now(), self.environments.all());
+        if let Some(shared) = &mut self.shared {
+            shared.count(present, now);
+        }
+        ctx.ledger.set(self.gauges.environments, now, present as u64);
     }
 
     /// What is only known where the era's upkeep is modelled, for the report.

@@ -13,6 +13,7 @@ use crate::model::ledger::{GaugeId, LimitId};
 use crate::model::listener::{Connect, Listener};
 use crate::model::message::{CallId, Cause, Message, NodeId, Outcome};
 use crate::model::operation::OPERATION;
+use crate::model::sdk::SdkClients;
 use crate::model::usage::{UsageLine, host_hours};
 use crate::model::wiring::Wiring;
 use crate::model::work::Step;
@@ -35,6 +36,8 @@ const WAITING: u32 = 4;
 #[expect(clippy::struct_field_names, reason = "pods is what they are called")]
 pub struct Pods {
     name: String,
+    /// SDK clients of the pods.
+    sdk: SdkClients,
     pub(super) pods: Vec<Pod>,
     hosts: Vec<HostId>,
     host_cores: f64,
@@ -154,6 +157,7 @@ impl Component for Pods {
         };
         Ok(Pods {
             name: wiring.name.to_owned(),
+            sdk: SdkClients::default(),
             pods,
             hosts,
             host_cores: spec.hosts.vcpu,
@@ -398,9 +402,25 @@ impl Pods {
                 ctx.wake(delay, STEP, call.slot, call.turn);
             }
             Some(Step::Query(store, _)) => self.checkout(call, *store, ctx),
-            Some(Step::Call(to, work) | Step::Publish(to, work, _)) => {
+            Some(Step::Call(to, work, _)) => {
                 let child = ctx.call_service(*to, *work, call);
                 ctx.calls.get(call).child = child;
+            }
+            Some(Step::Publish(to, work, size)) => {
+                let child = ctx.send(*to, *work, Op::Request, *size, call);
+                ctx.calls.get(call).child = child;
+            }
+            Some(Step::Event(to, work, size)) => {
+                let child = ctx.send(*to, *work, Op::Event, *size, call);
+                ctx.calls.get(call).child = child;
+            }
+            Some(Step::Fail(share, every_time)) => {
+                if ctx.step_fails(call, *share, *every_time) {
+                    let outcome = Outcome::failed(Cause::FunctionError, ctx.me, 500);
+                    return self.finish(call, outcome, ctx);
+                }
+                ctx.calls.get(call).step += 1;
+                self.run(call, ctx);
             }
         }
     }
@@ -525,7 +545,13 @@ impl Pods {
         match answer.op {
             Op::Connect => return self.connected(call, store, answer.tag, answer.outcome, ctx),
             Op::Query => self.give_back(pod, store, answer.tag, ok, ctx),
-            Op::Request => {}
+            Op::Request => {
+                if let Some(pause) = self.sdk.answered(u32::from(pod), &answer, ctx) {
+                    ctx.calls.get(call).b = WAITING;
+                    return ctx.wake(pause, STEP, call.slot, call.turn);
+                }
+            }
+            Op::Event | Op::Deliver => {}
         }
         if ok {
             ctx.calls.get(call).step += 1;

@@ -218,6 +218,16 @@ impl Retry {
         }
     }
 
+    /// Retry tokens that one retry after `cause` costs.
+    pub fn price(&self, cause: Cause) -> u8 {
+        if let Retry::Sdk(sdk) = self { cost(sdk.mode, cause) as u8 } else { 0 }
+    }
+
+    /// Gives retry tokens back.
+    pub fn refund(&self, state: &mut RetryState, tokens: u8) {
+        state.tokens.put(f64::from(tokens));
+    }
+
     /// Attempts in all.
     fn attempts(&self) -> u16 {
         match self {
@@ -286,7 +296,7 @@ impl Retry {
                     SdkMode::Legacy => u * growth,
                     SdkMode::Standard | SdkMode::Adaptive => (u * growth).min(20.0),
                     SdkMode::Y2026 => {
-                        let base = if throttled(cause) { 1.0 } else { 0.05 };
+                        let base = if cause.throttled() { 1.0 } else { 0.05 };
                         u * (base * growth).min(20.0)
                     }
                 }))
@@ -312,18 +322,6 @@ impl Backoff {
     }
 }
 
-/// Whether the service said "too many".
-pub(super) fn throttled(cause: Cause) -> bool {
-    matches!(
-        cause,
-        Cause::ThrottledAccount
-            | Cause::ThrottledReserved
-            | Cause::ThrottledScaling
-            | Cause::ThrottledRequestRate
-            | Cause::ThrottledGateway
-    )
-}
-
 /// SDKs and sensible clients try again after connection errors, timeouts and HTTP 429, 500, 502, 503, 504.
 fn retryable(failure: Outcome) -> bool {
     matches!(failure.status, 0 | 429 | 500 | 502 | 503 | 504)
@@ -334,7 +332,7 @@ fn cost(mode: SdkMode, cause: Cause) -> f64 {
     let timeout = matches!(cause, Cause::ClientTimeout | Cause::ConnectTimeout);
     match mode {
         SdkMode::Y2026 => {
-            if throttled(cause) {
+            if cause.throttled() {
                 5.0
             } else {
                 14.0

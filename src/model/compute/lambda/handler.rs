@@ -1,0 +1,152 @@
+//! What the handler does: the steps of a request, its calls and statements, and the messages of a batch.
+
+use super::function::{EVENT, Lambda, STEP};
+use crate::kernel::Span;
+use crate::model::batch::{NO_BATCH, Next};
+use crate::model::calls::Call;
+use crate::model::calls::Op;
+use crate::model::context::Ctx;
+use crate::model::dist::Sampler;
+use crate::model::message::{CallId, Cause, NodeId, Outcome};
+use crate::model::work::Step;
+
+impl Lambda {
+    /// Runs the work from its present step on.
+    pub(super) fn run(&mut self, call: CallId, ctx: &mut Ctx) {
+        if self.is_ping(call, ctx) {
+            return self.finish(call, Outcome::OK, ctx);
+        }
+        let works = ctx.works;
+        let mut delay = Span::ZERO;
+        loop {
+            let row = ctx.calls.get(call);
+            let steps = &works[usize::from(row.work)].steps;
+            let Some(step) = steps.get(usize::from(row.step)) else {
+                if !delay.is_zero() {
+                    return ctx.wake(delay, STEP, call.slot, call.turn);
+                }
+                match ctx.calls.next_item(call) {
+                    Next::Item => continue,
+                    Next::Wait(wait) => return ctx.wake(wait, STEP, call.slot, call.turn),
+                    Next::Done => return self.complete(call, ctx),
+                }
+            };
+            match step {
+                Step::Cpu(law) if self.shared.is_some() => {
+                    if !delay.is_zero() {
+                        return ctx.wake(delay, STEP, call.slot, call.turn);
+                    }
+                    let work = law.sample(&mut ctx.step_stream(call));
+                    return self.compute(call, work, ctx);
+                }
+                // Times in a row are one event.
+                Step::Cpu(law) => {
+                    let work = law.sample(&mut ctx.step_stream(call));
+                    delay = delay + work.scaled(1.0 / self.cpu_share);
+                }
+                Step::Wait(law) => {
+                    let wait = law.sample(&mut ctx.step_stream(call));
+                    let batch = ctx.calls.get(call).batch;
+                    if batch == NO_BATCH || !ctx.calls.batches.get(batch).overlaps(wait) {
+                        delay = delay + wait;
+                    }
+                }
+                _ if !delay.is_zero() => return ctx.wake(delay, STEP, call.slot, call.turn),
+                Step::Query(store, hold) => return self.query(call, *store, hold, ctx),
+                Step::Call(to, work, _) => {
+                    let child = ctx.call_service(*to, *work, call);
+                    return self.sent(call, child, ctx);
+                }
+                Step::Publish(to, work, size) => {
+                    let child = ctx.send(*to, *work, Op::Request, *size, call);
+                    return self.sent(call, child, ctx);
+                }
+                Step::Event(to, work, size) => {
+                    let child = ctx.send(*to, *work, Op::Event, *size, call);
+                    return self.sent(call, child, ctx);
+                }
+                Step::Fail(share, every_time) => {
+                    if ctx.step_fails(call, *share, *every_time) {
+                        let outcome = Outcome::failed(Cause::FunctionError, ctx.me, 500);
+                        return self.item_failed(call, outcome, ctx);
+                    }
+                }
+            }
+            ctx.calls.get(call).step += 1;
+        }
+    }
+
+    fn store_bit(&mut self, store: NodeId) -> u64 {
+        let at = self.stores.iter().position(|known| *known == store).unwrap_or_else(|| {
+            self.stores.push(store);
+            self.stores.len() - 1
+        });
+        1 << at.min(63)
+    }
+
+    fn query(&mut self, call: CallId, store: NodeId, hold: &Sampler, ctx: &mut Ctx) {
+        let bit = self.store_bit(store);
+        let environment = ctx.calls.get(call).a;
+        let child = if self.environments.get(environment).connected & bit == 0 {
+            let child = ctx.calls.get(call).child(ctx.me, store, call);
+            let child =
+                Call { op: Op::Connect, weight: self.slots_each, tag: environment, ..child };
+            ctx.call(child, Span::ZERO)
+        } else {
+            let amount = hold.sample(&mut ctx.step_stream(call));
+            ctx.call_store(store, call, Op::Query, amount, environment)
+        };
+        ctx.calls.get(call).child = child;
+    }
+
+    /// The invocation waits for `child`.
+    fn sent(&mut self, call: CallId, child: CallId, ctx: &mut Ctx) {
+        ctx.calls.get(call).child = child;
+    }
+
+    /// The work failed: the whole invocation, unless it is a batch whose messages are reported one by one.
+    fn item_failed(&mut self, call: CallId, outcome: Outcome, ctx: &mut Ctx) {
+        let batch = ctx.calls.get(call).batch;
+        if batch == NO_BATCH || !ctx.calls.batches.get(batch).item_failed() {
+            return self.finish(call, outcome, ctx);
+        }
+        // Nothing is left of this message.
+        ctx.calls.get(call).step = u16::MAX;
+        self.run(call, ctx);
+    }
+
+    /// A connection, statement or call on behalf of an invocation was answered.
+    pub(super) fn answered(&mut self, child: CallId, ctx: &mut Ctx) {
+        let answer = ctx.take_reply(child);
+        match answer.op {
+            Op::Deliver => return self.events.delivered(&answer, ctx, EVENT),
+            // What went to the failure destination.
+            Op::Event if answer.parent == CallId::NONE => return,
+            _ => {}
+        }
+        let call = answer.parent;
+        ctx.calls.get(call).child = CallId::NONE;
+        if answer.op == Op::Request
+            && let Some(pause) = self.sdk.answered(ctx.calls.get(call).a, &answer, ctx)
+        {
+            return ctx.wake(pause, STEP, call.slot, call.turn);
+        }
+        if !answer.outcome.is_ok() {
+            if answer.op == Op::Query {
+                // A statement that failed takes its connection with it.
+                let (bit, environment) = (self.store_bit(answer.to), answer.tag);
+                self.environments.get(environment).connected &= !bit;
+                self.hang_up(environment, bit, ctx);
+            }
+            return self.item_failed(call, answer.outcome.shown_as(500), ctx);
+        }
+        if answer.op == Op::Connect {
+            let bit = self.store_bit(answer.to);
+            let environment = ctx.calls.get(call).a;
+            self.environments.get(environment).connected |= bit;
+        } else {
+            ctx.calls.get(call).step += 1;
+        }
+        self.run(call, ctx);
+    }
+}
