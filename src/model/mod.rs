@@ -24,6 +24,7 @@ pub mod retry;
 pub mod scale;
 pub mod sdk;
 pub mod store;
+pub mod thread;
 pub mod usage;
 pub mod wiring;
 pub mod work;

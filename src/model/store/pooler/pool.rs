@@ -9,9 +9,9 @@ use crate::model::calls::{Call, Op};
 use crate::model::component::NodeReport;
 use crate::model::context::{Ctx, Purpose};
 use crate::model::dist::Sampler;
-use crate::model::host::Thread;
 use crate::model::ledger::{GaugeId, LimitId};
 use crate::model::message::{CallId, Cause, Message, NodeId, Outcome};
+use crate::model::thread::Thread;
 use crate::model::wiring::Wiring;
 use std::collections::{BTreeMap, VecDeque};
 
