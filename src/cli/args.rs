@@ -396,7 +396,7 @@ pub(super) struct FindArgs {
     #[arg(long, value_name = "A,B")]
     pub(super) between: Option<String>,
     /// Cost by which designs are compared
-    #[arg(long, value_name = "METRIC", default_value = "cost_monthly", value_parser = ["cost_monthly", "cost_total", "cost_per_user", "cost_per_request"])]
+    #[arg(long, value_name = "METRIC", default_value = "cost_monthly", value_parser = ["cost_monthly", "cost_total", "cost_per_user", "cost_per_user_monthly", "cost_per_request"])]
     pub(super) by: String,
     /// Design to search; may be repeated; none: those that the path concerns
     #[arg(long, value_name = "NAME")]

@@ -8,20 +8,20 @@
 //! end, and the crossing is then undecided.
 
 use super::estimate::mean;
-use super::result::Estimate;
+use super::result::{Estimate, PER_USER, PER_USER_MONTHLY};
 use super::sweep::{SweepAxis, SweepPoint};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// The figure whose crossings are looked for.
-const METRIC: &str = "cost_per_user";
+/// The figures whose crossings are looked for.
+const METRICS: [&str; 2] = [PER_USER, PER_USER_MONTHLY];
 /// Steps of a bisection, for the crossing and the ends of its interval: to 2⁻⁴⁰ of a step of the grid.
 const BISECTIONS: usize = 40;
 
 /// One design overtakes another.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Crossing {
-    /// The figure, `cost_per_user`.
+    /// The figure, `cost_per_user` or `cost_per_user_monthly`.
     pub metric: String,
     /// Path of the axis along which they cross.
     pub axis: String,
@@ -98,23 +98,22 @@ pub(super) fn crossings(axes: &[SweepAxis], points: &[SweepPoint]) -> Vec<Crossi
     for line in lines(axes, points) {
         let Some((_, first)) = line.points.first() else { continue };
         let names: Vec<&str> = first.designs.iter().map(|design| design.name.as_str()).collect();
-        for (i, a) in names.iter().enumerate() {
-            for b in &names[i + 1..] {
-                let path = &axes[line.axis].path;
-                for (at, low, high, falling) in between(&line, a, b) {
-                    let (before, after) = if falling { (b, a) } else { (a, b) };
-                    found.push(Crossing {
-                        metric: METRIC.into(),
-                        axis: path.clone(),
-                        others: line.others.clone(),
-                        before: (*before).to_owned(),
-                        after: (*after).to_owned(),
-                        at,
-                        low,
-                        high,
-                        decided: low.is_some() && high.is_some(),
-                    });
-                }
+        let pairs =
+            names.iter().enumerate().flat_map(|(i, a)| names[i + 1..].iter().map(move |b| (a, b)));
+        for ((a, b), metric) in pairs.flat_map(|pair| METRICS.map(|metric| (pair, metric))) {
+            for (at, low, high, falling) in between(&line, metric, a, b) {
+                let (before, after) = if falling { (b, a) } else { (a, b) };
+                found.push(Crossing {
+                    metric: metric.into(),
+                    axis: axes[line.axis].path.clone(),
+                    others: line.others.clone(),
+                    before: (*before).to_owned(),
+                    after: (*after).to_owned(),
+                    at,
+                    low,
+                    high,
+                    decided: low.is_some() && high.is_some(),
+                });
             }
         }
     }
@@ -141,11 +140,16 @@ fn gap(pairs: &[(f64, f64)]) -> Estimate {
 }
 
 /// Crossings of two designs: place, ends of the interval, whether a − b falls there.
-fn between(line: &Line, a: &str, b: &str) -> Vec<(f64, Option<f64>, Option<f64>, bool)> {
+fn between(
+    line: &Line,
+    metric: &str,
+    a: &str,
+    b: &str,
+) -> Vec<(f64, Option<f64>, Option<f64>, bool)> {
     let row = |(at, point): &(f64, &SweepPoint)| -> Option<Row> {
         let values = |name: &str| {
             let design = point.designs.iter().find(|design| design.name == name)?;
-            design.replicated(METRIC)
+            design.replicated(metric)
         };
         let both = values(a)?.iter().zip(values(b)?);
         Some((*at, both.map(|(a, b)| (*a, *b)).collect()))

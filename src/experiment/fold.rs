@@ -8,7 +8,7 @@ use super::plan::Plan;
 use super::replicate::{Observer, RunError, replicate};
 use super::result::{
     ClassRow, Cost, CostLine, Counter, DesignResult, Difference, Estimate, FailureRow, Latency,
-    NodeRow, PriceRef, Replicated, RunResult, SCHEMA_VERSION,
+    NodeRow, PER_USER, PER_USER_MONTHLY, PriceRef, Replicated, RunResult, SCHEMA_VERSION,
 };
 use super::series::series;
 use super::steady::steady;
@@ -115,9 +115,10 @@ fn replicates(rows: &[Outturn], bills: &[Bill]) -> Vec<Replicated> {
         ("latency_p95", of_quantile(0.95)),
         ("latency_p99", of_quantile(0.99)),
         ("cost_per_request", per(|c| c.ok)),
-        ("cost_per_user", per(|c| c.users_served)),
+        (PER_USER, per(|c| c.users_served)),
         ("cost_total", cost(|bill| bill.total.as_f64())),
         ("cost_monthly", cost(|bill| bill.monthly.as_f64())),
+        (PER_USER_MONTHLY, of_ratio(&of_month)),
     ];
     let row = |(metric, values): (&str, Option<Vec<f64>>)| {
         values.map(|values| Replicated { metric: metric.into(), values })
@@ -125,9 +126,14 @@ fn replicates(rows: &[Outturn], bills: &[Bill]) -> Vec<Replicated> {
     figures.into_iter().filter_map(row).collect()
 }
 
+/// Cost of a month, and the users served in it.
+fn of_month(row: &Outturn, bill: &Bill) -> (f64, f64) {
+    let served = total(row, |c| c.users_served) as f64;
+    (bill.monthly.as_f64(), served * bill.windows_per_month)
+}
+
 /// Figures for which the designs of a run are compared.
-const COMPARED: [&str; 5] =
-    ["success_rate", "latency_mean", "latency_p95", "cost_per_user", "cost_total"];
+const COMPARED: [&str; 5] = ["success_rate", "latency_mean", "latency_p95", PER_USER, "cost_total"];
 
 fn differences(designs: &[DesignResult]) -> Vec<Difference> {
     let mut rows = Vec::new();
@@ -298,6 +304,7 @@ fn cost(rows: &[Outturn], bills: &[Bill]) -> Cost {
             .collect();
         ratio(&pairs).unwrap_or_default()
     };
+    let month: Vec<_> = rows.iter().zip(bills).map(|(row, bill)| of_month(row, bill)).collect();
     let n = bills.len().max(1) as f64;
     let mut lines: Vec<CostLine> = Vec::new();
     for line in bills.iter().flat_map(|bill| &bill.lines) {
@@ -326,6 +333,7 @@ fn cost(rows: &[Outturn], bills: &[Bill]) -> Cost {
         per_request: per(|c| c.ok),
         per_user: per(|c| c.users_served),
         monthly: money(|bill| bill.monthly.as_f64()),
+        per_user_monthly: ratio(&month),
         idle: money(|bill| bill.idle.as_f64()),
         wasted: money(|bill| bill.wasted.as_f64()),
         lines,

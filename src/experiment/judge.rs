@@ -1,6 +1,8 @@
 //! Thresholds against estimates: pass, fail or undecided, by the whole interval.
 
-use super::result::{DesignResult, Estimate, Latency, ThresholdResult, Verdict};
+use super::result::{
+    DesignResult, Estimate, Latency, PER_USER, PER_USER_MONTHLY, ThresholdResult, Verdict,
+};
 use crate::scenario::threshold::{Statistic, Threshold};
 
 /// The figure of a design that a threshold on `metric` judges.
@@ -21,7 +23,8 @@ fn observed(design: &DesignResult, metric: &str, statistic: Statistic) -> Option
     match metric {
         "latency" => latency(&design.latency),
         "latency_all" => latency(&design.latency_all),
-        "cost_per_user" => served.then_some(design.cost.per_user),
+        PER_USER => served.then_some(design.cost.per_user),
+        PER_USER_MONTHLY => design.cost.per_user_monthly.filter(|_| served),
         "cost_per_request" => served.then_some(design.cost.per_request),
         "cost_total" => Some(design.cost.total),
         "throughput" => Some(design.throughput),

@@ -346,6 +346,11 @@ pub struct Bottleneck {
     pub waiting: Estimate,
 }
 
+/// Cost of one served user while the window lasts.
+pub const PER_USER: &str = "cost_per_user";
+/// Cost of one served user over a month: what is held all month is paid by those whom the windows of the month bring.
+pub const PER_USER_MONTHLY: &str = "cost_per_user_monthly";
+
 /// The bill of a design.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Cost {
@@ -357,6 +362,9 @@ pub struct Cost {
     pub per_user: Estimate,
     /// Cost of a month with the workload's own profile.
     pub monthly: Estimate,
+    /// Monthly cost / users served in a month; none if the window never happens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_user_monthly: Option<Estimate>,
     /// The part paid for reserved things while idle.
     pub idle: Estimate,
     /// The part paid for work that ended in a failure or had to be repeated.

@@ -9,8 +9,8 @@ use super::plan::Plan;
 use super::precision::{Precision, run_until};
 use super::replicate::{Observer, RunError};
 use super::result::{
-    Bottleneck, DesignResult, Difference, Estimate, PriceRef, Reached, Replicated, RunResult,
-    SCHEMA_VERSION, ScenarioRef, ThresholdResult,
+    Bottleneck, DesignResult, Difference, Estimate, PER_USER, PER_USER_MONTHLY, PriceRef, Reached,
+    Replicated, RunResult, SCHEMA_VERSION, ScenarioRef, ThresholdResult,
 };
 use crate::kernel::Key;
 use rayon::prelude::*;
@@ -56,7 +56,7 @@ pub struct SweepResult {
     pub head: SweepHead,
     /// By number.
     pub points: Vec<SweepPoint>,
-    /// Where one design overtakes another in cost per user.
+    /// Where one design overtakes another in cost per user, in the window and over a month.
     pub crossings: Vec<Crossing>,
 }
 
@@ -260,8 +260,9 @@ fn figures(design: &DesignResult, currency: &str) -> Vec<Figure> {
         ("latency_p99", "s", latency.map(|latency| latency.p99)),
         ("cost_total", currency, Some(design.cost.total)),
         ("cost_per_request", currency, latency.map(|_| design.cost.per_request)),
-        ("cost_per_user", currency, served.then_some(design.cost.per_user)),
+        (PER_USER, currency, served.then_some(design.cost.per_user)),
         ("cost_monthly", currency, Some(design.cost.monthly)),
+        (PER_USER_MONTHLY, currency, design.cost.per_user_monthly.filter(|_| served)),
     ];
     let known = |(metric, unit, estimate): (&str, &str, Option<Estimate>)| {
         let estimate = estimate?;

@@ -41,6 +41,8 @@ pub struct Bill {
     pub wasted: Money,
     /// Cost of a month: the sum of the lines' `monthly`.
     pub monthly: Money,
+    /// How often that month sees the window's traffic.
+    pub windows_per_month: f64,
 }
 
 /// One line of a bill.
@@ -112,7 +114,7 @@ pub fn bill(
         wasted: share(amounts[i], rounded(line.wasted), window[i]),
         monthly: monthly[i],
     });
-    Ok(summed(lines.collect()))
+    Ok(Bill { windows_per_month: options.month.windows_per_month, ..summed(lines.collect()) })
 }
 
 /// A bill of these lines.
@@ -123,6 +125,7 @@ fn summed(lines: Vec<BillLine>) -> Bill {
         wasted: lines.iter().map(|line| line.wasted).sum(),
         monthly: lines.iter().map(|line| line.monthly).sum(),
         lines,
+        windows_per_month: 0.0,
     }
 }
 

@@ -1,6 +1,6 @@
 //! The result as tidy tables: one row a figure, so that pandas, DuckDB and spreadsheets read them as they are.
 
-use crate::experiment::result::{DesignResult, Estimate, Latency, RunResult};
+use crate::experiment::result::{DesignResult, Estimate, Latency, PER_USER_MONTHLY, RunResult};
 
 /// Rows to CSV text. Writing into memory cannot fail.
 pub(super) fn text(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
@@ -63,6 +63,7 @@ pub fn summary(result: &RunResult) -> String {
             own("cost_idle", currency, &design.cost.idle),
             own("cost_wasted", currency, &design.cost.wasted),
         ];
+        rows.extend(design.cost.per_user_monthly.map(|e| own(PER_USER_MONTHLY, currency, &e)));
         rows.extend(latencies(design, "latency", &design.latency));
         rows.extend(latencies(design, "latency_all", &design.latency_all));
         if let Some(latency) = &design.latency_from_schedule {

@@ -3,7 +3,7 @@
 use super::csv::text;
 use super::format::{count, cut, interval, money, seconds, share};
 use crate::experiment::crossing::Crossing;
-use crate::experiment::result::Verdict;
+use crate::experiment::result::{PER_USER_MONTHLY, Verdict};
 use crate::experiment::sweep::{SweepPoint, SweepResult};
 use serde_json::Value;
 use std::fmt::Write as _;
@@ -114,15 +114,16 @@ fn crossover(result: &SweepResult, crossing: &Crossing) -> String {
         .map(|(axis, value)| format!("{} {}", axis.name, plain(value)))
         .collect();
     let held = if held.is_empty() { String::new() } else { format!(" at {}", held.join(", ")) };
+    let month = if crossing.metric == PER_USER_MONTHLY { " over a month" } else { "" };
     let (before, after, at) = (&crossing.before, &crossing.after, count(crossing.at));
     match (crossing.low, crossing.high) {
         (Some(low), Some(high)) => format!(
-            "{after} becomes cheaper per user than {before} at {name} {at} (95 % interval {} to {}){held}",
+            "{after} becomes cheaper per user{month} than {before} at {name} {at} (95 % interval {} to {}){held}",
             count(low),
             count(high)
         ),
         _ => format!(
-            "undecided: {after} seems to become cheaper per user than {before} near {name} {at}, but the differences do not \
+            "undecided: {after} seems to become cheaper per user{month} than {before} near {name} {at}, but the differences do not \
              separate within the grid{held}"
         ),
     }

@@ -285,11 +285,13 @@ impl Screen<'_> {
             ));
         }
         if design.latency.count > 0 {
+            let month = cost.per_user_monthly.map(|e| format!(", {} a user", cash(e.value)));
             lines.push(format!(
-                "             └─ per user served {}, per successful request {}, per month {}",
+                "             └─ per user served {}, per successful request {}, per month {}{}",
                 interval(&cost.per_user, cash),
                 cash(cost.per_request.value),
-                cash(cost.monthly.value)
+                cash(cost.monthly.value),
+                month.unwrap_or_default()
             ));
         }
         writeln!(self.out, "{}", lines.join("\n"))

@@ -339,7 +339,7 @@ pub const CODES: &[Code] = &[
     code(
         "E0309",
         "a threshold that is not understood",
-        "Thresholds are written as in k6: `p(95)<500ms`, `rate>0.999`, `value<0.002`, on the metrics success_rate, latency, latency_all, throughput, cost_per_user, cost_per_request and cost_total.",
+        "Thresholds are written as in k6: `p(95)<500ms`, `rate>0.999`, `value<0.002`, on the metrics success_rate, latency, latency_all, throughput, cost_per_user, cost_per_user_monthly, cost_per_request and cost_total.",
     ),
     code(
         "E0310",

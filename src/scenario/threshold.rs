@@ -47,6 +47,7 @@ pub const METRICS: &[(&str, &str)] = &[
     ("latency", "p(95)<500ms, avg<1s, med<200ms or max<5s"),
     ("latency_all", "p(95)<500ms, avg<1s, med<200ms or max<5s"),
     ("cost_per_user", "value<0.002"),
+    ("cost_per_user_monthly", "value<0.002"),
     ("cost_per_request", "value<0.00001"),
     ("cost_total", "value<10"),
     ("throughput", "value>100"),

@@ -9,7 +9,7 @@ use super::scene::{
     BLUE, GREEN, GREY, Hang, INK, ORANGE, PURPLE, Point, SKY, SOFT, Scene, VERMILLION,
 };
 use crate::experiment::crossing::{Crossing, Line, interpolate, lines, measure};
-use crate::experiment::result::{Estimate, Verdict};
+use crate::experiment::result::{Estimate, PER_USER, PER_USER_MONTHLY, Verdict};
 use crate::experiment::sweep::{PointDesign, SweepPoint, SweepResult};
 use plotters::style::RGBColor;
 
@@ -42,12 +42,20 @@ struct Drawn {
     share: bool,
 }
 
-const DRAWN: [Drawn; 3] = [
+const DRAWN: [Drawn; 4] = [
     Drawn {
         name: "sweep_cost_per_user",
-        metric: "cost_per_user",
+        metric: PER_USER,
         title: "Cost per served user",
         axis: "cost per user with at least one success",
+        label: tiny,
+        share: false,
+    },
+    Drawn {
+        name: "sweep_cost_per_user_monthly",
+        metric: PER_USER_MONTHLY,
+        title: "Cost per served user over a month",
+        axis: "monthly cost / users served in a month",
         label: tiny,
         share: false,
     },
@@ -86,6 +94,10 @@ pub fn sweep_charts(result: &SweepResult) -> Vec<Chart> {
     let chart =
         |(name, scene): (&'static str, Scene)| Chart { name, svg: svg(&scene), png: png(&scene) };
     scenes.into_iter().map(chart).collect()
+}
+
+fn is_cost(metric: &str) -> bool {
+    [PER_USER, PER_USER_MONTHLY].contains(&metric)
 }
 
 struct View<'a> {
@@ -145,7 +157,7 @@ impl View<'_> {
         let left_out = self.lines.len() - shown.len();
         let mut remark =
             format!("bands: 95 % intervals over replications; {}", self.result.head.scenario.name);
-        if drawn.metric == "cost_per_user" {
+        if is_cost(drawn.metric) {
             remark = format!("{remark}; grey: interval of a crossover of the cheapest design");
         }
         if left_out > 0 {
@@ -154,8 +166,7 @@ impl View<'_> {
         headline(&mut scene, drawn.title, &remark);
         legend(&mut scene, &entries);
         let currency = &self.result.head.prices.currency;
-        let unit =
-            if drawn.metric == "cost_per_user" { format!(" ({currency})") } else { String::new() };
+        let unit = if is_cost(drawn.metric) { format!(" ({currency})") } else { String::new() };
         grid.axis_names(&mut scene, &x_name, &format!("{}{unit}", drawn.axis));
         let (x, y) = (self.x_scale(), self.y_scale(drawn));
         for (i, line) in shown.iter().enumerate() {
@@ -163,8 +174,8 @@ impl View<'_> {
             let labels: (Label, Label) = (|v| figure(v, 4), drawn.label);
             let name = self.panel_name(line);
             let (x, y) = panel.furnish(&mut scene, &name, (&x, &y), labels);
-            if drawn.metric == "cost_per_user" {
-                self.crossings(&mut scene, &panel, line, (&x, &y));
+            if is_cost(drawn.metric) {
+                self.crossings(&mut scene, &panel, line, (drawn.metric, &x, &y));
             }
             for (design, name) in self.designs.iter().enumerate() {
                 let above = &self.designs[design + 1..];
@@ -195,8 +206,15 @@ impl View<'_> {
     }
 
     /// Crossovers of the cheapest design along a line.
-    fn crossings(&self, scene: &mut Scene, panel: &Panel, line: &Line, (x, y): (&Scale, &Scale)) {
-        let own = self.result.crossings.iter().filter(|c| c.others == line.others);
+    fn crossings(
+        &self,
+        scene: &mut Scene,
+        panel: &Panel,
+        line: &Line,
+        (metric, x, y): (&str, &Scale, &Scale),
+    ) {
+        let own = self.result.crossings.iter();
+        let own = own.filter(|c| c.metric == metric && c.others == line.others);
         let own: Vec<&Crossing> = own.filter(|c| is_cheapest(c, line)).collect();
         for (row, group) in together(&own).iter().enumerate() {
             let crossing = group[0];
@@ -215,8 +233,8 @@ impl View<'_> {
             ];
             scene.area(corners, GREY, CROSSING);
             scene.dashes((at, panel.bottom), (at, panel.top), INK, 1.25);
-            if let Some(height) = cost_at(line, &crossing.after, crossing.at).and_then(|c| y.at(c))
-            {
+            let cost = cost_at(line, metric, &crossing.after, crossing.at);
+            if let Some(height) = cost.and_then(|c| y.at(c)) {
                 scene.dot((at, height), INK, 4.0);
             }
             let words = words(group);
@@ -330,8 +348,8 @@ fn design<'a>(point: &'a SweepPoint, name: &str) -> Option<&'a PointDesign> {
 }
 
 /// Cost per user of a design between two points.
-fn cost_at(line: &Line, name: &str, at: f64) -> Option<f64> {
-    let cost = |point: &SweepPoint| Some(design(point, name)?.figure("cost_per_user")?.value);
+fn cost_at(line: &Line, metric: &str, name: &str, at: f64) -> Option<f64> {
+    let cost = |point: &SweepPoint| Some(design(point, name)?.figure(metric)?.value);
     let right = line.points.iter().position(|(x, _)| *x >= at)?.max(1);
     let ((x0, left), (x1, right)) = (line.points[right - 1], *line.points.get(right)?);
     let (left, right) = (cost(left)?, cost(right)?);
@@ -343,10 +361,11 @@ fn cost_at(line: &Line, name: &str, at: f64) -> Option<f64> {
 fn is_cheapest(crossing: &Crossing, line: &Line) -> bool {
     let Some((_, first)) = line.points.first() else { return false };
     let pair = [&crossing.before, &crossing.after];
-    let own = pair.iter().filter_map(|name| cost_at(line, name, crossing.at));
+    let own = pair.iter().filter_map(|name| cost_at(line, &crossing.metric, name, crossing.at));
     let own = own.fold(f64::INFINITY, f64::min);
     let others = first.designs.iter().filter(|design| !pair.contains(&&design.name));
-    let mut costs = others.filter_map(|design| cost_at(line, &design.name, crossing.at));
+    let mut costs =
+        others.filter_map(|design| cost_at(line, &crossing.metric, &design.name, crossing.at));
     // Designs that cost the same cross at the same place, but for the last digits.
     costs.all(|cost| cost >= own * (1.0 - 1e-3))
 }
@@ -429,7 +448,7 @@ fn curve(
         let known: Vec<&(f64, Estimate)> = stretch.iter().flatten().collect();
         let places = |of: fn(&Estimate) -> f64| -> Vec<Point> {
             let rows: Vec<(f64, f64)> = known.iter().map(|(at, e)| (*at, of(e))).collect();
-            let all = if metric == "cost_per_user" { smooth(&rows) } else { rows };
+            let all = if is_cost(metric) { smooth(&rows) } else { rows };
             all.into_iter().filter_map(|(at, v)| Some((x.at(at)?, y.at(v)?))).collect()
         };
         let mut band = places(|e| e.high);

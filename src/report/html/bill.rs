@@ -53,10 +53,11 @@ pub(super) fn bill(design: &str, cost: &Cost, currency: &str) -> Markup {
         ("reserved but idle", &cost.idle),
         ("spent on failed or repeated work", &cost.wasted),
     ];
+    let month = cost.per_user_monthly.as_ref().map(|e| ("per user served, over a month", e));
     html! {
         h3 { "What it costs" }
         dl.figures {
-            @for (name, e) in figures { div { dt { (name) } dd { (interval(e, paid)) } } }
+            @for (name, e) in figures.into_iter().chain(month) { div { dt { (name) } dd { (interval(e, paid)) } } }
         }
         (framed(&format!("Bill of {design}"), &table))
     }
