@@ -2,6 +2,7 @@
 
 use super::account::Account;
 use super::calls::{Call, Calls, Op, Via};
+use super::endpoints::Endpoints;
 use super::ledger::{Ledger, LimitId};
 use super::message::{CallId, Cause, Event, Message, NodeId, Outcome};
 use super::work::Work;
@@ -34,6 +35,8 @@ pub struct Ctx<'a> {
     pub calls: &'a mut Calls,
     /// What is counted.
     pub ledger: &'a mut Ledger,
+    /// Addresses that take new connections.
+    pub endpoints: &'a mut Endpoints,
     /// AWS accounts of the design.
     pub accounts: &'a mut [Account],
     /// Kinds of request.

@@ -9,6 +9,7 @@ pub mod context;
 pub mod cpu;
 pub mod data;
 pub mod dist;
+pub mod endpoints;
 pub mod entry;
 pub mod era;
 pub mod ledger;

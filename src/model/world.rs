@@ -6,6 +6,7 @@ use super::client::{Class, ClassSpec};
 use super::component::NodeReport;
 use super::context::Ctx;
 use super::data::Data;
+use super::endpoints::Endpoints;
 use super::era::Era;
 use super::ledger::{ClassLedger, Ledger, NodeLedger};
 use super::message::{Event, Message, NodeId};
@@ -80,6 +81,7 @@ pub struct World {
     queue: Queue<Event>,
     calls: Calls,
     ledger: Ledger,
+    endpoints: Endpoints,
     accounts: Vec<Account>,
     works: Vec<Work>,
     names: Vec<(String, &'static str)>,
@@ -154,6 +156,7 @@ impl World {
             classes,
             queue,
             calls: Calls::default(),
+            endpoints: Endpoints::default(),
             ledger,
             works,
             salts: listed.iter().map(|(name, _)| Key::root(0, 0).named(name).bits()).collect(),
@@ -204,6 +207,7 @@ impl World {
             queue: &mut self.queue,
             calls: &mut self.calls,
             ledger: &mut self.ledger,
+            endpoints: &mut self.endpoints,
             accounts: &mut self.accounts,
             works: &self.works,
             salts: &self.salts,
@@ -225,6 +229,7 @@ impl World {
                 queue: &mut self.queue,
                 calls: &mut self.calls,
                 ledger: &mut self.ledger,
+                endpoints: &mut self.endpoints,
                 accounts: &mut self.accounts,
                 works: &self.works,
                 salts: &self.salts,

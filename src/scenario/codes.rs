@@ -347,6 +347,11 @@ pub const CODES: &[Code] = &[
         "The specification of a HorizontalPodAutoscaler, or a conformance case around it, contradicts itself: more minReplicas than maxReplicas, a metric whose details do not fit its type, no target or several, an empty list of policies. The API server refuses it, and so does this program.",
     ),
     code(
+        "E0381",
+        "an autoscaler that cannot work",
+        "The autoscaler of a service has no policy or several, bounds that leave the present number out, a metric that the simulation does not measure, or a period below a second.",
+    ),
+    code(
         "W0401",
         "not on the bill",
         "A node has no priced item, so it costs nothing in the results. Name what it runs on, or accept that the bill leaves it out.",

@@ -9,6 +9,7 @@
 
 mod analytic;
 mod analytic_loss;
+mod autoscaling;
 mod cli;
 mod common;
 mod conservation;

@@ -5,6 +5,7 @@ use crate::model::calls::{Call, Via};
 use crate::model::component::{About, Check, Component, NodeReport, Spec};
 use crate::model::context::{Ctx, Purpose};
 use crate::model::dist::{Dist, Lognormal, Sampler};
+use crate::model::endpoints::Endpoints;
 use crate::model::era::Era;
 use crate::model::ledger::LimitId;
 use crate::model::message::{CallId, Cause, Message, NodeId};
@@ -219,7 +220,7 @@ impl Alb {
             self.new_connections += 1;
         }
         row.via = Via::Open(0);
-        let Some(at) = self.choose() else {
+        let Some(at) = self.choose(ctx.endpoints) else {
             ctx.ledger.refused_by(self.targets_limit, now);
             return ctx.fail(call, Cause::NoTargets, 503);
         };
@@ -247,14 +248,19 @@ impl Alb {
         row.a = at as u32;
     }
 
-    fn choose(&mut self) -> Option<usize> {
+    /// The next of the targets that are registered.
+    fn choose(&mut self, endpoints: &Endpoints) -> Option<usize> {
         let n = self.targets.len();
         let start = self.next;
-        let turn = |i: usize| (start + i) % n;
+        let turns = (0..n).map(|i| (start + i) % n);
+        let mut live = turns.filter(|&at| {
+            let target = &self.targets[at];
+            endpoints.takes(target.node, target.address)
+        });
         let at = match self.algorithm {
-            Algorithm::RoundRobin => (n > 0).then(|| turn(0)),
+            Algorithm::RoundRobin => live.next(),
             Algorithm::LeastOutstandingRequests => {
-                (0..n).map(turn).min_by_key(|&at| self.targets[at].outstanding)
+                live.min_by_key(|&at| self.targets[at].outstanding)
             }
         }?;
         self.next = (at + 1) % n;

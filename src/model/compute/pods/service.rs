@@ -1,6 +1,7 @@
 //! The service as it runs: connects, admission, processor sharing on hosts, pools to stores.
 
 use super::pod::Pod;
+use super::scaler::{SCALER, Scaler, hosts, places};
 use super::spec::{PodsSpec, Runtime};
 use crate::kernel::{LaneId, Rank, Span, Time};
 use crate::model::calls::{Op, Via};
@@ -51,6 +52,7 @@ pub struct Pods {
     in_progress: u64,
     in_accept_queue: u64,
     counts: Counts,
+    scaler: Option<Box<Scaler>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -129,23 +131,26 @@ impl Component for Pods {
         };
         let own_pools = || pools.iter().map(|(node, pool, _)| (*node, Pool::new(pool))).collect();
         let accept_max = accept_queue(spec.backlog(), spec.somaxconn);
+        let scaler = spec.autoscaler.as_ref().map(|own| Scaler::build(own, spec, wiring));
+        let (host_count, host_of) = hosts(spec);
+        let pod_count = places(spec);
         let places = spec.places();
         let limits = Limits::announce(spec, accept_max, wiring);
         let ledger = &mut *wiring.ledger;
-        let all = u64::from(places).checked_mul(u64::from(spec.replicas));
+        let all = u64::from(places).checked_mul(u64::from(pod_count));
         let limited = all.filter(|_| places < u32::MAX);
         let gauges = Gauges {
             in_progress: ledger.gauge(me, "requests in progress", limited),
             accept_queue: ledger.gauge(
                 me,
                 "accept queue",
-                Some(accept_max as u64 * u64::from(spec.replicas)),
+                Some(accept_max as u64 * u64::from(pod_count)),
             ),
         };
         Ok(Pods {
             name: wiring.name.to_owned(),
-            pods: (0..spec.replicas).map(|i| Pod::new(i % spec.hosts.count, own_pools())).collect(),
-            hosts: (0..spec.hosts.count).map(|_| Processor::new(sharing)).collect(),
+            pods: (0..pod_count).map(|i| Pod::new(host_of(i), own_pools())).collect(),
+            hosts: (0..host_count).map(|_| Processor::new(sharing)).collect(),
             host_cores: spec.hosts.vcpu,
             speed: spec.hosts.speed,
             instance: spec.hosts.instance.clone(),
@@ -164,7 +169,14 @@ impl Component for Pods {
             in_progress: 0,
             in_accept_queue: 0,
             counts: Counts::default(),
+            scaler: scaler.transpose()?.map(Box::new),
         })
+    }
+
+    fn start(&mut self, ctx: &mut Ctx) {
+        if let Some(scaler) = &mut self.scaler {
+            scaler.begin(ctx);
+        }
     }
 
     fn handle(&mut self, message: Message, ctx: &mut Ctx) {
@@ -173,6 +185,11 @@ impl Component for Pods {
             Message::Reply(child) => self.answered(child, ctx),
             Message::Cancel(call) => self.cancelled(call, ctx),
             Message::Wake(CPU, turn, host) => self.cpu_done(host as usize, turn, ctx),
+            Message::Wake(timer, word, turn) if timer >= SCALER => {
+                if let Some(scaler) = &mut self.scaler {
+                    scaler.woken((timer, word, turn), &self.pods, ctx);
+                }
+            }
             Message::Wake(timer, slot, turn) => {
                 let call = CallId { slot, turn };
                 if !ctx.calls.alive(call) || ctx.calls.get(call).b == ENDED {
@@ -197,9 +214,12 @@ impl Component for Pods {
 
     fn close(&mut self, ctx: &mut Ctx) -> NodeReport {
         let seconds = ctx.now().as_secs_f64();
-        let hours = host_hours(ctx.now()) * self.hosts.len() as f64;
+        let machines = self.scaler.as_mut().and_then(|scaler| scaler.machine_seconds(ctx.now()));
+        let whole = seconds * self.hosts.len() as f64;
+        let hours =
+            machines.map_or(host_hours(ctx.now()) * self.hosts.len() as f64, |s| s / 3600.0);
         let work: f64 = self.hosts.iter().map(Processor::work_done).sum::<f64>() * 1e-9;
-        let capacity = self.host_cores * self.speed * seconds * self.hosts.len() as f64;
+        let capacity = self.host_cores * self.speed * machines.unwrap_or(whole);
         let busy = if capacity > 0.0 { (work / capacity).min(1.0) } else { 0.0 };
         let usage = self.instance.iter().map(|instance| UsageLine {
             node: self.name.clone(),
@@ -210,16 +230,17 @@ impl Component for Pods {
             idle: hours * (1.0 - busy),
             wasted: 0.0,
         });
-        NodeReport {
-            counters: vec![
-                ("syn_dropped", self.counts.syn_dropped),
-                ("rejected", self.counts.rejected),
-                ("cancelled", self.counts.cancelled),
-                ("cpu_permille", (busy * 1000.0) as u64),
-                ("connections_max", self.counts.connections_max),
-            ],
-            usage: usage.collect(),
+        let mut counters = vec![
+            ("syn_dropped", self.counts.syn_dropped),
+            ("rejected", self.counts.rejected),
+            ("cancelled", self.counts.cancelled),
+            ("cpu_permille", (busy * 1000.0) as u64),
+            ("connections_max", self.counts.connections_max),
+        ];
+        if let Some(scaler) = &self.scaler {
+            counters.extend([("pods_added", scaler.added), ("pods_removed", scaler.removed)]);
         }
+        NodeReport { counters, usage: usage.collect() }
     }
 }
 
@@ -228,11 +249,23 @@ impl Pods {
     fn arrive(&mut self, call: CallId, ctx: &mut Ctx) {
         let row = ctx.calls.get(call);
         if let Via::Open(pod) = row.via {
-            row.address = pod as u16;
+            let mut pod = pod as u16;
+            if let Some(scaler) = self.scaler.as_ref().filter(|scaler| !scaler.listens(pod)) {
+                // The pod closed the connection when it went: the client has opened another one to a pod that is there.
+                match scaler.another(call, ctx) {
+                    Some(other) => pod = other,
+                    None => return ctx.fail(call, Cause::Refused, 0),
+                }
+            }
+            let row = ctx.calls.get(call);
+            row.address = pod;
             row.mark = ctx.queue.now();
             return self.admit(call, ctx);
         }
         let pod = row.address;
+        if self.scaler.as_ref().is_some_and(|scaler| !scaler.listens(pod)) {
+            return ctx.fail(call, Cause::Refused, 0);
+        }
         if row.abandoned {
             // The client gave up while its SYN was lost: there is nothing to accept.
             return ctx.fail(call, Cause::ConnectTimeout, 0);
@@ -374,6 +407,9 @@ impl Pods {
         let row = ctx.calls.get(call);
         row.step += 1;
         let (pod, mark, amount) = (row.address, row.mark, row.amount);
+        if let Some(scaler) = &mut self.scaler {
+            scaler.worked(pod, amount);
+        }
         // What the step took beyond its time on an idle reference core is waiting for the processor.
         ctx.ledger.waited_for(self.limits.cpu, mark + amount, now);
         if self.kind == KindOf::EventLoop {
@@ -555,6 +591,10 @@ impl Pods {
         row.b = ENDED;
         // A connection to a pod is known by the pod; sync workers close after every answer.
         row.keep_alive &= self.kind != KindOf::SyncWorkers;
+        if let Some(scaler) = &mut self.scaler {
+            row.keep_alive &= scaler.keeps(row.address);
+            scaler.answered(row.address);
+        }
         row.via = Via::Open(u32::from(row.address));
         ctx.reply(call, outcome);
     }

@@ -1,5 +1,6 @@
 //! A service of pods as the scenario writes it.
 
+use super::autoscaler::AutoscalerSpec;
 use crate::model::component::{About, Check, Spec};
 use crate::model::era::Era;
 use crate::model::pool::PoolSpec;
@@ -17,10 +18,11 @@ pub const ABOUT: About = About {
         "processor time shared by the pods of a host, with a limit per pod",
         "a connection pool per pod and store with the growth rule of its driver",
         "work that goes on after its client has gone, unless `cancel` is set",
+        "an autoscaler (Horizontal Pod Autoscaler, KEDA, target tracking, Elastic Beanstalk, schedule, forecast) with every lag: sampling, decision, machine, start, readiness, draining",
     ],
     leaves_out: &[
         "memory, garbage collection and out-of-memory kills",
-        "probes, restarts, rollouts and autoscaling",
+        "liveness probes, restarts and rollouts; the end of a pod's grace: a pod that is removed finishes what it has",
         "quota periods of the CPU limit: it acts as a slower processor",
     ],
     example: r#"{"replicas": 3, "hosts": {"count": 2, "instance": "t3.medium", "vcpu": 2},
@@ -68,6 +70,9 @@ pub struct PodsSpec {
     #[serde(default)]
     #[schemars(extend("x-source" = "measured on Node and gunicorn: handlers run to their end"))]
     pub cancel: bool,
+    /// Changes the number of pods while the run goes on; none: `replicas` stay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub autoscaler: Option<Box<AutoscalerSpec>>,
 }
 
 /// The machines that pods run on.
@@ -169,7 +174,7 @@ impl PodsSpec {
 
 impl Spec for PodsSpec {
     fn addresses(&self, _of: &dyn Fn(&str) -> u16) -> u16 {
-        self.replicas
+        super::scaler::places(self)
     }
     fn listens(&self, _of: &dyn Fn(&str) -> bool) -> bool {
         true
@@ -178,7 +183,10 @@ impl Spec for PodsSpec {
         for store in self.pool.keys() {
             check.target(&format!("pool.{store}"), store);
         }
-        if self.hosts.count > self.replicas {
+        if let Some(autoscaler) = &self.autoscaler {
+            autoscaler.check(self.replicas, self.hosts.count, check);
+        }
+        if self.hosts.count > super::scaler::places(self) {
             check.problem(
                 "W0402",
                 "hosts.count",
