@@ -25,6 +25,8 @@ Examples:
   headroom run burst.json                   run a scenario, print one screen
   headroom run burst.yaml --out out/        also write result.json, CSVs and charts
   headroom run - --format json < burst.json results on standard output, for a program
+  headroom find burst.json --max workload.shoppers.load.closed.users
+  headroom diff before.json after.json      say what changed
   headroom check burst.json                 find all problems, run nothing
   headroom plan burst.json                  show every value that would be used
   headroom explain designs.*.nodes.*.lambda.memory
@@ -61,6 +63,10 @@ pub(super) enum Color {
 pub(super) enum Command {
     /// Run a scenario and compare its designs
     Run(RunArgs),
+    /// Say what changed between two results or scenarios, and whether to believe it
+    Diff(DiffArgs),
+    /// Search: most users, least servers, the cheapest configuration, the break-even of two designs
+    Find(FindArgs),
     /// Show the resolved scenario with every assumed value, and what a run would take
     Plan(PlanArgs),
     /// Find all problems of a scenario without running it
@@ -130,6 +136,118 @@ pub(super) enum Format {
     Csv,
     /// For a pull request.
     Markdown,
+}
+
+/// Arguments of `diff`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  headroom diff main.json branch.json\n  headroom diff out/result.json branch.json --format markdown\n  headroom diff before.json after.json --tolerance 2 --fail-on never\n\nWith GITHUB_STEP_SUMMARY set, the Markdown is appended to that file as well."
+)]
+pub(super) struct DiffArgs {
+    /// What to compare with: a result.json, or a scenario to be run
+    pub(super) base: PathBuf,
+    /// What to compare: a result.json, or a scenario to be run
+    pub(super) new: PathBuf,
+    /// Format of the comparison on standard output
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub(super) format: Format,
+    /// What ends with exit code 99
+    #[arg(long, value_enum, default_value_t = FailOn::Regression)]
+    pub(super) fail_on: FailOn,
+    /// Changes of less than this many percent are negligible
+    #[arg(long, value_name = "PERCENT", default_value_t = 0.0, value_parser = percent)]
+    pub(super) tolerance: f64,
+    /// Price table to use on top of the built-in one, for scenarios
+    #[arg(long, value_name = "FILE")]
+    pub(super) prices: Option<PathBuf>,
+    /// Seed of both, for scenarios; none: that of the result beside it, or of the first scenario
+    #[arg(long, env = "HEADROOM_SEED")]
+    pub(super) seed: Option<u64>,
+    /// Replications of every design, for scenarios
+    #[arg(long, value_name = "N", env = "HEADROOM_REPLICATIONS", value_parser = clap::value_parser!(u32).range(2..=100_000))]
+    pub(super) replications: Option<u32>,
+}
+
+/// What a comparison fails on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum FailOn {
+    /// Something became worse.
+    #[default]
+    Regression,
+    /// Something changed, or is on one side only.
+    Change,
+    /// Nothing.
+    Never,
+}
+
+/// A number of percent, not negative.
+fn percent(text: &str) -> Result<f64, String> {
+    let number = text.trim_end_matches('%').trim().parse::<f64>();
+    match number {
+        Ok(number) if number.is_finite() && number >= 0.0 => Ok(number),
+        _ => Err("write a number of percent, such as 2".into()),
+    }
+}
+
+/// Arguments of `find`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  headroom find burst.json --max workload.shoppers.load.closed.users\n  headroom find burst.json --min designs.pods.nodes.api.pods.replicas=1..40\n  headroom find burst.json --cheapest --vary designs.pods.nodes.api.pods.replicas=2..8 --vary designs.pods.nodes.api.pods.hosts.count=1..4\n  headroom find burst.json --break-even workload.shoppers.load.open.rate.steady.rate=1/s..500/s --between pods,lambda\n\nEvery place is simulated with few replications first, and with more until it is decided. All answers of a search\ntogether are right with 95 % confidence."
+)]
+#[command(group = clap::ArgGroup::new("question").required(true).args(["max", "min", "cheapest", "break_even"]))]
+pub(super) struct FindArgs {
+    /// Which scenario.
+    #[command(flatten)]
+    pub(super) scenario: ScenarioArgs,
+    /// Largest value of a path within all thresholds; a path to a whole number needs no range
+    #[arg(long, value_name = "PATH[=LOW..HIGH]")]
+    pub(super) max: Option<String>,
+    /// Smallest value of a path within all thresholds
+    #[arg(long, value_name = "PATH=LOW..HIGH")]
+    pub(super) min: Option<String>,
+    /// Cheapest combination of the --vary values within all thresholds
+    #[arg(long, requires = "vary")]
+    pub(super) cheapest: bool,
+    /// Values of a path for --cheapest: `a,b,c`, `LOW..HIGH` or `LOW..HIGH:STEP`; may be repeated
+    #[arg(long, value_name = "PATH=VALUES")]
+    pub(super) vary: Vec<String>,
+    /// Value of a path at which two designs cost the same
+    #[arg(long, value_name = "PATH=LOW..HIGH", requires = "between")]
+    pub(super) break_even: Option<String>,
+    /// The two designs of --break-even
+    #[arg(long, value_name = "A,B")]
+    pub(super) between: Option<String>,
+    /// Cost by which designs are compared
+    #[arg(long, value_name = "METRIC", default_value = "cost_monthly", value_parser = ["cost_monthly", "cost_total", "cost_per_user", "cost_per_request"])]
+    pub(super) by: String,
+    /// Design to search; may be repeated; none: those that the path concerns
+    #[arg(long, value_name = "NAME")]
+    pub(super) design: Vec<String>,
+    /// Replications of a place at most; what is open then is undecided
+    #[arg(long, value_name = "N", default_value_t = 160, value_parser = clap::value_parser!(u32).range(2..=100_000))]
+    pub(super) most: u32,
+    /// Relative distance at which two values are near enough
+    #[arg(long, value_name = "PERCENT", default_value_t = 1.0, value_parser = percent)]
+    pub(super) precision: f64,
+    /// Relative difference of cost that does not matter, for --cheapest
+    #[arg(long, value_name = "PERCENT", default_value_t = 1.0, value_parser = percent)]
+    pub(super) indifference: f64,
+    /// More of every --vary value never misses a threshold and never costs less: far fewer runs
+    #[arg(long, requires = "cheapest")]
+    pub(super) monotone: bool,
+    /// Format of the answer on standard output
+    #[arg(long, value_enum, default_value_t = FindFormat::Table)]
+    pub(super) format: FindFormat,
+}
+
+/// Format of an answer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum FindFormat {
+    /// For people.
+    #[default]
+    Table,
+    /// For a program.
+    Json,
 }
 
 /// Arguments of `plan`.
@@ -214,7 +332,8 @@ pub(super) enum Template {
     after_help = "Examples:\n  headroom verify\n  headroom verify --measured measurements/ --format json\n  headroom verify --hpa cases.json"
 )]
 pub(super) struct VerifyArgs {
-    /// Folder with measured cases (*.json), as docs/measuring.md describes them; searched with its subfolders
+    /// Folder with measured cases (*.json, docs/measuring.md) and logs of Lambda requests (run*.csv, docs/lambda-log.md);
+    /// searched with its subfolders
     #[arg(long, value_name = "DIR")]
     pub(super) measured: Vec<PathBuf>,
     /// Cases of the Horizontal Pod Autoscaler, as docs/hpa-cases.md describes them; `-` reads standard input

@@ -1,6 +1,6 @@
 //! The only code that touches files, standard input and the environment.
 
-use std::io::{IsTerminal, Read};
+use std::io::{IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 
 /// A file that could not be read or written.
@@ -73,6 +73,19 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
         let _ = std::fs::remove_file(&part);
         error(path, "write")(why)
     })
+}
+
+/// Adds to the end of a file, which is made if missing.
+pub(super) fn append(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    let mut options = std::fs::OpenOptions::new();
+    let file = options.append(true).create(true).open(path);
+    file.and_then(|mut file| file.write_all(bytes)).map_err(error(path, "write"))
+}
+
+/// The file to which a step of GitHub Actions adds its summary, if this is one.
+pub(super) fn step_summary() -> Option<PathBuf> {
+    let path = std::env::var_os("GITHUB_STEP_SUMMARY")?;
+    (!path.is_empty()).then(|| PathBuf::from(path))
 }
 
 /// Whether a path leads to something.

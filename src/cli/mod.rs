@@ -1,7 +1,9 @@
 //! The command line: flags, files, standard output, wall clock, environment. Logic worth a unit test lives below.
 mod args;
+mod diff;
 mod explain;
 mod files;
+mod find;
 mod init;
 mod load;
 mod plan;
@@ -53,6 +55,8 @@ pub fn main() -> ExitCode {
 fn dispatch(command: Command, shared: &Shared) -> Exit {
     match command {
         Command::Run(args) => run::command(&args, shared),
+        Command::Diff(args) => diff::command(&args, shared),
+        Command::Find(args) => find::command(&args, shared),
         Command::Plan(args) => plan::plan(&args, shared),
         Command::Check(args) => plan::check(&args, shared),
         Command::Explain(args) => explain::explain(&args),

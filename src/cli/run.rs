@@ -29,14 +29,7 @@ pub(super) fn command(args: &RunArgs, shared: &Shared) -> Exit {
     watch.done();
     let result = match outcome {
         Ok(result) => result,
-        Err(why) => {
-            say::error(&format!("error[{}]: {why}", code(&why)));
-            return if matches!(why, RunError::Interrupted { .. }) {
-                Exit::Interrupted
-            } else {
-                Exit::Failed
-            };
-        }
+        Err(why) => return failed(&why),
     };
     let shown = show(&result, args, shared);
     if shown != Exit::Ok {
@@ -62,12 +55,15 @@ pub(super) fn command(args: &RunArgs, shared: &Shared) -> Exit {
     verdict(&result, args.strict)
 }
 
-fn code(why: &RunError) -> &'static str {
-    match why {
-        RunError::Broken(_) => "E0010",
-        RunError::Price(_) => "E0320",
-        RunError::Interrupted { .. } => "E0011",
-    }
+/// Says why a run gave no result.
+pub(super) fn failed(why: &RunError) -> Exit {
+    let (code, exit) = match why {
+        RunError::Broken(_) => ("E0010", Exit::Failed),
+        RunError::Price(_) => ("E0320", Exit::Failed),
+        RunError::Interrupted { .. } => ("E0011", Exit::Interrupted),
+    };
+    say::error(&format!("error[{code}]: {why}"));
+    exit
 }
 
 fn show(result: &RunResult, args: &RunArgs, shared: &Shared) -> Exit {

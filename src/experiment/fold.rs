@@ -1,13 +1,13 @@
 //! Replications to a result: estimates over replications, in their order, so that threads do not matter.
 
-use super::estimate::{difference, mean, ratio, sectioned, share};
+use super::estimate::{difference, linearised, mean, quantile, ratio, share};
 use super::judge::judge;
 use super::limits::{bottleneck, limits};
 use super::plan::Plan;
 use super::replicate::{Observer, RunError, replicate};
 use super::result::{
     ClassRow, Cost, CostLine, Counter, DesignResult, Difference, Estimate, FailureRow, Latency,
-    NodeRow, PriceRef, RunResult, SCHEMA_VERSION, ScenarioRef,
+    NodeRow, PriceRef, Replicated, RunResult, SCHEMA_VERSION,
 };
 use super::series::series;
 use crate::kernel::Histogram;
@@ -25,10 +25,8 @@ pub fn run(plan: &Plan, observer: &dyn Observer) -> Result<RunResult, RunError> 
     let scenario = &plan.scenario;
     let replications = outturns.first().map_or(0, Vec::len) as u32;
     let mut designs = Vec::new();
-    let mut samples = Vec::new();
     for (name, rows) in scenario.designs.keys().zip(&outturns) {
         let bills = rows.iter().map(|row| price(plan, row)).collect::<Result<Vec<_>, _>>()?;
-        samples.push(Samples::of(rows, &bills));
         designs.push(design(name, rows, &bills));
     }
     let mut thresholds = Vec::new();
@@ -40,13 +38,7 @@ pub fn run(plan: &Plan, observer: &dyn Observer) -> Result<RunResult, RunError> 
     Ok(RunResult {
         schema_version: SCHEMA_VERSION,
         headroom: env!("CARGO_PKG_VERSION").into(),
-        scenario: ScenarioRef {
-            name: scenario.name.clone(),
-            about: scenario.about.clone(),
-            digest: plan.digest(),
-            era: scenario.era.name().into(),
-            region: scenario.region.clone(),
-        },
+        scenario: plan.reference(),
         seed: scenario.run.seed,
         replications,
         prices: PriceRef {
@@ -54,7 +46,7 @@ pub fn run(plan: &Plan, observer: &dyn Observer) -> Result<RunResult, RunError> 
             date: plan.prices.date.clone(),
             currency: plan.prices.currency.clone(),
         },
-        differences: differences(&designs, &samples),
+        differences: differences(&designs),
         designs,
         thresholds,
         assumptions: plan.assumptions.clone(),
@@ -80,68 +72,75 @@ fn price(plan: &Plan, row: &Outturn) -> Result<Bill, RunError> {
         .map_err(|errors| RunError::Price(errors.iter().map(ToString::to_string).collect()))
 }
 
-/// One figure per replication, for paired differences.
-struct Samples {
-    success_rate: Vec<Option<f64>>,
-    latency_mean: Vec<Option<f64>>,
-    latency_p95: Vec<Option<f64>>,
-    cost_per_user: Vec<Option<f64>>,
-    cost_total: Vec<Option<f64>>,
+/// Every figure that designs are compared by, replication by replication.
+fn replicates(rows: &[Outturn], bills: &[Bill]) -> Vec<Replicated> {
+    let cost = |of: fn(&Bill) -> f64| Some(bills.iter().map(of).collect::<Vec<_>>());
+    let of_ratio = |of: &dyn Fn(&Outturn, &Bill) -> (f64, f64)| {
+        linearised(&rows.iter().zip(bills).map(|(row, bill)| of(row, bill)).collect::<Vec<_>>())
+    };
+    let own: Vec<Histogram> = rows.iter().map(ok_latency).collect();
+    let whole = pooled(own.iter());
+    let of_quantile = |q: f64| quantile(&whole, &own, q).map(|quantile| quantile.values);
+    let per = |of: fn(&crate::model::ledger::ClassLedger) -> u64| {
+        of_ratio(&|row, bill| (bill.total.as_f64(), total(row, of) as f64))
+    };
+    let figures = [
+        (
+            "success_rate",
+            of_ratio(&|row, _| {
+                let (ok, failed) = (total(row, |c| c.ok), total(row, |c| c.failed));
+                (ok as f64, (ok + failed) as f64)
+            }),
+        ),
+        ("throughput", Some(rows.iter().map(throughput).collect())),
+        (
+            "latency_mean",
+            of_ratio(&|row, _| {
+                let latency = ok_latency(row);
+                (latency.sum_nanos() as f64 * 1e-9, latency.count() as f64)
+            }),
+        ),
+        ("latency_p50", of_quantile(0.50)),
+        ("latency_p95", of_quantile(0.95)),
+        ("latency_p99", of_quantile(0.99)),
+        ("cost_per_request", per(|c| c.ok)),
+        ("cost_per_user", per(|c| c.users_served)),
+        ("cost_total", cost(|bill| bill.total.as_f64())),
+        ("cost_monthly", cost(|bill| bill.monthly.as_f64())),
+    ];
+    let row = |(metric, values): (&str, Option<Vec<f64>>)| {
+        values.map(|values| Replicated { metric: metric.into(), values })
+    };
+    figures.into_iter().filter_map(row).collect()
 }
 
-impl Samples {
-    fn of(rows: &[Outturn], bills: &[Bill]) -> Samples {
-        let pooled: Vec<Histogram> = rows.iter().map(ok_latency).collect();
-        let rate = |row: &Outturn| {
-            let (ok, failed) = (total(row, |c| c.ok), total(row, |c| c.failed));
-            (ok + failed > 0).then(|| ok as f64 / (ok + failed) as f64)
-        };
-        let per_user = |(row, bill): (&Outturn, &Bill)| {
-            let served = total(row, |c| c.users_served);
-            (served > 0).then(|| bill.total.as_f64() / served as f64)
-        };
-        Samples {
-            success_rate: rows.iter().map(rate).collect(),
-            latency_mean: pooled.iter().map(Histogram::mean).collect(),
-            latency_p95: pooled.iter().map(|h| h.quantile(0.95)).collect(),
-            cost_per_user: rows.iter().zip(bills).map(per_user).collect(),
-            cost_total: bills.iter().map(|bill| Some(bill.total.as_f64())).collect(),
-        }
-    }
-}
+/// Figures for which the designs of a run are compared.
+const COMPARED: [&str; 5] =
+    ["success_rate", "latency_mean", "latency_p95", "cost_per_user", "cost_total"];
 
-/// A figure for which designs are compared: its name and how to take it from the samples.
-type Compared = (&'static str, fn(&Samples) -> &Vec<Option<f64>>);
-
-const COMPARED: &[Compared] = &[
-    ("success_rate", |s| &s.success_rate),
-    ("latency_mean", |s| &s.latency_mean),
-    ("latency_p95", |s| &s.latency_p95),
-    ("cost_per_user", |s| &s.cost_per_user),
-    ("cost_total", |s| &s.cost_total),
-];
-
-fn differences(designs: &[DesignResult], samples: &[Samples]) -> Vec<Difference> {
+fn differences(designs: &[DesignResult]) -> Vec<Difference> {
     let mut rows = Vec::new();
-    let Some((baseline, base)) = designs.first().zip(samples.first()) else { return rows };
-    for (design, sample) in designs.iter().zip(samples).skip(1) {
-        for (metric, of) in COMPARED {
-            let both = of(sample).iter().zip(of(base));
-            let pairs: Vec<(f64, f64)> = both.filter_map(|(a, b)| (*a).zip(*b)).collect();
-            if pairs.len() < 2 {
-                continue;
-            }
-            let difference = difference(&pairs);
+    let Some((baseline, others)) = designs.split_first() else { return rows };
+    for design in others {
+        for metric in COMPARED {
+            let both = design.replicated(metric).zip(baseline.replicated(metric));
+            let Some((own, base)) = both else { continue };
+            let difference = difference(own, base);
             rows.push(Difference {
                 design: design.name.clone(),
                 baseline: baseline.name.clone(),
-                metric: (*metric).into(),
+                metric: metric.into(),
                 significant: difference.excludes_zero(),
                 difference,
             });
         }
     }
     rows
+}
+
+fn throughput(row: &Outturn) -> f64 {
+    let seconds = row.ledger.last_end.as_secs_f64();
+    if seconds > 0.0 { total(row, |c| c.ok) as f64 / seconds } else { 0.0 }
 }
 
 fn total(row: &Outturn, of: impl Fn(&crate::model::ledger::ClassLedger) -> u64) -> u64 {
@@ -175,10 +174,8 @@ pub(super) fn latency(sections: &[Histogram]) -> Latency {
     }
     let sums: Vec<(f64, f64)> =
         sections.iter().map(|h| (h.sum_nanos() as f64 * 1e-9, h.count() as f64)).collect();
-    let quantile = |q: f64| {
-        let own: Vec<f64> = sections.iter().filter_map(|h| h.quantile(q)).collect();
-        whole.quantile(q).map_or_else(Estimate::default, |pooled| sectioned(pooled, &own))
-    };
+    let quantile =
+        |q: f64| quantile(&whole, sections, q).map_or_else(Estimate::default, |own| own.estimate);
     Latency {
         mean: ratio(&sums).unwrap_or_default(),
         p50: quantile(0.50),
@@ -218,10 +215,7 @@ fn design(name: &str, rows: &[Outturn], bills: &[Bill]) -> DesignResult {
         attempts_per_request: ratio(&attempts).unwrap_or_default(),
         unfinished: per_replication(rows, |row| row.unfinished as f64),
         duration: per_replication(rows, |row| row.end.as_secs_f64()),
-        throughput: per_replication(rows, |row| {
-            let seconds = row.ledger.last_end.as_secs_f64();
-            if seconds > 0.0 { total(row, |c| c.ok) as f64 / seconds } else { 0.0 }
-        }),
+        throughput: per_replication(rows, throughput),
         success_rate: share(&pairs).unwrap_or_default(),
         latency: latency(&histograms(ok_latency)),
         latency_all: latency(&histograms(all_latency)),
@@ -233,6 +227,7 @@ fn design(name: &str, rows: &[Outturn], bills: &[Bill]) -> DesignResult {
         nodes: nodes(rows),
         classes: classes(rows),
         series: series(rows),
+        replications: replicates(rows, bills),
     }
 }
 

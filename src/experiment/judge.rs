@@ -29,17 +29,51 @@ fn observed(design: &DesignResult, metric: &str, statistic: Statistic) -> Option
     }
 }
 
-/// Judges one threshold. A design without the figure (no success, hence no latency) fails.
+/// Whether enough values were seen to bound a percentile from above: all of n values lie below it with probability
+/// pⁿ, which must not exceed half of `alpha`.
+fn bounded(design: &DesignResult, metric: &str, statistic: Statistic, alpha: f64) -> bool {
+    let count = if metric == "latency" { design.latency.count } else { design.latency_all.count };
+    match statistic {
+        Statistic::Percentile(p) => libm::pow(p / 100.0, count as f64) <= alpha / 2.0,
+        _ => true,
+    }
+}
+
+/// Judges one threshold by 95 % intervals. A design without the figure (no success, hence no latency) fails.
 pub(super) fn judge(
     design: &DesignResult,
     metric: &str,
     expression: &str,
 ) -> Option<ThresholdResult> {
+    judged(design, metric, expression, 0.05, |figure| figure)
+}
+
+/// Judges one threshold of a design of `n` replications by intervals of confidence 1 − `alpha`.
+pub(super) fn judge_at(
+    design: &DesignResult,
+    metric: &str,
+    expression: &str,
+    alpha: f64,
+    n: u32,
+) -> Option<ThresholdResult> {
+    judged(design, metric, expression, alpha, |figure| figure.at_level(alpha, n as usize))
+}
+
+fn judged(
+    design: &DesignResult,
+    metric: &str,
+    expression: &str,
+    alpha: f64,
+    interval: impl Fn(Estimate) -> Estimate,
+) -> Option<ThresholdResult> {
     let threshold = Threshold::parse(metric, expression).ok()?;
-    let observed = observed(design, metric, threshold.statistic);
+    let observed = observed(design, metric, threshold.statistic).map(interval);
     let verdict = match observed {
         None => Verdict::Fail,
         Some(e) => match (threshold.met_by(e.low), threshold.met_by(e.high)) {
+            (true, true) if !bounded(design, metric, threshold.statistic, alpha) => {
+                Verdict::Undecided
+            }
             (true, true) => Verdict::Pass,
             (false, false) => Verdict::Fail,
             _ => Verdict::Undecided,

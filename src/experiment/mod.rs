@@ -7,8 +7,11 @@ mod plan;
 mod replicate;
 mod series;
 
+pub mod compare;
 pub mod estimate;
+pub mod find;
 pub mod result;
+pub mod student;
 pub mod verification;
 pub mod verify;
 pub use fold::run;

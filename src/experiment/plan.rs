@@ -1,11 +1,13 @@
 //! A checked scenario with all it needs: ready to run, any number of times, with the same outcome.
 
-use super::result::Assumption;
+use super::result::{Assumption, ScenarioRef};
 use crate::kernel::Key;
 use crate::model::data::Data;
 use crate::model::world::{DesignSpec, Setup};
 use crate::price::Table;
 use crate::scenario::spec::Scenario;
+use crate::scenario::{self, Path, Severity};
+use serde_json::Value;
 
 /// A plan.
 #[derive(Debug, Clone)]
@@ -13,7 +15,7 @@ pub struct Plan {
     /// The scenario with defaults filled in.
     pub scenario: Scenario,
     /// The same as JSON, for the result.
-    pub resolved: serde_json::Value,
+    pub resolved: Value,
     /// Files that it names.
     pub data: Data,
     /// Prices in force.
@@ -34,6 +36,56 @@ impl Plan {
             seed: self.scenario.run.seed,
             replication,
             horizon: self.scenario.run.horizon,
+        }
+    }
+
+    /// The same plan with some values in place of others, checked as if it had been written so.
+    ///
+    /// # Errors
+    /// Says everything that is wrong with the scenario that comes out.
+    pub fn with(&self, paths: &[Path], values: &[Value]) -> Result<Plan, String> {
+        let mut resolved = self.resolved.clone();
+        for (path, value) in paths.iter().zip(values) {
+            scenario::assign(&mut resolved, path, value)?;
+        }
+        let (read, mut findings) = scenario::read(resolved.to_string().as_bytes());
+        if let Some(read) = &read {
+            findings.extend(read.check(&self.data, Some(&self.prices)));
+        }
+        let errors = || findings.iter().filter(|finding| finding.severity == Severity::Error);
+        match read {
+            Some(read) if errors().next().is_none() => Ok(Plan {
+                scenario: read.scenario,
+                resolved: read.resolved,
+                data: self.data.clone(),
+                prices: self.prices.clone(),
+                assumptions: self.assumptions.clone(),
+            }),
+            _ => {
+                let what: Vec<String> = values.iter().map(ToString::to_string).collect();
+                let why: Vec<String> = errors()
+                    .map(|f| [f.path.as_str(), &f.message, &f.remedy].join(": "))
+                    .map(|text| text.trim_end_matches(": ").to_owned())
+                    .collect();
+                Err(format!("with {}: {}", what.join(", "), why.join("; ")))
+            }
+        }
+    }
+
+    /// The value at a path of the resolved scenario; the first where `*` stands for several.
+    pub fn value(&self, path: &str) -> Option<&Value> {
+        scenario::value_at(&self.resolved, &Path::parse(path))
+    }
+
+    /// Names the scenario and fixes its content.
+    pub fn reference(&self) -> ScenarioRef {
+        let scenario = &self.scenario;
+        ScenarioRef {
+            name: scenario.name.clone(),
+            about: scenario.about.clone(),
+            digest: self.digest(),
+            era: scenario.era.name().into(),
+            region: scenario.region.clone(),
         }
     }
 

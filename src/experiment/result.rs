@@ -114,6 +114,27 @@ pub struct DesignResult {
     pub classes: Vec<ClassRow>,
     /// Figures over time.
     pub series: Series,
+    /// Figures replication by replication, so that two results can be compared in pairs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replications: Vec<Replicated>,
+}
+
+impl DesignResult {
+    /// A figure replication by replication; none if the design has no such figure.
+    pub fn replicated(&self, metric: &str) -> Option<&[f64]> {
+        self.replications.iter().find(|row| row.metric == metric).map(|row| row.values.as_slice())
+    }
+}
+
+/// One figure in every replication.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Replicated {
+    /// Which figure, e.g. `latency_p95`.
+    pub metric: String,
+    /// One value a replication, in their order. A total is the replication's own. A ratio or a quantile is that of all
+    /// replications plus what this one pulls it up or down by, so that the mean of these values is the figure, their
+    /// spread gives its interval, and differences may be taken pair by pair.
+    pub values: Vec<f64>,
 }
 
 /// Mean and quantiles of a latency, seconds.

@@ -109,6 +109,43 @@ impl Histogram {
         }
         Some(self.max as f64 * 1e-9)
     }
+    /// How many values do not exceed `seconds`, counted evenly inside a cell.
+    pub fn at_most(&self, seconds: f64) -> f64 {
+        let at = seconds * 1e9;
+        if self.count == 0 || at < self.min as f64 {
+            return 0.0;
+        }
+        if at >= self.max as f64 {
+            return self.count as f64;
+        }
+        let cell = cell_of(at as u64);
+        let before: u64 = self.cells.iter().take(cell).sum();
+        let (low, high) = self.ends(cell);
+        let inside = if high > low { ((at - low) / (high - low)).clamp(0.0, 1.0) } else { 1.0 };
+        before as f64 + inside * self.cells.get(cell).copied().unwrap_or(0) as f64
+    }
+    /// The value of a rank from 0 (the smallest) to `count` (the largest), seconds, evenly inside a cell: the inverse of
+    /// [`at_most`](Self::at_most). None if empty.
+    pub fn ranked(&self, rank: f64) -> Option<f64> {
+        if self.count == 0 {
+            return None;
+        }
+        let mut before = 0;
+        for (cell, &n) in self.cells.iter().enumerate() {
+            if n > 0 && (before + n) as f64 >= rank {
+                let (low, high) = self.ends(cell);
+                let inside = ((rank - before as f64) / n as f64).clamp(0.0, 1.0);
+                return Some((low + (high - low) * inside) * 1e-9);
+            }
+            before += n;
+        }
+        Some(self.max as f64 * 1e-9)
+    }
+    /// The ends of a cell, as far as there are values, nanoseconds.
+    fn ends(&self, cell: usize) -> (f64, f64) {
+        let (low, width) = bounds_of(cell);
+        (low.max(self.min) as f64, (low + width).min(self.max) as f64)
+    }
     /// Share of the values above `limit`, to the resolution of a cell; none if empty.
     pub fn share_above(&self, limit: Span) -> Option<f64> {
         if self.count == 0 {
@@ -161,6 +198,17 @@ mod tests {
                 assert!((got - exact).abs() <= exact * 0.01 + 0.5, "{q}: {got} against {exact}");
             }
             assert_eq!(histogram.sum_nanos(), values.iter().map(|&v| u128::from(v)).sum());
+            for rank in [2.0, 17.5, 2_500.0, 4_990.25] {
+                let value = histogram.ranked(rank).unwrap();
+                // Between its neighbours, to the width of a cell, and back again.
+                let (below, above) = (values[rank as usize - 2], values[rank as usize + 1]);
+                let nanos = value * 1e9;
+                assert!(nanos >= below as f64 * 0.98 - 1.0, "{rank}: {nanos} under {below}");
+                assert!(nanos <= above as f64 * 1.02 + 1.0, "{rank}: {nanos} over {above}");
+                assert!((histogram.at_most(value) - rank).abs() < 1e-3 * rank + 1.0);
+            }
+            assert!((histogram.ranked(5_000.0).unwrap() * 1e9 - values[4_999] as f64).abs() < 1e-3);
+            assert_eq!(histogram.at_most(1e9) as u64, 5_000);
         }
     }
 }

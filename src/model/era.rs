@@ -27,6 +27,25 @@ pub enum Era {
     Y2026,
 }
 
+/// How the platform takes environments away and replaces them, where that has been measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Upkeep {
+    /// All environments of a function go once it has been idle for this.
+    pub idle: Span,
+    /// An environment goes once no peak of concurrency has needed it for this.
+    pub surplus: Span,
+    /// One that is lost is replaced ahead of demand if a peak of concurrency needed it within this.
+    pub recent: Span,
+    /// Distance between two rounds of the reaper.
+    pub period: Span,
+    /// An environment is recycled at an age between this …
+    pub shortest_life: Span,
+    /// … and this, uniformly.
+    pub longest_life: Span,
+    /// Mean time until an environment is lost earlier (its host goes), exponential.
+    pub mean_loss: Span,
+}
+
 impl Era {
     /// Name in a scenario.
     pub fn name(self) -> &'static str {
@@ -74,6 +93,20 @@ impl Era {
             Era::Y2019 | Era::Y2020 => Span::from_secs(600),
             _ => Span::from_secs(360),
         }
+    }
+
+    /// How environments are taken away and replaced: fitted to logs of 2020 (docs/lambda-log.md). In other eras nothing of
+    /// the kind has been measured, and a sharp timer of [`Era::idle_life`] stands for it.
+    pub fn upkeep(self) -> Option<Upkeep> {
+        (self == Era::Y2020).then_some(Upkeep {
+            idle: Span::from_secs(619),
+            surplus: Span::from_secs(1100),
+            recent: Span::from_secs(300),
+            period: Span::from_secs(27),
+            shortest_life: Span::from_secs(117 * 60),
+            longest_life: Span::from_secs(123 * 60),
+            mean_loss: Span::from_secs(30_000),
+        })
     }
 
     /// Whether a cold start in a VPC attaches a network interface (until August 2019).

@@ -3,7 +3,7 @@
 use crate::experiment::result::{DesignResult, Estimate, Latency, RunResult};
 
 /// Rows to CSV text. Writing into memory cannot fail.
-fn text(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+pub(super) fn text(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let mut writer = csv::Writer::from_writer(Vec::new());
     let _ = writer.write_record(header);
     for row in rows {

@@ -2,6 +2,8 @@
 pub mod chart;
 mod conformance;
 pub mod csv;
+pub mod diff;
+pub mod find;
 mod format;
 mod json;
 mod markdown;

@@ -52,6 +52,30 @@ pub const CODES: &[Code] = &[
         "The run was stopped before two replications of every design were done: too few for an interval.",
     ),
     code(
+        "E0012",
+        "a result of another version",
+        "A stored result has another schema_version than this program writes, or is not whole. Its figures may mean something \
+         else, so they are not compared. Run its scenario again with this program.",
+    ),
+    code(
+        "E0013",
+        "nothing to compare",
+        "The two results have no design in common, or one of them keeps no values per replication. Designs are compared by \
+         name.",
+    ),
+    code(
+        "E0014",
+        "a question that cannot be asked",
+        "What `find` was asked does not fit the scenario: no thresholds to stay within, a design that does not exist, or a \
+         range that cannot be read.",
+    ),
+    code(
+        "E0015",
+        "a searched value makes no valid scenario",
+        "A value that `find` tried makes a scenario with errors, mostly at an end of the range: no pods, or more memory than \
+         there is. Give a range in which every value is valid.",
+    ),
+    code(
         "E0101",
         "the file is not text",
         "A scenario is a text file in UTF-8. The file has bytes that UTF-8 does not allow: it is \
@@ -340,6 +364,11 @@ pub const CODES: &[Code] = &[
         "E0371",
         "a measured case without a counterpart",
         "The configuration of a measured case has something that no node of a scenario expresses; the message names it.",
+    ),
+    code(
+        "E0374",
+        "not a log of Lambda requests",
+        "A run*.csv in a folder of measured cases is not a log: its header lacks a column, or a line is not as docs/lambda-log.md describes. The message names the line.",
     ),
     code(
         "E0380",

@@ -1,4 +1,5 @@
 //! Text to scenario: parse, findings with a place, resolve, explain.
+mod assign;
 mod check;
 mod codes;
 mod explain;
@@ -17,6 +18,7 @@ mod tree;
 mod words;
 mod yaml;
 
+pub use assign::{assign, value_at};
 pub use check::{REQUESTS_MAX, USERS_MAX, check};
 pub use codes::{CODES, Code, explain_code, find_code};
 pub use explain::explain;

@@ -73,6 +73,7 @@ fn design(name: &str, per_user: f64, series: Series) -> DesignResult {
         nodes: Vec::new(),
         classes: Vec::new(),
         series,
+        replications: Vec::new(),
     }
 }
 

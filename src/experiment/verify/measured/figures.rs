@@ -6,11 +6,10 @@ use super::judge::{group_of, judge};
 use crate::experiment::plan::Plan;
 use crate::experiment::replicate::{Observer, RunError, replicate};
 use crate::experiment::verification::Case;
+use crate::experiment::verify::plan;
 use crate::model::data::Data;
 use crate::model::message::Cause;
 use crate::model::world::Outturn;
-use crate::price::Table;
-use crate::scenario;
 use std::collections::BTreeMap;
 
 /// Figures of a case: means over replications, as those of the measurement are means over repetitions.
@@ -37,7 +36,7 @@ pub fn predict(
     observer: &dyn Observer,
 ) -> Result<Case, RunError> {
     let missed = |why: String| Ok(Case::failed(&case.id, "measured", &case.title, why));
-    let plan = match plan(case, replications) {
+    let plan = match plan_of(case, replications) {
         Ok(plan) => plan,
         Err(why) => return missed(why),
     };
@@ -48,25 +47,10 @@ pub fn predict(
     }
 }
 
-fn plan(case: &MeasuredCase, replications: u32) -> Result<Plan, String> {
+fn plan_of(case: &MeasuredCase, replications: u32) -> Result<Plan, String> {
     let mut text = convert::scenario(case)?;
     text["run"]["replications"] = replications.into();
-    let (read, mut findings) = scenario::read(text.to_string().as_bytes());
-    let prices = Table::builtin("us-east-1").ok_or("no price table")?;
-    let data = Data::default();
-    if let Some(read) = &read {
-        findings.extend(read.check(&data, Some(&prices)));
-    }
-    match read {
-        Some(read) if !findings.has_errors() => Ok(Plan {
-            scenario: read.scenario,
-            resolved: read.resolved,
-            data,
-            prices,
-            assumptions: Vec::new(),
-        }),
-        _ => Err(findings.first_error().unwrap_or_default()),
-    }
+    plan(&text, Data::default())
 }
 
 fn figures(outturns: &[Outturn], seconds: f64) -> Figures {

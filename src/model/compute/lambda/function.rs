@@ -3,9 +3,10 @@
 use super::admission::{Admission, Refusal};
 use super::environments::Environments;
 use super::meter::Meter;
-use super::spec::{LambdaSpec, StoreConnection};
+use super::spec::{Bind, LambdaSpec, StoreConnection};
 use super::start::{ColdStart, Start};
-use crate::kernel::{LaneId, Rank, Span};
+use super::upkeep;
+use crate::kernel::{LaneId, Rank, Span, Stream};
 use crate::model::calls::{Call, Op};
 use crate::model::component::{Component, NodeReport};
 use crate::model::context::{Ctx, Purpose};
@@ -18,7 +19,11 @@ use crate::model::work::Step;
 const READY: u8 = 0;
 const STEP: u8 = 1;
 const TIMEOUT: u8 = 2;
-const EXPIRE: u8 = 3;
+pub(super) const EXPIRE: u8 = 3;
+/// The life of an environment is over.
+pub(super) const RECYCLE: u8 = 4;
+/// An environment started ahead of demand is ready.
+pub(super) const AHEAD: u8 = 5;
 
 // Marks in a call's second word.
 /// The platform lost the invocation.
@@ -28,32 +33,33 @@ const ENDED: u32 = 2;
 
 /// Init is aborted and repeated inside the first invocation after this (Lambda guide, runtime environment).
 const INIT_LIMIT: Span = Span::from_secs(10);
+
 /// A function as it runs.
 pub struct Lambda {
-    admission: Admission,
-    environments: Environments,
+    pub(super) admission: Admission,
+    pub(super) environments: Environments,
     start: ColdStart,
     cpu_share: f64,
     timeout: LaneId,
-    idle_life: Span,
+    /// Whether a waiting request takes the first environment that becomes free.
+    pub(super) first_free: bool,
+    pub(super) upkeep: Box<upkeep::State>,
     platform_errors: f64,
     connections: StoreConnection,
     slots_each: u16,
     stores: Vec<NodeId>,
-    limits: Limits,
-    gauges: Gauges,
-    meter: Meter,
-    /// Whether the next expiry of an idle environment is scheduled.
-    expiry_armed: bool,
+    pub(super) limits: Limits,
+    pub(super) gauges: Gauges,
+    pub(super) meter: Meter,
 }
 
-struct Limits {
-    cold: LimitId,
+pub(super) struct Limits {
+    pub(super) cold: LimitId,
     timeout: LimitId,
 }
 
-struct Gauges {
-    environments: GaugeId,
+pub(super) struct Gauges {
+    pub(super) environments: GaugeId,
     concurrency: GaugeId,
 }
 
@@ -80,7 +86,8 @@ impl Component for Lambda {
             start: ColdStart::new(spec, wiring)?,
             cpu_share: spec.cpu_share(era),
             timeout: wiring.queue.lane(spec.timeout, Rank::Timeout),
-            idle_life: spec.idle_life.unwrap_or(era.idle_life()),
+            first_free: spec.bind.unwrap_or(Bind::of(era)) == Bind::FirstFree,
+            upkeep: Box::new(upkeep::State::new(spec.idle_life, era, wiring.key())),
             platform_errors: spec.platform_errors,
             connections: spec.connections,
             slots_each: spec.connections_per_environment as u16,
@@ -88,7 +95,6 @@ impl Component for Lambda {
             limits,
             gauges,
             meter: Meter::new(wiring.name, spec, era),
-            expiry_armed: false,
         })
     }
 
@@ -96,11 +102,9 @@ impl Component for Lambda {
         match message {
             Message::Arrive(call) => self.arrive(call, ctx),
             Message::Reply(child) => self.answered(child, ctx),
-            Message::Wake(READY, environment, _) => {
-                let call = self.environments.get(environment).call;
-                self.invoke(environment, call, ctx);
-            }
+            Message::Wake(READY | AHEAD, environment, _) => self.ready(environment, ctx),
             Message::Wake(EXPIRE, ..) => self.expire(ctx),
+            Message::Wake(RECYCLE, environment, turn) => self.life_over(environment, turn, ctx),
             Message::Wake(timer, slot, turn) => {
                 let call = CallId { slot, turn };
                 // A step of an invocation that was reset meanwhile is stale.
@@ -114,7 +118,9 @@ impl Component for Lambda {
     }
 
     fn close(&mut self, _ctx: &mut Ctx) -> NodeReport {
-        self.meter.report()
+        let mut report = self.meter.report();
+        report.counters.extend(self.upkeep_counters());
+        report
     }
 }
 
@@ -148,29 +154,36 @@ impl Lambda {
         Ok(idle)
     }
 
-    /// Creates an environment for `call`, which stays bound to it.
+    /// Creates an environment for `call`.
     fn cold_start(&mut self, call: CallId, ctx: &mut Ctx) {
         let now = ctx.now();
         self.meter.cold_starts += 1;
         let environment = self.environments.create(call);
-        ctx.ledger.set(self.gauges.environments, now, self.environments.len() as u64);
-        let Start { place, init } = self.start.draw(&mut ctx.stream(call, Purpose::ColdStart));
-        let init_here = if init > INIT_LIMIT {
-            // Aborted at the limit and run again, inside the invocation's time.
-            self.environments.get(environment).needs_init = true;
-            INIT_LIMIT
+        self.created(environment, ctx);
+        let start = self.draw_start(environment, &mut ctx.stream(call, Purpose::ColdStart));
+        if self.first_free {
+            self.waits(call, environment);
         } else {
-            init
-        };
+            ctx.ledger.waited_for(self.limits.cold, now, now + start);
+        }
+        ctx.wake(start, READY, environment, 0);
+    }
+
+    /// Draws how long a new environment needs until it is ready.
+    pub(super) fn draw_start(&mut self, environment: u32, stream: &mut Stream) -> Span {
+        let Start { place, init } = self.start.draw(stream);
+        let init_here = init.min(INIT_LIMIT);
+        // Aborted at the limit and run again, inside the invocation's time.
+        self.environments.get(environment).needs_init = init > INIT_LIMIT;
         self.meter.init(init_here);
-        ctx.ledger.waited_for(self.limits.cold, now, now + place + init_here);
-        ctx.wake(place + init_here, READY, environment, 0);
+        place + init_here
     }
 
     /// The environment begins to work on `call`.
-    fn invoke(&mut self, environment: u32, call: CallId, ctx: &mut Ctx) {
+    pub(super) fn invoke(&mut self, environment: u32, call: CallId, ctx: &mut Ctx) {
         let now = ctx.now();
         self.meter.requests += 1;
+        self.used(environment, ctx.calls.get(call).established, now);
         self.environments.get(environment).call = call;
         let timer = ctx.arm(self.timeout, TIMEOUT, call.slot, call.turn);
         let row = ctx.calls.get(call);
@@ -291,18 +304,15 @@ impl Lambda {
         if self.connections == StoreConnection::PerInvocation {
             self.close_connections(row.a, ctx);
         }
+        let level = self.admission.in_flight();
         self.admission.leave(ctx);
         ctx.ledger.set(self.gauges.concurrency, now, u64::from(self.admission.in_flight()));
-        self.environments.release(row.a, now);
         ctx.calls.get(call).b |= ENDED;
-        if !self.expiry_armed {
-            self.expiry_armed = true;
-            ctx.wake_at(now + self.idle_life, Rank::Timeout, EXPIRE, 0, 0);
-        }
+        self.free(row.a, level, ctx);
         ctx.reply(call, outcome);
     }
 
-    fn close_connections(&mut self, environment: u32, ctx: &mut Ctx) {
+    pub(super) fn close_connections(&mut self, environment: u32, ctx: &mut Ctx) {
         let connected = std::mem::take(&mut self.environments.get(environment).connected);
         self.hang_up(connected, ctx);
     }
@@ -312,21 +322,6 @@ impl Lambda {
             if connected & (1 << at.min(63)) != 0 {
                 ctx.hang_up(*store, u32::from(self.slots_each), 0);
             }
-        }
-    }
-
-    /// Removes environments that have been idle too long, and comes back for the next one.
-    fn expire(&mut self, ctx: &mut Ctx) {
-        let now = ctx.now();
-        while let Some(connected) = self.environments.expire(now, self.idle_life) {
-            self.meter.expired += 1;
-            self.hang_up(connected, ctx);
-        }
-        ctx.ledger.set(self.gauges.environments, now, self.environments.len() as u64);
-        let next = self.environments.next_expiry(self.idle_life);
-        self.expiry_armed = next.is_some();
-        if let Some(at) = next {
-            ctx.wake_at(at, Rank::Timeout, EXPIRE, 0, 0);
         }
     }
 }

@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 pub const ABOUT: About = About {
     what: "An AWS Lambda function: one request per execution environment, environments created on demand.",
     models: &[
-        "dispatch to the most recently used idle environment, else a new one; a request is bound to the environment it started",
+        "dispatch to the most recently used idle environment, else a new one; a request waits for the environment it started or takes the first that becomes free (era y2020, seen in logs)",
+        "expiry by a timer for each idle environment; in era y2020 the reaper seen in logs, recycling at about two hours and replacements started ahead of demand",
         "concurrency counted from the start of Init; the account's pool, reserved concurrency, the request-rate limit of ten times the concurrency, the scaling budget of the era",
         "cold starts: placement and code download, Init by runtime from measured quantiles, package size, the network interface of VPC functions by era",
         "the Init limit of 10 s: Init is repeated inside the first invocation",
@@ -25,7 +26,7 @@ pub const ABOUT: About = About {
     ],
     leaves_out: &[
         "provisioned concurrency, SnapStart, event sources and asynchronous invocation",
-        "recycling of busy environments, initialisation ahead of demand",
+        "recycling and initialisation ahead of demand in eras other than y2020",
     ],
     example: r#"{"memory": "512MB", "runtime": "nodejs20", "timeout": "30s", "account": "main"}"#,
 };
@@ -69,10 +70,15 @@ pub struct LambdaSpec {
     /// Init time of a new environment; none: measured quantiles of the runtime.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init: Option<Dist>,
-    /// How long an idle environment is kept; none: by era.
+    /// How long an idle environment is kept: a sharp timer for each. None: by era; in `y2020` the reaper, the recycling and
+    /// the replacements started ahead of demand that were fitted to real logs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("x-source" = "mikhail.io: 10 min until 2020, 5 to 7 min in 2021; later assumed 6 min", "x-assumed" = true))]
+    #[schemars(extend("x-source" = "mikhail.io: 10 min until 2020, 5 to 7 min in 2021; later assumed 6 min; y2020: docs/lambda-log.md", "x-assumed" = true))]
     pub idle_life: Option<Span>,
+    /// Which environment a request gets that found none idle and started one. None: by era.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-source" = "y2020: first_free, seen in real logs (docs/lambda-log.md); other eras: not documented, own assumed", "x-assumed" = true))]
+    pub bind: Option<Bind>,
     /// Share of invocations that the platform loses: they hang until the function's timeout.
     #[serde(default)]
     #[schemars(range(min = 0.0, max = 1.0), extend("x-source" = "none unless said; 2 % in spikes of 2019, 6.25e-7 in 2021 (Knock's report)"))]
@@ -106,6 +112,23 @@ impl Architecture {
             Architecture::X86 => "x86_64",
             Architecture::Arm64 => "arm64",
         }
+    }
+}
+
+/// Which environment a request gets that found none idle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Bind {
+    /// The one that it started, even if another becomes idle first.
+    Own,
+    /// The first that becomes free; the one that it started is idle when it is ready, and is taken last.
+    FirstFree,
+}
+
+impl Bind {
+    /// What holds in an era unless the scenario says otherwise.
+    pub fn of(era: Era) -> Bind {
+        if era == Era::Y2020 { Bind::FirstFree } else { Bind::Own }
     }
 }
 

@@ -1,0 +1,247 @@
+//! `headroom find` on problems whose answers are known: Erlang-C, Erlang-B, arithmetic of descriptors, prices.
+
+use super::common::plan;
+use super::theory::{erlang_b, exponential, no_network, poisson, single, threads, wait};
+use headroom::experiment::find::{
+    Answer, Direction, Effort, Grid, Outcome, Race, Search, Stop, break_even, cheapest, turn,
+};
+use headroom::experiment::{Observer, Plan, Silent};
+use headroom::scenario::Path;
+use serde_json::{Value, json};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Runs `ask` with a search over `paths` of a scenario.
+fn searched<T>(
+    text: &str,
+    paths: &[&str],
+    effort: (u32, u32),
+    ask: impl FnOnce(&Search) -> T,
+) -> T {
+    let plan = plan(text);
+    let paths: Vec<Path> = paths.iter().map(|path| Path::parse(path)).collect();
+    let make = |values: &[Value]| plan.with(&paths, values);
+    let effort = Effort { least: effort.0, most: effort.1 };
+    ask(&Search { make: &make, observer: &Silent, effort, precision: 0.01 })
+}
+
+fn within(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    pairs.iter().map(|(metric, text)| ((*metric).to_owned(), (*text).to_owned())).collect()
+}
+
+/// Erlang's delay formula from his loss formula.
+fn erlang_c(a: f64, servers: u32) -> f64 {
+    let (b, n) = (erlang_b(a, servers), f64::from(servers));
+    b / (1.0 - a / n * (1.0 - b))
+}
+
+/// M/M/c with load 10: 13 servers are the fewest that keep the mean wait under 0.15 s.
+const SERVERS: &str = "designs.station.nodes.station.pods.runtime.threads.threads";
+
+fn staffing() -> String {
+    single(&poisson(10.0, 400.0), &wait(&exponential(1_000.0)), &threads(10), 5, 1)
+}
+
+#[test]
+fn fewest_servers_are_erlang_c() {
+    let mean = |c: u32| 1.0 + erlang_c(10.0, c) / (f64::from(c) - 10.0);
+    assert!(mean(12) > 1.15 && mean(13) < 1.15, "{} {}", mean(12), mean(13));
+    let grid = Grid::parse(SERVERS, "1..60").unwrap();
+    let (answer, runs, stop) = searched(&staffing(), &[SERVERS], (5, 80), |search| {
+        turn(search, &grid, Direction::Min, None, "station", &within(&[("latency", "avg<1.15s")]))
+    });
+    assert_eq!(stop, None);
+    assert_eq!(answer.outcome, Outcome::Found);
+    assert_eq!(
+        (&answer.values, &answer.beyond),
+        (&vec![json!(13)], &Some(json!(12))),
+        "{}",
+        answer.text
+    );
+    let estimate = answer.estimate.unwrap();
+    assert!(
+        estimate.low.to_bits() == 12f64.to_bits() && estimate.high.to_bits() == 13f64.to_bits()
+    );
+    assert!(runs <= 300 && answer.points.len() <= 9, "{runs} in {:?}", answer.points);
+}
+
+/// An account of 20 refuses 5 % of the arrivals at a load of 15.25.
+#[test]
+fn most_traffic_is_erlang_b() {
+    let text = json!({"name": "loss", "workload": {"users": poisson(10.0, 400.0)}, "work": {"job": wait(&exponential(1_000.0))},
+        "designs": {"lambda": {"enter": {"users": "fn"}, "nodes": {"fn": {"lambda": {"account": "main", "runtime": "go",
+            "timeout": "900s", "place": {"constant": "0s"}, "init": {"constant": "0s"}, "idle_life": "48h"}}},
+            "accounts": {"main": {"concurrency": 20}}}}, "run": {"seed": 3}});
+    let path = "workload.users.load.open.rate.steady.rate";
+    let grid = Grid::parse(path, "1/s..40/s").unwrap();
+    let (answer, runs, stop) = searched(&text.to_string(), &[path], (5, 40), |search| {
+        turn(
+            search,
+            &grid,
+            Direction::Max,
+            Some(10.0),
+            "lambda",
+            &within(&[("success_rate", "rate>0.95")]),
+        )
+    });
+    assert_eq!(stop, None);
+    let estimate = answer.estimate.unwrap();
+    // B(20, a) = 0.05 by bisection.
+    let (mut low, mut high) = (1.0, 40.0);
+    for _ in 0..60 {
+        let middle = (low + high) / 2.0;
+        if erlang_b(middle, 20) < 0.05 { low = middle } else { high = middle }
+    }
+    assert!(estimate.holds(low), "{low} is not in {estimate:?}");
+    assert!(estimate.high - estimate.low < 0.1 * low, "{estimate:?} after {runs}");
+}
+
+/// The tuned nginx on one worker: floor((4096 − listeners − 1) / 2) requests at once, see docs/facts/cluster.md 5.2.
+#[test]
+fn the_cliff_of_the_tuned_nginx_is_its_connection_slots() {
+    let text = include_str!("../../scenarios/lambda-to-kubernetes.json");
+    let mut scenario: Value = serde_json::from_str(text).unwrap();
+    scenario["designs"]["nginx-2000"]["nodes"]["edge"]["nginx"]["workers"] = json!(1);
+    let path = "workload.users-2000.load.closed.users";
+    let grid = Grid::parse(path, "100..4000").unwrap();
+    let (answer, runs, stop) = searched(&scenario.to_string(), &[path], (2, 8), |search| {
+        let exact = Search { precision: 0.0, ..*search };
+        let thresholds = within(&[("success_rate", "rate>0.999")]);
+        turn(&exact, &grid, Direction::Max, Some(2_000.0), "nginx-2000", &thresholds)
+    });
+    assert_eq!(stop, None);
+    let estimate = answer.estimate.unwrap();
+    // Who comes after the 2,046th fails; the first few fail seldom enough for 99.9 %.
+    assert!((2_046.0..=2_050.0).contains(&estimate.value), "{} after {runs}", answer.text);
+    assert!(estimate.high - estimate.low <= 8.0, "{}", answer.text);
+    let cliff = answer.points.iter().find(|p| p.decision == "no").unwrap();
+    assert!(cliff.because.contains("worker_connections"), "{cliff:?}");
+}
+
+/// A function costs by the request, a host by the hour: they are level where the host's hour buys as many requests.
+fn rent(rate: &str) -> String {
+    json!({"name": "rent", "workload": {"users": {"load": {"open": {"arrivals": "even", "rate": {"steady": {"rate": rate, "for": "100s"}}}},
+            "request": "job", "connection": no_network()}},
+        "work": {"job": [{"wait": {"lognormal": {"mean": "100ms", "cv": 1.0}}}]},
+        "designs": {
+            "function": {"enter": {"users": "fn"}, "accounts": {"x": {}}, "nodes": {"fn": {"lambda": {"account": "x", "runtime": "go", "memory": "1024MB",
+                "timeout": "60s", "place": {"constant": "0s"}, "init": {"constant": "0s"}}}}},
+            "host": {"enter": {"users": "s"}, "nodes": {"s": {"pods": {"replicas": 1, "hosts": {"count": 1, "instance": "t3.medium"},
+                "runtime": {"threads": {"threads": 1000}}}}}}},
+        "run": {"month": {"windows": 26_280}}})
+    .to_string()
+}
+
+#[test]
+fn break_even_of_rent_and_piecework() {
+    let path = "workload.users.load.open.rate.steady.rate";
+    let grid = Grid::parse(path, "0.5/s..40/s").unwrap();
+    // 26,280 windows of 100 s are 730 h: all month long. t3.medium is $0.0416 an hour.
+    let request = 0.1005 * 0.000_016_666_7 + 0.2e-6;
+    let truth = 0.0416 / 3_600.0 / request;
+    for designs in [["function", "host"], ["host", "function"]] {
+        let (answer, runs, stop) = searched(&rent("1/s"), &[path], (5, 40), |search| {
+            break_even(search, &grid, designs, "cost_monthly")
+        });
+        assert_eq!(stop, None);
+        assert_eq!(answer.outcome, Outcome::Found, "{}", answer.text);
+        let estimate = answer.estimate.unwrap();
+        assert!(estimate.holds(truth), "{truth} is not in {estimate:?}");
+        assert!(estimate.high - estimate.low < 0.06 * truth, "{estimate:?} after {runs}");
+        assert!(answer.text.starts_with("function"), "{}", answer.text);
+    }
+    // What is compared with itself is level everywhere; a narrow range has no turn.
+    let alone = |text: &str, designs| {
+        let grid = Grid::parse(path, text).unwrap();
+        searched(&rent("1/s"), &[path], (5, 10), |s| break_even(s, &grid, designs, "cost_monthly"))
+            .0
+    };
+    let level = alone("1/s..40/s", ["host", "host"]);
+    assert_eq!(level.outcome, Outcome::Undecided);
+    assert!(level.text.contains("indistinguishable"), "{}", level.text);
+    assert_eq!(alone("0.5/s..1/s", ["host", "function"]).outcome, Outcome::None);
+}
+
+/// Hosts cost, threads do not: one host, and every number of threads from 13 on is as good.
+fn hosts(monotone: bool) -> Answer {
+    let mut scenario: Value = serde_json::from_str(&staffing()).unwrap();
+    scenario["designs"]["station"]["nodes"]["station"]["pods"]["hosts"] =
+        json!({"count": 1, "instance": "t3.medium"});
+    let count = "designs.station.nodes.station.pods.hosts.count";
+    let grids = [Grid::parse(count, "1,2,3").unwrap(), Grid::parse(SERVERS, "11..15").unwrap()];
+    searched(&scenario.to_string(), &[count, SERVERS], (5, 40), |search| {
+        let thresholds = within(&[("latency", "avg<1.15s")]);
+        let race = Race {
+            grids: &grids,
+            design: "station",
+            thresholds: &thresholds,
+            metric: "cost_monthly",
+            indifference: 0.01,
+            monotone,
+        };
+        cheapest(search, &race).0
+    })
+}
+
+#[test]
+fn the_cheapest_configuration_and_its_equals() {
+    let all = hosts(false);
+    assert_eq!((all.outcome, &all.values[0]), (Outcome::Found, &json!(1)), "{}", all.text);
+    let mut equals: Vec<&Value> =
+        all.indistinguishable.iter().chain([&all.values]).map(|v| &v[1]).collect();
+    equals.sort_by_key(|v| v.as_u64());
+    assert_eq!(equals, [&json!(13), &json!(14), &json!(15)], "{}", all.text);
+    let few = all.points.iter().find(|p| p.values == [json!(1), json!(11)]);
+    assert_eq!(few.unwrap().decision, "no");
+    // Where more is never worse the smallest that holds is enough, and few configurations are run at all.
+    let pruned = hosts(true);
+    assert_eq!(pruned.values, [json!(1), json!(13)], "{}", pruned.text);
+    assert!(
+        pruned.points.iter().filter(|p| p.replications > 0).count() <= 8,
+        "{:?}",
+        pruned.points
+    );
+}
+
+/// Stops after a number of replications.
+struct Until(AtomicUsize);
+impl Observer for Until {
+    fn finished(&self, _of: usize) {
+        let _ = self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
+    }
+    fn stopped(&self) -> bool {
+        self.0.load(Ordering::SeqCst) == 0
+    }
+}
+
+#[test]
+fn an_interrupted_search_keeps_what_it_knows() {
+    let plan: Plan = plan(&staffing());
+    let paths = [Path::parse(SERVERS)];
+    let make = |values: &[Value]| plan.with(&paths, values);
+    let until = Until(AtomicUsize::new(12));
+    let search = Search {
+        make: &make,
+        observer: &until,
+        effort: Effort { least: 5, most: 80 },
+        precision: 0.0,
+    };
+    let grid = Grid::parse(SERVERS, "1..60").unwrap();
+    let thresholds = within(&[("latency", "avg<1.15s")]);
+    let (answer, _, stop) =
+        turn(&search, &grid, Direction::Min, Some(30.0), "station", &thresholds);
+    assert_eq!(stop, Some(Stop::Interrupted));
+    // 30 and 15 held; the run of 7 was stopped.
+    assert_eq!(answer.values, [json!(15)], "{}", answer.text);
+}
+
+#[test]
+fn a_value_that_makes_no_scenario_ends_the_search() {
+    let grid = Grid::parse(SERVERS, "-5..-1").unwrap();
+    let (_, runs, stop) = searched(&staffing(), &[SERVERS], (5, 10), |search| {
+        turn(search, &grid, Direction::Min, None, "station", &within(&[("latency", "avg<1s")]))
+    });
+    assert!(matches!(stop, Some(Stop::Invalid(_))), "{stop:?}");
+    assert_eq!(runs, 0);
+    let missing = plan(&staffing()).with(&[Path::parse("designs.staton.enter.users")], &[json!(1)]);
+    assert!(missing.unwrap_err().contains("station"));
+}
