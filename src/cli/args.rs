@@ -23,8 +23,9 @@ const EXAMPLES: &str = "\
 Examples:
   headroom                                  run the built-in scenario
   headroom run burst.json                   run a scenario, print one screen
-  headroom run burst.yaml --out out/        also write result.json, CSVs and charts
+  headroom run burst.yaml --out out/        also write result.json, report.html, CSVs and charts
   headroom run - --format json < burst.json results on standard output, for a program
+  headroom report out/result.json --out a.html  one HTML file with charts
   headroom find burst.json --max workload.shoppers.load.closed.users
   headroom diff before.json after.json      say what changed
   headroom check burst.json                 find all problems, run nothing
@@ -69,6 +70,8 @@ pub(super) enum Command {
     Find(FindArgs),
     /// Show the resolved scenario with every assumed value, and what a run would take
     Plan(PlanArgs),
+    /// Show a stored result again: one HTML file, Markdown, a chart, a table
+    Report(ReportArgs),
     /// Find all problems of a scenario without running it
     Check(CheckArgs),
     /// Say what a scenario field or an error code means
@@ -113,12 +116,18 @@ pub(super) struct RunArgs {
     /// Format of the result on standard output
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub(super) format: Format,
-    /// Folder for result.json, CSV files and charts (SVG and PNG); created if missing
+    /// Folder for result.json, report.html, CSV files and charts (SVG and PNG); created if missing
     #[arg(long, short, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
     /// Threads; the result does not depend on them
     #[arg(long, value_name = "N", env = "HEADROOM_THREADS", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(super) threads: Option<u16>,
+    /// Run every design again with its first bottleneck lifted, under the same users: what it would gain, what would bind next
+    #[arg(long)]
+    pub(super) counterfactual: bool,
+    /// Run again with every assumed figure halved and doubled: which assumptions the answer hangs on; takes long
+    #[arg(long)]
+    pub(super) sensitivity: bool,
     /// Undecided thresholds end with exit code 98
     #[arg(long)]
     pub(super) strict: bool,
@@ -136,6 +145,46 @@ pub(super) enum Format {
     Csv,
     /// For a pull request.
     Markdown,
+}
+
+/// Arguments of `report`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  headroom report out/result.json --out report.html\n  headroom report out/result.json --format svg --chart latency --out latency.svg\n  headroom run burst.json --format json | headroom report - --format markdown"
+)]
+pub(super) struct ReportArgs {
+    /// Result of a run (`result.json`); `-` reads standard input
+    pub(super) result: PathBuf,
+    /// Format of the report
+    #[arg(long, value_enum, default_value_t = ReportFormat::Html)]
+    pub(super) format: ReportFormat,
+    /// Which chart, for SVG and PNG
+    #[arg(long, value_name = "NAME", default_value = "success_and_latency", value_parser = clap::builder::PossibleValuesParser::new(crate::report::chart_names()))]
+    pub(super) chart: String,
+    /// Predictions beside truth for the HTML report: the output of `verify --format json`
+    #[arg(long, value_name = "FILE")]
+    pub(super) verify: Option<PathBuf>,
+    /// File to write; none or `-`: standard output
+    #[arg(long, short, value_name = "FILE")]
+    pub(super) out: Option<PathBuf>,
+}
+
+/// Format of a report.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum ReportFormat {
+    /// One self-contained file with charts, for a browser.
+    #[default]
+    Html,
+    /// For a pull request.
+    Markdown,
+    /// One chart as SVG.
+    Svg,
+    /// One chart as PNG.
+    Png,
+    /// The summary, one row a figure.
+    Csv,
+    /// One screen for people.
+    Table,
 }
 
 /// Arguments of `diff`.
@@ -346,7 +395,7 @@ pub(super) struct VerifyArgs {
     #[arg(long, requires = "case", requires = "measured")]
     pub(super) scenario: bool,
     /// Replications of every case
-    #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u32).range(2..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(2..=1000))]
     pub(super) replications: u32,
     /// Format on standard output
     #[arg(long, value_enum, default_value_t = VerifyFormat::Table)]

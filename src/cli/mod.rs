@@ -8,6 +8,7 @@ mod init;
 mod load;
 mod plan;
 mod progress;
+mod report;
 mod run;
 mod say;
 mod verify;
@@ -55,6 +56,7 @@ pub fn main() -> ExitCode {
 fn dispatch(command: Command, shared: &Shared) -> Exit {
     match command {
         Command::Run(args) => run::command(&args, shared),
+        Command::Report(args) => report::command(&args, shared),
         Command::Diff(args) => diff::command(&args, shared),
         Command::Find(args) => find::command(&args, shared),
         Command::Plan(args) => plan::plan(&args, shared),

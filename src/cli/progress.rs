@@ -31,6 +31,14 @@ impl Watch {
         STOP.load(Ordering::SeqCst)
     }
 
+    /// What the next runs are for. Their number is not known beforehand: the bar gives way to a line.
+    pub(super) fn next(&self, what: &str) {
+        self.done();
+        if self.visible {
+            super::say::error(&format!("{what} …"));
+        }
+    }
+
     /// Takes the bar away.
     pub(super) fn done(&self) {
         if let Some(bar) = self.bar.get() {

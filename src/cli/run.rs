@@ -4,7 +4,7 @@ use super::args::{Format, RunArgs, Shared};
 use super::progress::Watch;
 use super::{Exit, files, load, say};
 use crate::experiment::result::{RunResult, Verdict};
-use crate::experiment::{self, RunError};
+use crate::experiment::{self, Plan, RunError};
 use crate::report;
 use std::path::Path;
 
@@ -25,7 +25,7 @@ pub(super) fn command(args: &RunArgs, shared: &Shared) -> Exit {
         let _ = rayon::ThreadPoolBuilder::new().num_threads(usize::from(threads)).build_global();
     }
     let watch = Watch::new(shared.quiet);
-    let outcome = experiment::run(&loaded, &watch);
+    let outcome = answer(&loaded, args, &watch);
     watch.done();
     let result = match outcome {
         Ok(result) => result,
@@ -55,6 +55,20 @@ pub(super) fn command(args: &RunArgs, shared: &Shared) -> Exit {
     verdict(&result, args.strict)
 }
 
+/// The run, and what else was asked for about it.
+fn answer(plan: &Plan, args: &RunArgs, watch: &Watch) -> Result<RunResult, RunError> {
+    let mut result = experiment::run(plan, watch)?;
+    if args.counterfactual {
+        watch.next("designs without their bottleneck");
+        experiment::counterfactuals(plan, &mut result, watch)?;
+    }
+    if args.sensitivity {
+        watch.next("assumed values halved and doubled");
+        experiment::sensitivities(plan, &mut result, watch)?;
+    }
+    Ok(result)
+}
+
 /// Says why a run gave no result.
 pub(super) fn failed(why: &RunError) -> Exit {
     let (code, exit) = match why {
@@ -79,6 +93,7 @@ fn show(result: &RunResult, args: &RunArgs, shared: &Shared) -> Exit {
 /// Writes everything that a run leaves behind.
 fn write_all(dir: &Path, result: &RunResult) -> Result<(), files::FileError> {
     files::write(&dir.join("result.json"), report::json(result).as_bytes())?;
+    files::write(&dir.join("report.html"), report::html(result, None).as_bytes())?;
     for (name, text) in report::csv::all(result) {
         files::write(&dir.join(name), text.as_bytes())?;
     }

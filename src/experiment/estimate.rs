@@ -27,6 +27,12 @@ impl Estimate {
         Estimate { value, low: value - half, high: value + half }
     }
 
+    /// The estimate of a multiple.
+    pub fn times(&self, factor: f64) -> Estimate {
+        let (a, b) = (self.low * factor, self.high * factor);
+        Estimate { value: self.value * factor, low: a.min(b), high: a.max(b) }
+    }
+
     /// Whether the interval holds a value.
     pub fn holds(&self, value: f64) -> bool {
         self.low <= value && value <= self.high

@@ -1,5 +1,6 @@
 //! Replications to a result: estimates over replications, in their order, so that threads do not matter.
 
+use super::blame::blame;
 use super::estimate::{difference, linearised, mean, quantile, ratio, share};
 use super::judge::judge;
 use super::limits::{bottleneck, limits};
@@ -10,6 +11,7 @@ use super::result::{
     NodeRow, PriceRef, Replicated, RunResult, SCHEMA_VERSION,
 };
 use super::series::series;
+use super::story::story;
 use crate::kernel::Histogram;
 use crate::model::message::Cause;
 use crate::model::world::Outturn;
@@ -50,6 +52,7 @@ pub fn run(plan: &Plan, observer: &dyn Observer) -> Result<RunResult, RunError> 
         designs,
         thresholds,
         assumptions: plan.assumptions.clone(),
+        sensitivity: Vec::new(),
         resolved: plan.resolved.clone(),
     })
 }
@@ -207,7 +210,9 @@ fn design(name: &str, rows: &[Outturn], bills: &[Bill]) -> DesignResult {
     let histograms = |of: fn(&Outturn) -> Histogram| rows.iter().map(of).collect::<Vec<_>>();
     let schedule = latency(&histograms(schedule_latency));
     let limits = limits(rows);
-    DesignResult {
+    let mut failures = failures(rows);
+    blame(&mut failures, &limits);
+    let mut design = DesignResult {
         name: name.into(),
         users: count(|c| c.users),
         users_served: count(|c| c.users_served),
@@ -220,15 +225,19 @@ fn design(name: &str, rows: &[Outturn], bills: &[Bill]) -> DesignResult {
         latency: latency(&histograms(ok_latency)),
         latency_all: latency(&histograms(all_latency)),
         latency_from_schedule: (schedule.count > 0).then_some(schedule),
-        failures: failures(rows),
+        failures,
         bottleneck: bottleneck(&limits, pairs.iter().any(|(ok, ended)| ok < ended)),
         limits,
+        story: Vec::new(),
+        counterfactual: None,
         cost: cost(rows, bills),
         nodes: nodes(rows),
         classes: classes(rows),
         series: series(rows),
         replications: replicates(rows, bills),
-    }
+    };
+    design.story = story(&design);
+    design
 }
 
 /// Ways of failing over all replications, largest first.
@@ -256,6 +265,8 @@ fn failures(rows: &[Outturn]) -> Vec<FailureRow> {
                 count: mean(&counts.iter().map(|&n| n as f64).collect::<Vec<_>>()),
                 share: share(&pairs).unwrap_or_default(),
                 first_at,
+                total: counts.iter().sum(),
+                blame: None,
             }
         })
         .collect();

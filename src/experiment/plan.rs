@@ -39,6 +39,20 @@ impl Plan {
         }
     }
 
+    /// The same plan for another scenario, given with all defaults; files and prices stay.
+    ///
+    /// # Errors
+    /// What the scenario does not allow, in words.
+    pub fn instead(&self, resolved: Value) -> Result<Plan, String> {
+        let read: Scenario =
+            serde_json::from_value(resolved.clone()).map_err(|why| why.to_string())?;
+        let problems = scenario::check(&read, &self.data, Some(&self.prices));
+        if let Some(problem) = problems.iter().find(|problem| !problem.code.starts_with('W')) {
+            return Err(format!("{}: {}", problem.code, problem.message));
+        }
+        Ok(Plan { scenario: read, resolved, ..self.clone() })
+    }
+
     /// The same plan with some values in place of others, checked as if it had been written so.
     ///
     /// # Errors

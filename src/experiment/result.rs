@@ -42,6 +42,9 @@ pub struct RunResult {
     pub thresholds: Vec<ThresholdResult>,
     /// Every assumed (unsourced or defaulted) value that the run used.
     pub assumptions: Vec<Assumption>,
+    /// How much each assumed value matters; only where it was asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub sensitivity: Vec<Sensitivity>,
     /// The scenario after defaults were filled in: with `seed` and `headroom`, enough to redo the run.
     pub resolved: serde_json::Value,
 }
@@ -106,6 +109,12 @@ pub struct DesignResult {
     pub bottleneck: Option<Bottleneck>,
     /// Every limit that bound at all, by first time.
     pub limits: Vec<Bottleneck>,
+    /// What happened in order of time.
+    #[serde(default)]
+    pub story: Vec<Moment>,
+    /// The design without its first bottleneck; only where it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub counterfactual: Option<Counterfactual>,
     /// What it cost.
     pub cost: Cost,
     /// One row a node.
@@ -174,6 +183,112 @@ pub struct FailureRow {
     pub share: Estimate,
     /// Earliest time in any replication, seconds.
     pub first_at: f64,
+    /// Requests of all replications together; these sum to all failures exactly.
+    #[serde(default)]
+    pub total: u64,
+    /// The limit behind it; null where the cause itself is the reason (a function's own error).
+    #[serde(default)]
+    pub blame: Option<Blame>,
+}
+
+/// The limit that a way of failing is put down to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Blame {
+    /// Node that has the limit.
+    pub node: String,
+    /// Which limit.
+    pub limit: String,
+    /// The limit in words.
+    pub about: String,
+    /// `refused`: it turned the call away. `waited`: whoever gave up waited, most of all for this limit.
+    pub how: String,
+}
+
+/// One moment of the story of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Moment {
+    /// Seconds from the start.
+    pub at: f64,
+    /// `limit`, `failure`, `retries`, `full`, `queue`, `latency`, `recovery`, `load` or `end`.
+    pub kind: String,
+    /// Node at which it happened; empty for what concerns the whole design.
+    pub node: String,
+    /// In words.
+    pub text: String,
+    /// The figures of the text by name.
+    pub figures: std::collections::BTreeMap<String, f64>,
+}
+
+/// A design with one limit lifted, under the same users.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Counterfactual {
+    /// Node that has the limit.
+    pub node: String,
+    /// Which limit.
+    pub limit: String,
+    /// The limit in words.
+    pub about: String,
+    /// Fields of the design that were changed to lift it.
+    pub changes: Vec<Change>,
+    /// Why it could not be lifted; the figures below then say nothing.
+    pub refused: Option<String>,
+    /// Success rate without the limit.
+    pub success_rate: Estimate,
+    /// Latency of successes without it.
+    pub latency: Latency,
+    /// Cost per user served without it.
+    pub cost_per_user: Estimate,
+    /// Without it minus with it, paired by replication.
+    pub differences: Vec<Difference>,
+    /// The first bottleneck then.
+    pub next: Option<Bottleneck>,
+}
+
+/// A field that was changed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Change {
+    /// Path below the design, e.g. `nodes.edge.nginx.nofile`.
+    pub path: String,
+    /// Value before.
+    pub from: serde_json::Value,
+    /// Value after.
+    pub to: serde_json::Value,
+}
+
+/// How much one assumed value matters to one design.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Sensitivity {
+    /// Design.
+    pub design: String,
+    /// Path of the value.
+    pub path: String,
+    /// The value that was assumed.
+    pub value: String,
+    /// Why it was assumed.
+    pub why: String,
+    /// The value halved and doubled.
+    pub sides: Vec<Varied>,
+}
+
+/// A design with one assumed value changed, against itself as it was.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Varied {
+    /// What the value was multiplied by.
+    pub factor: f64,
+    /// The value then.
+    pub value: String,
+    /// Why the scenario does not allow it; the figures are then null.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub refused: Option<String>,
+    /// Change of the success rate (0.1 is ten points).
+    pub success_rate: Option<Estimate>,
+    /// Change of the 95th percentile as a share of what it was.
+    pub latency_p95: Option<Estimate>,
+    /// Change of the cost per user served as a share of what it was.
+    pub cost_per_user: Option<Estimate>,
+    /// Thresholds whose verdict changed.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub verdicts: Vec<ThresholdResult>,
 }
 
 /// A limit that bound.
@@ -289,6 +404,9 @@ pub struct Series {
     pub t: Vec<f64>,
     /// Logical requests started.
     pub started: Vec<f64>,
+    /// Attempts sent, retries included.
+    #[serde(default)]
+    pub attempts: Vec<f64>,
     /// Requests that ended in success, by the time of their end.
     pub ok: Vec<f64>,
     /// Requests that ended in failure.

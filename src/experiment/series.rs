@@ -3,7 +3,7 @@
 use super::fold::node_name;
 use super::result::{FailedBy, GaugeSeries, Series};
 use crate::kernel::{Clock, Counts};
-use crate::model::ledger::{Coarse, LatencySeries};
+use crate::model::ledger::LatencySeries;
 use crate::model::message::Cause;
 use crate::model::world::Outturn;
 use std::collections::BTreeMap;
@@ -46,14 +46,15 @@ pub(super) fn series(rows: &[Outturn]) -> Series {
         latency.merge(&own);
     }
     let quantile = |q: f64| {
-        let cells = latency.buckets().iter().map(|bucket| bucket.quantile(q));
+        let cells = latency.buckets().iter().map(|bucket| bucket.quantile(q).map(short));
         cells.chain(std::iter::repeat(None)).take(buckets).collect()
     };
-    let means = latency.buckets().iter().map(Coarse::mean);
+    let means = latency.buckets().iter().map(|bucket| bucket.mean().map(short));
     Series {
         bucket: clock.width().as_secs_f64(),
-        t: (0..buckets).map(|i| i as f64 * clock.width().as_secs_f64()).collect(),
+        t: (0..buckets as u64).map(|i| seconds(i * clock.width().nanos())).collect(),
         started: merged(&|row| Some(&row.ledger.started)),
+        attempts: merged(&|row| Some(&row.ledger.attempted)),
         ok: merged(&|row| Some(&row.ledger.succeeded)),
         failed,
         failed_by: ways
@@ -69,6 +70,20 @@ pub(super) fn series(rows: &[Outturn]) -> Series {
         latency_p95: quantile(0.95),
         gauges: gauges(rows, clock, buckets),
     }
+}
+
+/// Four significant digits, never coarser than one: as sure as a figure over time can be, and a third of the text.
+fn short(value: f64) -> f64 {
+    if value == 0.0 || !value.is_finite() {
+        return value;
+    }
+    let step = libm::pow(10.0, (3.0 - libm::floor(libm::log10(value.abs()))).max(0.0));
+    libm::round(value * step) / step
+}
+
+/// Whole nanoseconds as seconds, to a microsecond.
+fn seconds(nanos: u64) -> f64 {
+    ((nanos + 500) / 1000) as f64 / 1e6
 }
 
 fn padded(cells: impl Iterator<Item = f64>, buckets: usize) -> Vec<f64> {
@@ -95,7 +110,7 @@ fn gauges(rows: &[Outturn], clock: Clock, buckets: usize) -> Vec<GaugeSeries> {
             node: node_name(rows, gauge.node.0),
             gauge: gauge.name.into(),
             limit: gauge.limit.map(|limit| limit as f64),
-            mean,
+            mean: mean.into_iter().map(short).collect(),
             max,
         }
     };

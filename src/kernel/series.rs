@@ -1,12 +1,12 @@
-//! Figures per interval, with a width that adapts so that any run ends with 300 to 600 intervals.
+//! Figures per interval, with a width that adapts so that any run ends with 128 to 256 intervals.
 //!
-//! Everything starts at 2^20 ns (about a millisecond) a bucket; when a run outgrows 600 buckets all series of the
+//! Everything starts at 2^20 ns (about a millisecond) a bucket; when a run outgrows 256 buckets all series of the
 //! run halve together. Widths are powers of two, so series of different replications always merge exactly.
 
 use super::{Span, Time};
 
 /// Number of buckets at which the width doubles.
-const BUCKETS_MAX: u64 = 600;
+const BUCKETS_MAX: u64 = 256;
 const SHIFT_START: u32 = 20;
 
 /// The common bucket width of a run's series.
@@ -177,7 +177,7 @@ mod tests {
             counts.add(clock, bucket, 1);
         }
         assert_eq!(counts.total(), 100_000);
-        assert!((300..=600).contains(&counts.cells().len()), "{}", counts.cells().len());
+        assert!((128..=256).contains(&counts.cells().len()), "{}", counts.cells().len());
     }
 
     #[test]

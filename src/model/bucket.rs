@@ -45,6 +45,14 @@ impl Bucket {
         self.level = (self.level + n).min(self.size);
     }
 
+    /// Another rate and size; the tokens in it stay.
+    pub fn resize(&mut self, now: Time, rate: f64, size: f64) {
+        self.refill(now);
+        self.rate = rate;
+        self.size = size;
+        self.level = self.level.min(size);
+    }
+
     /// Tokens in the bucket.
     pub fn level(&mut self, now: Time) -> f64 {
         self.refill(now);

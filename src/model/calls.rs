@@ -190,6 +190,19 @@ impl Calls {
         self.len() == 0
     }
 
+    /// The calls that a node has been sent at one of its addresses and has not answered. Walks all rows: for rare events.
+    pub fn at(&self, node: NodeId, address: u16) -> Vec<CallId> {
+        let mut dead = vec![false; self.rows.len()];
+        for &slot in &self.free {
+            dead[slot as usize] = true;
+        }
+        let here = |row: &Call| row.to == node && row.address == address && !row.answered;
+        let rows = self.rows.iter().zip(dead).enumerate();
+        rows.filter(|(_, (row, dead))| !dead && here(row))
+            .map(|(slot, (row, _))| CallId { slot: slot as u32, turn: row.turn })
+            .collect()
+    }
+
     /// The calls in flight, for the closing audit.
     pub fn iter_alive(&self) -> impl Iterator<Item = &Call> {
         let mut dead = vec![false; self.rows.len()];

@@ -4,8 +4,9 @@ use super::account::AccountSpec;
 use super::context::Ctx;
 use super::era::Era;
 use super::message::Message;
+use super::operation::Action;
 use super::usage::UsageLine;
-use super::wiring::Wiring;
+use super::wiring::{Slots, Wiring};
 use std::collections::BTreeMap;
 
 /// What a kind of node is, for `docs/models.md` and `headroom explain`.
@@ -38,8 +39,12 @@ pub struct Problem {
 pub struct Check<'a> {
     /// Platform era.
     pub era: Era,
+    /// Name of the kind of node that is checked.
+    pub kind: &'static str,
     /// Names of the nodes of the design, with their kinds.
     pub nodes: &'a BTreeMap<String, &'static str>,
+    /// Connection slots of the nodes that have them.
+    pub slots: &'a BTreeMap<String, Slots>,
     /// Accounts of the design.
     pub accounts: &'a BTreeMap<String, AccountSpec>,
     /// What was found.
@@ -92,8 +97,22 @@ pub trait Spec {
     fn listens(&self, _of: &dyn Fn(&str) -> bool) -> bool {
         false
     }
+    /// Connection slots for clients, for a kind that has them; by the name of the kind.
+    fn slots(&self, _kind: &str) -> Option<Slots> {
+        None
+    }
     /// Finds problems of meaning.
     fn check(&self, _check: &mut Check) {}
+    /// Finds problems of an event that is to happen to it; most kinds know none.
+    fn check_event(&self, action: &Action, check: &mut Check) {
+        let _ = action;
+        check.problem(
+            "E0376",
+            "do",
+            "nothing of the kind can happen to this kind of node".into(),
+            "events terminate, kill, start, freeze, thaw or block a pod of a `pods` node",
+        );
+    }
     /// Items of the price table that a run may need.
     fn items(&self, _era: Era) -> Vec<String> {
         Vec::new()

@@ -4,7 +4,9 @@ use super::account::Account;
 use super::calls::{Call, Calls, Op, Via};
 use super::endpoints::Endpoints;
 use super::ledger::{Ledger, LimitId};
+use super::listener::{data_retry, timer_wheel};
 use super::message::{CallId, Cause, Event, Message, NodeId, Outcome};
+use super::operation::Operation;
 use super::work::Work;
 use crate::kernel::{Key, LaneId, Queue, Rank, Span, Stream, Time, TimerId};
 
@@ -25,6 +27,12 @@ pub enum Purpose {
     Login = 5 << 16,
     /// Accept order of a server's worker processes.
     Accept = 6 << 16,
+    /// Whether a client of a pooler keeps its server connection.
+    Pinning = 40 << 16,
+    /// Which item of a store a request asks for, and whether it writes.
+    Item = 41 << 16,
+    /// Delay before a throttled call to a store is tried again.
+    StoreRetry = 42 << 16,
 }
 
 /// What a node is given with every message.
@@ -39,6 +47,8 @@ pub struct Ctx<'a> {
     pub endpoints: &'a mut Endpoints,
     /// AWS accounts of the design.
     pub accounts: &'a mut [Account],
+    /// What happens to nodes at given times.
+    pub operations: &'a [Operation],
     /// Kinds of request.
     pub works: &'a [Work],
     /// Keys of the nodes, by name.
@@ -87,10 +97,18 @@ impl Ctx<'_> {
         id
     }
 
-    /// Opens a connection to a store, or runs a statement there, on behalf of `parent`.
-    pub fn call_store(&mut self, store: NodeId, parent: CallId, op: Op, amount: Span) -> CallId {
+    /// Opens a connection to a store, or runs a statement of length `amount` on it, on behalf of `parent`. The store knows the
+    /// connection by this node and its number `tag`.
+    pub fn call_store(
+        &mut self,
+        store: NodeId,
+        parent: CallId,
+        op: Op,
+        amount: Span,
+        tag: u32,
+    ) -> CallId {
         let row = *self.calls.get(parent);
-        let call = Call { op, amount, step: row.step, ..row.child(self.me, store, parent) };
+        let call = Call { op, amount, tag, step: row.step, ..row.child(self.me, store, parent) };
         self.call(call, Span::ZERO)
     }
 
@@ -121,12 +139,6 @@ impl Ctx<'_> {
         self.queue.immediately(Event { to, message: Message::Arrive(id) });
     }
 
-    /// Delivers the call to this node again after `delay` (a SYN that is resent).
-    pub fn arrive_again(&mut self, id: CallId, delay: Span) {
-        let event = Event { to: self.me, message: Message::Arrive(id) };
-        self.queue.at(self.queue.now() + delay, Rank::Arrival, event);
-    }
-
     /// The kernel dropped the SYN of a call because `limit` was reached: it is sent again, or at last given up, when
     /// this node is woken with `give_up`. Counts its SYNs in the call's first word.
     pub fn syn_lost(&mut self, id: CallId, limit: LimitId, give_up: u8) {
@@ -134,12 +146,32 @@ impl Ctx<'_> {
         let row = self.calls.get(id);
         row.a += 1;
         let (wait, last) = row.syn_retry.wait_after(row.a);
-        self.ledger.waited_for(limit, now, now + wait);
+        // The client's timer ran from when the SYN left.
+        let due = timer_wheel(Time::ZERO + now.since(Time::ZERO + row.hop), wait) + row.hop;
+        self.ledger.waited_for(limit, now, due);
         if last {
-            self.wake(wait, give_up, id.slot, id.turn);
+            self.wake_at(due, Rank::Timeout, give_up, id.slot, id.turn);
         } else {
-            self.arrive_again(id, wait);
+            self.queue.at(due, Rank::Arrival, Event { to: self.me, message: Message::Arrive(id) });
         }
+    }
+
+    /// The connection of a call is half-open: its client is connected and sends the request again and again. This node is
+    /// woken with `data` at the next repetition, which is the `n`-th (1 is the first).
+    pub fn data_lost(&mut self, id: CallId, limit: LimitId, data: u8, n: u32) {
+        let now = self.now();
+        let row = self.calls.get(id);
+        let rtt = row.hop * 2;
+        if n == 1 {
+            row.established = now;
+            row.mark = now + row.handshake;
+        }
+        let sent = if n == 1 { row.mark } else { now };
+        row.a = n;
+        let due = timer_wheel(Time::ZERO + sent.since(Time::ZERO + row.hop), data_retry(n, rtt))
+            + row.hop;
+        self.ledger.waited_for(limit, now, due);
+        self.wake_at(due, Rank::Arrival, data, id.slot, id.turn);
     }
 
     /// Answers a call that this node was given. The caller learns it after the path's delay.

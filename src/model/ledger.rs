@@ -228,6 +228,8 @@ pub struct Ledger {
     pub gauges: Vec<NodeGauge>,
     /// Logical requests started over time.
     pub started: Counts,
+    /// Attempts over time, retries included.
+    pub attempted: Counts,
     /// Successes over time.
     pub succeeded: Counts,
     /// Latency of successes over time.
@@ -278,6 +280,13 @@ impl Ledger {
         self.classes[class].issued += 1;
         let bucket = self.clock.bucket(now);
         self.started.add(self.clock, bucket, 1);
+    }
+
+    /// An attempt of a logical request is sent.
+    pub fn attempt(&mut self, class: usize, now: Time) {
+        self.classes[class].attempts += 1;
+        let bucket = self.clock.bucket(now);
+        self.attempted.add(self.clock, bucket, 1);
     }
 
     /// A logical request ends. `scheduled` is its intended start where that may differ from `sent`.

@@ -36,8 +36,8 @@ pub enum Message {
     Cancel(CallId),
     /// A timer of the node: which one, and a word and a turn that only the node reads.
     Wake(u8, u32, u32),
-    /// A connection to the node was closed by its owner: who that is, the connection's number here (for a store: how many),
-    /// and the owner's own name for it, since the number may have been given to another connection meanwhile.
+    /// A connection to the node was closed by its owner: who that is, the connection's number here (for a store: how many
+    /// slots), and the owner's own name for it, since the number may have been given to another connection meanwhile.
     HangUp(NodeId, u32, u32),
 }
 
@@ -92,6 +92,8 @@ causes! {
     WorkerKilled "worker_killed" "The worker serving the request was killed by its supervisor.",
     PoolTimeout "pool_timeout" "No pooled connection became free within the acquire timeout.",
     ConnectionSlots "connection_slots" "The database had no connection slot left.",
+    ClientConnections "client_connections" "The pooler allowed no more client connections.",
+    ThrottledStore "throttled_store" "The table's capacity was used up, also after the retries of the SDK.",
     Refused "refused" "The connection was refused.",
     Reset "reset" "The connection was closed without an answer.",
     ConnectTimeout "connect_timeout" "The connection was not established in time.",

@@ -15,6 +15,7 @@ pub mod era;
 pub mod ledger;
 pub mod listener;
 pub mod message;
+pub mod operation;
 pub mod pool;
 pub mod queue;
 pub mod registry;

@@ -1,30 +1,50 @@
 //! A client-side pool of connections to one store: idle, opening, waiting line.
 //!
-//! Checkout: an idle connection, else open one if allowed, else wait in line (MongoDB connection pool
-//! specification; `pg-pool` differs only in opening without limit). The owner carries the decisions out.
+//! Checkout: the idle connection used last, else open one if allowed, else wait in line (MongoDB connection pool
+//! specification; node-postgres `pg-pool/index.js`). A connection that cannot be opened fails the request it was opened for,
+//! and the next in line tries. The owner carries the decisions out. Connections are known by numbers that their owner gives.
 
 use super::message::CallId;
-use crate::kernel::Span;
+use crate::kernel::{Span, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
-/// A pool of connections, per pod or per execution environment.
+/// How a pod connects to one store.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PoolSpec {
+    /// A pool, or a connection for each statement.
+    #[serde(default)]
+    #[schemars(extend("x-source" = "drivers pool by default"))]
+    pub mode: PoolMode,
     /// Most connections.
     #[serde(default = "max_default")]
-    #[schemars(range(min = 1, max = 1_000_000), extend("x-source" = "MongoDB drivers: maxPoolSize 100 (connection pool specification)"))]
+    #[schemars(range(min = 1, max = 1_000_000), extend("x-source" = "MongoDB drivers: maxPoolSize 100 (connection pool specification); node-postgres: max 10"))]
     pub max: u32,
     /// Most connections being opened at a time.
     #[serde(default = "connecting_default")]
     #[schemars(range(min = 1, max = 1_000_000), extend("x-source" = "MongoDB drivers: maxConnecting 2 (connection pool specification); node-postgres has no such limit"))]
     pub connecting: u32,
-    /// How long a request waits for a connection before it fails; none: for ever.
+    /// How long a request waits for a connection, and how long a connection may take to open, before it fails; none: for ever.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-source" = "MongoDB waitQueueTimeoutMS and node-postgres connectionTimeoutMillis: unlimited unless set"))]
     pub acquire_timeout: Option<Span>,
+    /// An idle connection is closed after this; none: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-source" = "MongoDB maxIdleTimeMS: never unless set; node-postgres idleTimeoutMillis: 10 s"))]
+    pub idle_timeout: Option<Span>,
+}
+
+/// Whether connections are shared by requests.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PoolMode {
+    /// Kept and used again.
+    #[default]
+    Pool,
+    /// Opened for each statement and closed after it; the other fields but `acquire_timeout` mean nothing.
+    Direct,
 }
 
 fn max_default() -> u32 {
@@ -36,15 +56,21 @@ fn connecting_default() -> u32 {
 
 impl Default for PoolSpec {
     fn default() -> Self {
-        PoolSpec { max: max_default(), connecting: connecting_default(), acquire_timeout: None }
+        PoolSpec {
+            mode: PoolMode::Pool,
+            max: max_default(),
+            connecting: connecting_default(),
+            acquire_timeout: None,
+            idle_timeout: None,
+        }
     }
 }
 
 /// What the owner of a pool must do for a request that wants a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Checkout {
-    /// An idle connection was taken: use it.
-    Ready,
+    /// The idle connection of this number was taken: use it.
+    Ready(u32),
     /// A new connection is to be opened for this request.
     Open,
     /// The request waits in line.
@@ -54,9 +80,11 @@ pub enum Checkout {
 /// A pool as it runs.
 #[derive(Debug, Clone)]
 pub struct Pool {
+    mode: PoolMode,
     max: u32,
     connecting: u32,
-    idle: u32,
+    /// Number and since when; the one used last at the end, so the first is the first to be closed.
+    idle: VecDeque<(u32, Time)>,
     busy: u32,
     opening: u32,
     waiting: VecDeque<CallId>,
@@ -66,9 +94,10 @@ impl Pool {
     /// An empty pool.
     pub fn new(spec: &PoolSpec) -> Pool {
         Pool {
+            mode: spec.mode,
             max: spec.max,
             connecting: spec.connecting,
-            idle: 0,
+            idle: VecDeque::new(),
             busy: 0,
             opening: 0,
             waiting: VecDeque::new(),
@@ -77,7 +106,7 @@ impl Pool {
 
     /// Connections that exist.
     pub fn open(&self) -> u32 {
-        self.idle + self.busy
+        self.idle.len() as u32 + self.busy
     }
     /// Requests in line.
     pub fn waiting(&self) -> usize {
@@ -85,15 +114,15 @@ impl Pool {
     }
 
     fn may_open(&self) -> bool {
-        self.idle + self.busy + self.opening < self.max && self.opening < self.connecting
+        self.mode == PoolMode::Direct
+            || (self.open() + self.opening < self.max && self.opening < self.connecting)
     }
 
     /// A request wants a connection.
     pub fn checkout(&mut self, call: CallId) -> Checkout {
-        if self.idle > 0 {
-            self.idle -= 1;
+        if let Some((number, _)) = self.idle.pop_back() {
             self.busy += 1;
-            Checkout::Ready
+            Checkout::Ready(number)
         } else if self.may_open() {
             self.opening += 1;
             Checkout::Open
@@ -125,20 +154,39 @@ impl Pool {
         Some(next)
     }
 
-    /// A request is done with its connection. Returns who takes it over.
-    pub fn checkin(&mut self) -> Option<CallId> {
+    /// A request is done with its connection. Returns what becomes of the connection.
+    pub fn checkin(&mut self, number: u32, now: Time) -> Checkin {
+        if self.mode == PoolMode::Direct {
+            self.busy -= 1;
+            return Checkin::Close;
+        }
         if let Some(next) = self.waiting.pop_front() {
-            return Some(next);
+            return Checkin::Next(next);
         }
         self.busy -= 1;
-        self.idle += 1;
-        None
+        self.idle.push_back((number, now));
+        Checkin::Idle
     }
 
-    /// A connection in use broke.
+    /// A connection in use broke. Returns who may open another.
     pub fn broken(&mut self) -> Option<CallId> {
         self.busy -= 1;
         self.open_for_waiter()
+    }
+
+    /// Takes out a connection that has been idle for `timeout`.
+    pub fn expire(&mut self, now: Time, timeout: Span) -> Option<u32> {
+        let &(number, since) = self.idle.front()?;
+        if since + timeout > now {
+            return None;
+        }
+        self.idle.pop_front();
+        Some(number)
+    }
+
+    /// Since when the connection that has been idle longest is idle.
+    pub fn idle_since(&self) -> Option<Time> {
+        self.idle.front().map(|(_, since)| *since)
     }
 
     /// A request in line has gone. O(n).
@@ -149,6 +197,17 @@ impl Pool {
     }
 }
 
+/// What becomes of a connection that a request has given back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Checkin {
+    /// This request takes it over.
+    Next(CallId),
+    /// It stays open.
+    Idle,
+    /// It is to be closed.
+    Close,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -156,30 +215,60 @@ mod tests {
     fn id(slot: u32) -> CallId {
         CallId { slot, turn: 0 }
     }
+    const NOW: Time = Time::ZERO;
 
     #[test]
     fn opens_at_most_two_at_a_time_and_serves_in_order() {
-        let mut pool = Pool::new(&PoolSpec { max: 3, connecting: 2, acquire_timeout: None });
+        let mut pool = Pool::new(&PoolSpec { max: 3, ..PoolSpec::default() });
         assert_eq!(pool.checkout(id(0)), Checkout::Open);
         assert_eq!(pool.checkout(id(1)), Checkout::Open);
         assert_eq!(pool.checkout(id(2)), Checkout::Wait);
         assert_eq!(pool.checkout(id(3)), Checkout::Wait);
         assert_eq!(pool.opened(), Some(id(2)), "a place to open is free again");
         assert_eq!(pool.opened(), None, "three exist or are being opened: the limit");
-        assert_eq!(pool.checkin(), Some(id(3)));
+        assert_eq!(pool.checkin(7, NOW), Checkin::Next(id(3)));
         assert_eq!(pool.opened(), None);
         assert_eq!((pool.open(), pool.waiting()), (3, 0));
-        assert_eq!(pool.checkin(), None);
-        assert_eq!(pool.checkout(id(4)), Checkout::Ready);
+        assert_eq!(pool.checkin(7, NOW), Checkin::Idle);
+        assert_eq!(pool.checkin(8, NOW), Checkin::Idle);
+        assert_eq!(pool.checkout(id(4)), Checkout::Ready(8), "the one used last");
     }
 
     #[test]
     fn a_refused_connection_lets_the_next_in_line_try() {
-        let mut pool = Pool::new(&PoolSpec { max: 1, connecting: 1, acquire_timeout: None });
+        let mut pool = Pool::new(&PoolSpec { max: 1, connecting: 1, ..PoolSpec::default() });
         assert_eq!(pool.checkout(id(0)), Checkout::Open);
         assert_eq!(pool.checkout(id(1)), Checkout::Wait);
         assert_eq!(pool.refused(), Some(id(1)));
         assert_eq!(pool.refused(), None);
+        assert_eq!(pool.open(), 0);
+    }
+
+    #[test]
+    fn idle_connections_are_closed_oldest_first() {
+        let mut pool = Pool::new(&PoolSpec { max: 2, ..PoolSpec::default() });
+        for _ in 0..2 {
+            assert_eq!(pool.checkout(id(0)), Checkout::Open);
+            assert_eq!(pool.opened(), None);
+        }
+        let (second, timeout) = (Time::from_nanos(5), Span::from_nanos(10));
+        assert_eq!(pool.checkin(1, NOW), Checkin::Idle);
+        assert_eq!(pool.checkin(2, second), Checkin::Idle);
+        assert_eq!(pool.expire(Time::from_nanos(9), timeout), None);
+        assert_eq!(pool.expire(Time::from_nanos(10), timeout), Some(1));
+        assert_eq!(pool.expire(Time::from_nanos(10), timeout), None);
+        assert_eq!((pool.idle_since(), pool.open()), (Some(second), 1));
+    }
+
+    #[test]
+    fn direct_mode_opens_and_closes_without_limit() {
+        let spec = PoolSpec { mode: PoolMode::Direct, max: 1, ..PoolSpec::default() };
+        let mut pool = Pool::new(&spec);
+        for _ in 0..5 {
+            assert_eq!(pool.checkout(id(0)), Checkout::Open);
+        }
+        assert_eq!(pool.opened(), None);
+        assert_eq!(pool.checkin(1, NOW), Checkin::Close);
         assert_eq!(pool.open(), 0);
     }
 }

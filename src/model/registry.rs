@@ -3,11 +3,12 @@
 use super::component::{About, Check, Component, NodeReport, Spec};
 use super::compute::{lambda, pods};
 use super::context::Ctx;
-use super::entry::{alb, api_gateway, dns, nginx, node_port};
+use super::entry::{alb, api_gateway, dns, haproxy, nginx, node_port};
 use super::era::Era;
 use super::message::Message;
 use super::queue::sqs;
-use super::store::database;
+use super::store::pooler::{pgbouncer, rds_proxy};
+use super::store::{cache, database, dynamodb};
 use super::wiring::Wiring;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -69,16 +70,21 @@ macro_rules! nodes {
 nodes! {
     Dns(dns::DnsSpec, dns::Dns, dns::ABOUT) "dns" "DNS round robin: a name with several addresses.";
     NodePort(node_port::NodePortSpec, node_port::NodePort, node_port::ABOUT) "node_port" "A Kubernetes Service of type NodePort.";
+    Haproxy(haproxy::HaproxySpec, haproxy::Haproxy, haproxy::ABOUT) "haproxy" "HAProxy as a reverse proxy.";
     Nginx(nginx::NginxSpec, nginx::Nginx, nginx::ABOUT) "nginx" "nginx as a reverse proxy.";
     Alb(alb::AlbSpec, alb::Alb, alb::ABOUT) "alb" "An Application Load Balancer.";
     ApiGateway(api_gateway::ApiGatewaySpec, api_gateway::ApiGateway, api_gateway::ABOUT) "api_gateway" "Amazon API Gateway.";
     Lambda(lambda::LambdaSpec, lambda::Lambda, lambda::ABOUT) "lambda" "An AWS Lambda function.";
     Pods(pods::PodsSpec, pods::Pods, pods::ABOUT) "pods" "Replicas of one service on shared hosts.";
     Sqs(sqs::SqsSpec, sqs::Sqs, sqs::ABOUT) "sqs" "A standard SQS queue with a consumer.";
-    Postgres(database::DatabaseSpec, database::Database, database::ABOUT) "postgres" "A PostgreSQL server.";
-    Mysql(database::DatabaseSpec, database::Database, database::ABOUT) "mysql" "A MySQL server.";
-    Mongodb(database::DatabaseSpec, database::Database, database::ABOUT) "mongodb" "A MongoDB server.";
-    Documentdb(database::DatabaseSpec, database::Database, database::ABOUT) "documentdb" "An Amazon DocumentDB instance.";
+    Postgres(database::DatabaseSpec, database::Database, database::ABOUT_POSTGRES) "postgres" "A PostgreSQL server.";
+    Mysql(database::DatabaseSpec, database::Database, database::ABOUT_MYSQL) "mysql" "A MySQL server.";
+    Mongodb(database::DatabaseSpec, database::Database, database::ABOUT_MONGODB) "mongodb" "A MongoDB server.";
+    Documentdb(database::DatabaseSpec, database::Database, database::ABOUT_DOCUMENTDB) "documentdb" "An Amazon DocumentDB instance.";
+    Pgbouncer(pgbouncer::PgbouncerSpec, pgbouncer::Pgbouncer, pgbouncer::ABOUT) "pgbouncer" "PgBouncer in front of a PostgreSQL server.";
+    RdsProxy(rds_proxy::RdsProxySpec, rds_proxy::RdsProxy, rds_proxy::ABOUT) "rds_proxy" "Amazon RDS Proxy.";
+    Dynamodb(dynamodb::DynamodbSpec, dynamodb::Dynamodb, dynamodb::ABOUT) "dynamodb" "An Amazon DynamoDB table.";
+    Cache(cache::CacheSpec, cache::Cache, cache::ABOUT) "cache" "A cache in front of a store.";
 }
 
 impl NodeSpec {
@@ -89,16 +95,6 @@ impl NodeSpec {
     /// Items of the price table that a run may need.
     pub fn items(&self, era: Era) -> Vec<String> {
         self.spec().items(era)
-    }
-    /// Whether it takes logins and statements.
-    pub fn is_store(&self) -> bool {
-        matches!(
-            self,
-            NodeSpec::Postgres(_)
-                | NodeSpec::Mysql(_)
-                | NodeSpec::Mongodb(_)
-                | NodeSpec::Documentdb(_)
-        )
     }
 }
 

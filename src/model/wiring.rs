@@ -8,6 +8,15 @@ use super::message::{Event, NodeId};
 use crate::kernel::{Key, Queue};
 use std::collections::BTreeMap;
 
+/// Connection slots of a database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slots {
+    /// All, those for administrators included.
+    pub all: u32,
+    /// Those for everybody.
+    pub usable: u32,
+}
+
 /// What others need to know of a node before anything is built.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
@@ -15,6 +24,8 @@ pub struct Facts {
     pub addresses: u16,
     /// Whether the node accepts connections itself, with a backlog.
     pub listens: bool,
+    /// Connection slots of a database.
+    pub slots: Option<Slots>,
 }
 
 /// Names and tools for building a node.
@@ -39,6 +50,8 @@ pub struct Wiring<'a> {
     pub era: Era,
     /// Name of the node being built.
     pub name: &'a str,
+    /// Name of its kind.
+    pub kind: &'static str,
     /// Its id.
     pub me: NodeId,
 }
@@ -78,6 +91,11 @@ impl Wiring<'_> {
     /// Whether a node accepts connections itself.
     pub fn listens(&self, node: NodeId) -> bool {
         self.facts[node.index()].listens
+    }
+
+    /// Connection slots of a database.
+    pub fn slots(&self, node: NodeId) -> Option<Slots> {
+        self.facts[node.index()].slots
     }
 
     /// Addresses of a node.

@@ -10,10 +10,11 @@ use super::endpoints::Endpoints;
 use super::era::Era;
 use super::ledger::{ClassLedger, Ledger, NodeLedger};
 use super::message::{Event, Message, NodeId};
+use super::operation::{OPERATION, Operation};
 use super::registry::{Node, NodeSpec};
 use super::wiring::{Facts, Wiring};
 use super::work::{StepSpec, Work};
-use crate::kernel::{Key, Queue, Span, Time};
+use crate::kernel::{Key, Queue, Rank, Span, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -26,6 +27,9 @@ pub struct DesignSpec {
     pub enter: BTreeMap<String, String>,
     /// The nodes by name, each with one key for its kind.
     pub nodes: BTreeMap<String, NodeSpec>,
+    /// What happens to nodes at given times, beside the load.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<Operation>,
     /// AWS accounts by name.
     #[serde(default)]
     pub accounts: BTreeMap<String, AccountSpec>,
@@ -83,6 +87,7 @@ pub struct World {
     ledger: Ledger,
     endpoints: Endpoints,
     accounts: Vec<Account>,
+    operations: Vec<Operation>,
     works: Vec<Work>,
     names: Vec<(String, &'static str)>,
     /// Keys of the nodes' draws, by name.
@@ -127,11 +132,13 @@ impl World {
             root,
             era: setup.era,
             name: "",
+            kind: "",
             me: NodeId(0),
         };
         let mut nodes = Vec::new();
         for (index, (name, spec)) in design.nodes.iter().enumerate() {
             wiring.name = name;
+            wiring.kind = spec.kind();
             wiring.me = NodeId(index as u16);
             nodes.push(spec.build(&mut wiring).map_err(|why| format!("node \"{name}\": {why}"))?);
         }
@@ -145,6 +152,7 @@ impl World {
             let entry = wiring.node(entry).map_err(fail)?;
             classes.push(Class::new(spec, index, entry, &mut wiring).map_err(fail)?);
         }
+        schedule(&design.events, &names, &mut queue)?;
         let accounts = design.accounts.iter().map(|(name, spec)| {
             let reserved = design.nodes.values().filter_map(|node| node.spec().reservation());
             let sum = reserved.filter(|(account, _)| account == name).map(|(_, n)| n).sum();
@@ -152,6 +160,7 @@ impl World {
         });
         Ok(World {
             accounts: accounts.collect(),
+            operations: design.events.clone(),
             nodes,
             classes,
             queue,
@@ -209,6 +218,7 @@ impl World {
             ledger: &mut self.ledger,
             endpoints: &mut self.endpoints,
             accounts: &mut self.accounts,
+            operations: &self.operations,
             works: &self.works,
             salts: &self.salts,
             me: to,
@@ -231,6 +241,7 @@ impl World {
                 ledger: &mut self.ledger,
                 endpoints: &mut self.endpoints,
                 accounts: &mut self.accounts,
+                operations: &self.operations,
                 works: &self.works,
                 salts: &self.salts,
                 me: NodeId(index as u16),
@@ -301,6 +312,21 @@ impl World {
     }
 }
 
+/// Puts what is to happen at given times into the queue.
+fn schedule(
+    events: &[Operation],
+    names: &BTreeMap<String, NodeId>,
+    queue: &mut Queue<Event>,
+) -> Result<(), String> {
+    for (index, operation) in events.iter().enumerate() {
+        let to = names.get(&operation.node).copied();
+        let to = to.ok_or_else(|| format!("no node \"{}\"", operation.node))?;
+        let message = Message::Wake(OPERATION, index as u32, 0);
+        queue.at(Time::ZERO + operation.at, Rank::Completion, Event { to, message });
+    }
+    Ok(())
+}
+
 /// Addresses and listening of every node and, for its users, of every class.
 fn facts(design: &DesignSpec) -> Vec<Facts> {
     fn addresses(design: &DesignSpec, name: &str, depth: u8) -> u16 {
@@ -316,6 +342,7 @@ fn facts(design: &DesignSpec) -> Vec<Facts> {
     let fact = |name: &String| Facts {
         addresses: addresses(design, name, DEPTH),
         listens: listens(design, name, DEPTH),
+        slots: design.nodes.get(name).and_then(|node| node.spec().slots(node.kind())),
     };
     design.nodes.keys().map(fact).collect()
 }

@@ -1,16 +1,19 @@
-//! Results to bytes: table, JSON, CSV, Markdown, charts. Pure: data in, bytes out.
+//! Results to bytes: table, JSON, CSV, Markdown, charts, one HTML file. Pure: data in, bytes out.
 pub mod chart;
 mod conformance;
 pub mod csv;
 pub mod diff;
 pub mod find;
 mod format;
+mod html;
 mod json;
 mod markdown;
 mod table;
 mod verification;
-pub use chart::{Chart, charts};
+mod words;
+pub use chart::{Chart, chart_names, charts};
 pub use conformance::{conformance, conformance_json};
+pub use html::html;
 pub use json::json;
 pub use markdown::markdown;
 pub use table::table;

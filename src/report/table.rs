@@ -1,7 +1,10 @@
 //! One screen that a person understands: what survives, how slow, what breaks first, what it costs.
 
 use super::format::{count, cut, interval, money, seconds, share};
-use crate::experiment::result::{DesignResult, Estimate, RunResult, ThresholdResult, Verdict};
+use super::words::{first_limit, outcome};
+use crate::experiment::result::{
+    Counterfactual, DesignResult, Estimate, RunResult, ThresholdResult, Verdict,
+};
 use comfy_table::{Cell, CellAlignment, Table, presets};
 use std::fmt::Write as _;
 
@@ -66,26 +69,11 @@ impl Screen<'_> {
 
     /// The verdict on a design in a sentence.
     fn sentence(&mut self, design: &DesignResult) -> std::fmt::Result {
-        let rate = design.success_rate;
-        let (code, text) = if design.latency_all.count == 0 {
-            (RED, "no request ended".to_owned())
-        } else if rate.value >= 1.0 {
-            (GREEN, format!("every request succeeded, p95 {}", seconds(design.latency.p95.value)))
-        } else {
-            let worst = design.failures.first();
-            let why = worst.map_or(String::new(), |row| {
-                format!("; {} failed by {} at {}", share(row.share.value), row.cause, row.node)
-            });
-            (RED, format!("{} of requests succeeded{why}", share(rate.value)))
-        };
+        let (good, text) = outcome(design);
+        let code = if good { GREEN } else { RED };
         let name = self.paint(code, &design.name);
         let first = design.bottleneck.as_ref().map_or(String::new(), |limit| {
-            format!(
-                "; first limit to bind: {} of {} at {}",
-                limit.about,
-                limit.node,
-                seconds(limit.at)
-            )
+            format!("; first limit to bind: {}", first_limit(limit))
         });
         let line = wrap(
             &format!("{text}{first}"),
@@ -213,7 +201,24 @@ impl Screen<'_> {
             writeln!(self.out, "  latency    {text}")?;
         }
         self.failures(design)?;
+        self.story(design)?;
         self.cost(design)
+    }
+
+    /// What happened in order of time, and what would be without the first bottleneck.
+    fn story(&mut self, design: &DesignResult) -> std::fmt::Result {
+        let told = ["limit", "failure", "retries", "recovery"];
+        let moments = design.story.iter().filter(|moment| told.contains(&moment.kind.as_str()));
+        for (i, moment) in moments.take(8).enumerate() {
+            let label = if i == 0 { "story" } else { "" };
+            let text = wrap(&moment.text, self.width.saturating_sub(24), 24);
+            writeln!(self.out, "  {label:10} {:>8}  {text}", seconds(moment.at))?;
+        }
+        if let Some(told) = &design.counterfactual {
+            let text = wrap(&without(told, design), self.width.saturating_sub(13), 13);
+            writeln!(self.out, "  {:10} {text}", "without it")?;
+        }
+        Ok(())
     }
 
     fn failures(&mut self, design: &DesignResult) -> std::fmt::Result {
@@ -325,6 +330,22 @@ impl Screen<'_> {
         }
         writeln!(self.out, "  `headroom plan FILE` lists them all")
     }
+}
+
+/// The counterfactual in a sentence.
+fn without(told: &Counterfactual, design: &DesignResult) -> String {
+    let name = format!("{} of {}", told.about, told.node);
+    if let Some(why) = &told.refused {
+        return format!("{name} was not lifted: {why}");
+    }
+    let next = told.next.as_ref().map_or("none".into(), first_limit);
+    format!(
+        "if {name} were lifted: success {} -> {}, p95 {} -> {}; next limit: {next}",
+        share(design.success_rate.value),
+        interval(&told.success_rate, share),
+        seconds(design.latency.p95.value),
+        interval(&told.latency.p95, seconds)
+    )
 }
 
 fn count_small(value: f64) -> String {

@@ -10,6 +10,7 @@ use crate::model::client::{Arrivals, ClassSpec, Load, Shape};
 use crate::model::component::{Check, Problem};
 use crate::model::data::Data;
 use crate::model::dist::Dist;
+use crate::model::wiring::Slots;
 use crate::model::work::StepSpec;
 use crate::model::world::DesignSpec;
 use crate::price::{Table, check_items};
@@ -281,6 +282,37 @@ fn load(path: &str, load: &Load, data: &Data, problems: &mut Problems) {
     }
 }
 
+/// What is to happen to the nodes of a design.
+fn events(
+    scenario: &Scenario,
+    path: &str,
+    spec: &DesignSpec,
+    (kinds, slots): (&BTreeMap<String, &'static str>, &BTreeMap<String, Slots>),
+    problems: &mut Problems,
+) {
+    for (i, event) in spec.events.iter().enumerate() {
+        let at = format!("{path}.events[{i}]");
+        let Some(node) = spec.nodes.get(&event.node) else {
+            let remedy = nearest(&event.node, spec.nodes.keys());
+            let what = format!("there is no node \"{}\" in this design", event.node);
+            problems.add("E0301", &format!("{at}.node"), what, &remedy);
+            continue;
+        };
+        let mut check = Check {
+            era: scenario.era,
+            kind: node.kind(),
+            nodes: kinds,
+            slots,
+            accounts: &spec.accounts,
+            problems: Vec::new(),
+        };
+        node.spec().check_event(&event.action, &mut check);
+        for problem in check.problems {
+            problems.0.push(Problem { path: format!("{at}.{}", problem.path), ..problem });
+        }
+    }
+}
+
 fn design(scenario: &Scenario, name: &str, spec: &DesignSpec, problems: &mut Problems) {
     let path = format!("designs.{name}");
     let kinds: BTreeMap<String, &'static str> =
@@ -315,10 +347,17 @@ fn design(scenario: &Scenario, name: &str, spec: &DesignSpec, problems: &mut Pro
             "name a class and the node it enters by",
         );
     }
+    let slots = spec
+        .nodes
+        .iter()
+        .filter_map(|(name, node)| Some((name.clone(), node.spec().slots(node.kind())?)));
+    let slots = slots.collect();
     for (node, node_spec) in &spec.nodes {
         let mut check = Check {
             era: scenario.era,
+            kind: node_spec.kind(),
             nodes: &kinds,
+            slots: &slots,
             accounts: &spec.accounts,
             problems: Vec::new(),
         };
@@ -330,6 +369,7 @@ fn design(scenario: &Scenario, name: &str, spec: &DesignSpec, problems: &mut Pro
             problems.0.push(Problem { path: at, ..problem });
         }
     }
+    events(scenario, &path, spec, (&kinds, &slots), problems);
     for (account, limits) in &spec.accounts {
         let own = spec.nodes.values().filter_map(|node| node.spec().reservation());
         let reserved: u32 = own.filter(|(name, _)| name == account).map(|(_, n)| n).sum();

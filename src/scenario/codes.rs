@@ -53,7 +53,7 @@ pub const CODES: &[Code] = &[
     ),
     code(
         "E0012",
-        "a result of another version",
+        "not a result of this program",
         "A stored result has another schema_version than this program writes, or is not whole. Its figures may mean something \
          else, so they are not compared. Run its scenario again with this program.",
     ),
@@ -356,6 +356,36 @@ pub const CODES: &[Code] = &[
         "The scenario names a CSV file that is missing or is no CSV.",
     ),
     code(
+        "E0360",
+        "connection slots not known",
+        "A database needs its number of connection slots: given, or by the formula of its engine from its memory or class.",
+    ),
+    code(
+        "E0361",
+        "a field of another engine",
+        "The field describes what only one database engine does.",
+    ),
+    code(
+        "E0362",
+        "a service that the era does not offer",
+        "RDS Proxy is offered since 2020: choose a later era, or run PgBouncer yourself.",
+    ),
+    code(
+        "E0363",
+        "a borrow timeout that RDS Proxy does not offer",
+        "ConnectionBorrowTimeout of RDS Proxy is 0 s to 300 s; the default is 120 s.",
+    ),
+    code(
+        "E0364",
+        "an item that DynamoDB does not store",
+        "An item of a DynamoDB table has at most 400 KB.",
+    ),
+    code(
+        "E0365",
+        "a share that is none",
+        "A hit ratio lies between 0 and 1: 0.9 for nine hits in ten.",
+    ),
+    code(
         "E0370",
         "not a measured case",
         "A file in the folder of measured cases has `config` and `observed` but not the form that docs/measuring.md describes.",
@@ -366,9 +396,19 @@ pub const CODES: &[Code] = &[
         "The configuration of a measured case has something that no node of a scenario expresses; the message names it.",
     ),
     code(
+        "E0373",
+        "no such pod",
+        "The pods of a node are numbered from 0 to one less than its replicas.",
+    ),
+    code(
         "E0374",
         "not a log of Lambda requests",
         "A run*.csv in a folder of measured cases is not a log: its header lacks a column, or a line is not as docs/lambda-log.md describes. The message names the line.",
+    ),
+    code(
+        "E0376",
+        "an event that cannot happen",
+        "The kind of node that an event names knows no such event.",
     ),
     code(
         "E0380",
@@ -389,6 +429,16 @@ pub const CODES: &[Code] = &[
         "W0402",
         "hosts that stay empty",
         "There are more hosts than pods; they are on the bill all the same.",
+    ),
+    code(
+        "W0460",
+        "more connections than memory",
+        "All connections together need more memory than the server has; a server that swaps is slower than the model says.",
+    ),
+    code(
+        "W0461",
+        "a pool larger than the server",
+        "The pooler wants more connections than the server has slots: some logins will be refused, and it goes on with fewer.",
     ),
 ];
 

@@ -8,7 +8,7 @@ use crate::model::world::DesignSpec;
 use std::collections::{BTreeMap, BTreeSet};
 
 fn is_service(kind: &str) -> bool {
-    matches!(kind, "api_gateway" | "alb" | "nginx" | "lambda" | "pods")
+    matches!(kind, "api_gateway" | "alb" | "haproxy" | "nginx" | "lambda" | "pods")
 }
 
 /// Kinds that take requests from users, proxies and services.
@@ -17,17 +17,32 @@ fn takes_requests(kind: &str) -> bool {
 }
 
 fn is_store(kind: &str) -> bool {
-    matches!(kind, "postgres" | "mysql" | "mongodb" | "documentdb")
+    matches!(
+        kind,
+        "postgres"
+            | "mysql"
+            | "mongodb"
+            | "documentdb"
+            | "pgbouncer"
+            | "rds_proxy"
+            | "dynamodb"
+            | "cache"
+    )
 }
 
 /// Kinds that each kind may lead to.
 fn may_lead_to(kind: &str, target: &str) -> bool {
     match kind {
         "api_gateway" => matches!(target, "lambda" | "alb"),
-        "alb" | "nginx" => matches!(target, "pods" | "node_port" | "nginx"),
-        "dns" => matches!(target, "pods" | "node_port" | "nginx"),
+        "alb" | "haproxy" | "nginx" => {
+            matches!(target, "pods" | "node_port" | "haproxy" | "nginx")
+        }
+        "dns" => matches!(target, "pods" | "node_port" | "haproxy" | "nginx"),
         "node_port" => target == "pods",
         "sqs" => target == "lambda",
+        "pgbouncer" => target == "postgres",
+        "cache" => is_store(target) && target != "cache",
+        "rds_proxy" => matches!(target, "postgres" | "mysql"),
         _ => true,
     }
 }
@@ -49,7 +64,7 @@ pub(super) fn check(scenario: &Scenario, name: &str, spec: &DesignSpec, problems
                 "E0306",
                 &at,
                 format!("\"{node}\" has several pods and nothing that chooses among them"),
-                "put a node_port, dns, alb or nginx in front",
+                "put a node_port, dns, alb, haproxy or nginx in front",
             ),
             _ => {}
         }

@@ -281,7 +281,8 @@ fn t_db_3_a_thousand_functions_against_450_slots() {
         "work": {"job": [{"query": {"to": "db", "hold": {"constant": "1s"}}}]},
         "designs": {"d": {"enter": {"users": "fn"}, "accounts": {"main": {}}, "nodes": {
             "fn": {"lambda": function(0)},
-            "db": {"postgres": {"connections": 450, "reserved": 0, "login": {"constant": "0s"}, "sigma": 0.0, "kappa": 0.0}}}}},
+            "db": {"postgres": {"connections": 450, "reserved": 0, "fork": "0s", "exit": "0s", "login": {"constant": "0s"},
+                "sigma": 0.0, "kappa": 0.0}}}}},
         "run": {"replications": 2}});
     let row = first(&text);
     assert_eq!(ok(&row), 450);

@@ -110,8 +110,8 @@ fn the_cliff_of_the_tuned_nginx_is_its_connection_slots() {
     });
     assert_eq!(stop, None);
     let estimate = answer.estimate.unwrap();
-    // Who comes after the 2,046th fails; the first few fail seldom enough for 99.9 %.
-    assert!((2_046.0..=2_050.0).contains(&estimate.value), "{} after {runs}", answer.text);
+    // Who comes after the 2,046th fails once; of some 6,000 requests six may fail at 99.9 %.
+    assert!((2_046.0..=2_052.0).contains(&estimate.value), "{} after {runs}", answer.text);
     assert!(estimate.high - estimate.low <= 8.0, "{}", answer.text);
     let cliff = answer.points.iter().find(|p| p.decision == "no").unwrap();
     assert!(cliff.because.contains("worker_connections"), "{cliff:?}");

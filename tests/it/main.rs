@@ -10,6 +10,7 @@
 mod analytic;
 mod analytic_loss;
 mod autoscaling;
+mod causes;
 mod cli;
 mod common;
 mod conservation;
@@ -24,6 +25,8 @@ mod golden;
 mod hpa;
 mod lambda_log;
 mod models;
+mod report;
 mod scenario;
+mod stores;
 mod theory;
 mod tidy;

@@ -6,7 +6,7 @@
 use super::arrivals::Arrivals;
 use super::load::{Load, WhenBusy};
 use super::retry::{Adaptive, Retry, RetryState, SdkMode, throttled};
-use super::spec::{ClassSpec, Connection};
+use super::spec::{ClassSpec, Connection, Generator};
 use crate::kernel::{Key, LaneId, Rank, Span, Time, TimerId};
 use crate::model::calls::{Call, Via};
 use crate::model::context::Ctx;
@@ -21,6 +21,8 @@ const NEXT: u8 = 2;
 const RETRY: u8 = 3;
 const TIMEOUT: u8 = 4;
 const SEND: u8 = 5;
+/// The load generator opens the connection of a user.
+const OPEN: u8 = 6;
 
 /// One user.
 #[derive(Debug, Clone)]
@@ -38,6 +40,8 @@ struct User {
     connection: Option<Kept>,
     call: CallId,
     timer: TimerId,
+    /// Waits for the load generator to open its connection.
+    opening: bool,
     sent: Time,
     scheduled: Time,
     backoff: Span,
@@ -75,6 +79,7 @@ pub struct Class {
     shared: RetryState,
     adaptive: Option<Adaptive>,
     connection: Connection,
+    generator: Generator,
     idempotent: bool,
     /// Whether the entry accepts connections itself (nginx, pods) or takes requests as they come (AWS front doors).
     entry_listens: bool,
@@ -83,6 +88,8 @@ pub struct Class {
     next_user: u64,
     /// Connections kept by users that are gone (open load): reused most recent first.
     spare: Vec<Kept>,
+    /// Until when the load generator opens connections that are wanted already.
+    opening_until: Time,
     /// Connections opened so far: each gets a name of its own.
     opened: u32,
     /// Scheduled arrivals that wait for a user of the load generator.
@@ -157,12 +164,14 @@ impl Class {
             retry: spec.retry.clone(),
             adaptive: adaptive.then(Adaptive::default),
             connection: spec.connection.clone(),
+            generator: spec.generator.clone(),
             idempotent: spec.idempotent,
             entry_listens: wiring.listens(entry),
             users: Vec::new(),
             free: Vec::new(),
             next_user: 0,
             spare: Vec::new(),
+            opening_until: Time::ZERO,
             opened: 0,
             waiting: VecDeque::new(),
             dropped: 0,
@@ -212,6 +221,8 @@ impl Class {
                     NEXT => self.begin(slot, ctx),
                     RETRY => self.attempt(slot, ctx),
                     SEND => self.send(slot, ctx),
+                    OPEN if self.users[slot as usize].opening => self.dispatch(slot, ctx),
+                    OPEN => {}
                     _ => self.timed_out(slot, ctx),
                 }
             }
@@ -229,7 +240,7 @@ impl Class {
         let slot = self.new_user(scheduled);
         self.exhausted = number + 1 >= users;
         if !self.exhausted {
-            let at = Time::ZERO + ramp.scaled(f64::from(number + 1) / f64::from(users));
+            let at = self.tick(Time::ZERO + ramp.scaled(f64::from(number + 1) / f64::from(users)));
             if at > ctx.now() {
                 ctx.wake_at(at, Rank::Arrival, START, number + 1, 0);
             } else {
@@ -241,7 +252,7 @@ impl Class {
 
     fn schedule_arrival(&mut self, ctx: &mut Ctx) {
         if let Some(at) = self.arrivals.as_mut().and_then(Arrivals::take_next) {
-            ctx.wake_at(at.max(ctx.now()), Rank::Arrival, ARRIVAL, 0, 0);
+            ctx.wake_at(self.tick(at.max(ctx.now())), Rank::Arrival, ARRIVAL, 0, 0);
         } else if self.closed.is_none() {
             self.exhausted = true;
         }
@@ -274,6 +285,7 @@ impl Class {
             connection: None,
             call: CallId::NONE,
             timer: TimerId::NONE,
+            opening: false,
             sent: Time::ZERO,
             scheduled,
             backoff: Span::ZERO,
@@ -288,6 +300,22 @@ impl Class {
         }
         self.users.push(user);
         u32::try_from(self.users.len() - 1).unwrap_or(u32::MAX)
+    }
+
+    /// When the load generator's clock says that a time has come.
+    fn tick(&self, at: Time) -> Time {
+        let grain = self.generator.timer.nanos();
+        if grain == 0 { at } else { Time::from_nanos(at.nanos().div_ceil(grain) * grain) }
+    }
+
+    /// Wakes a user after a pause.
+    fn later(&self, pause: Span, timer: u8, slot: u32, turn: u32, ctx: &mut Ctx) {
+        if pause.is_zero() || self.generator.timer.is_zero() {
+            ctx.wake(pause, timer, slot, turn);
+        } else {
+            let at = self.tick(ctx.now() + pause);
+            ctx.wake_at(at, Rank::Completion, timer, slot, turn);
+        }
     }
 
     /// The user begins the request that is next.
@@ -325,26 +353,47 @@ impl Class {
         }
     }
 
+    /// The user sends; a new connection waits until the load generator has opened those before it.
     fn send(&mut self, slot: u32, ctx: &mut Ctx) {
-        let hop = self.connection.rtt.scaled(0.5);
-        let key = self.request_key(slot);
+        let now = ctx.now();
         let user = &mut self.users[slot as usize];
         if user.connection.is_none() && self.connection.keepalive {
             user.connection = self.spare.pop();
         }
-        let handshake =
-            self.connection.rtt * u64::from(1 + self.tls_trips()) + self.connection.send_delay;
+        let turn = user.turn;
+        let opens = user.connection.is_none();
+        if let Some(lane) = self.timeout {
+            user.timer = ctx.arm(lane, TIMEOUT, slot, turn);
+        }
+        if !opens || self.generator.connect.is_zero() {
+            return self.dispatch(slot, ctx);
+        }
+        let at = self.opening_until.max(now);
+        self.opening_until = at + self.generator.connect;
         let user = &mut self.users[slot as usize];
+        user.opening = true;
+        // Through the queue even if it is now: the others of this instant are to be known first.
+        ctx.wake_at(at, Rank::Arrival, OPEN, slot, turn);
+    }
+
+    /// The request, or the SYN of its new connection, leaves.
+    fn dispatch(&mut self, slot: u32, ctx: &mut Ctx) {
+        let hop = self.connection.rtt.scaled(0.5);
+        let key = self.request_key(slot);
+        let handshake = self.handshake(ctx.now());
+        let user = &mut self.users[slot as usize];
+        user.opening = false;
         let opening = user.connection.is_none();
         // An open connection leads straight to whoever accepted it; names and routers are asked for new ones only.
         let to = user.connection.map_or(self.entry, |kept| kept.node);
         self.opened = self.opened.wrapping_add(u32::from(opening));
         let tag = user.connection.map_or(self.opened, |kept| kept.tag);
+        let via = user.connection.map_or(Via::New, |kept| Via::Open(kept.number));
         let call = Call {
             work: self.rounds[user.step as usize].work,
             key,
             visit: user.attempt,
-            via: user.connection.map_or(Via::New, |kept| Via::Open(kept.number)),
+            via,
             tag,
             keep_alive: self.connection.keepalive,
             idempotent: self.idempotent,
@@ -356,14 +405,17 @@ impl Class {
             ..Call::request(ctx.me, to, CallId { slot, turn: user.turn })
         };
         // A front door that does not listen itself meets the request after the handshake.
-        let delay = if opening && !self.entry_listens { hop + handshake } else { hop };
-        ctx.ledger.classes[self.index].attempts += 1;
-        let id = ctx.call(call, delay);
-        let user = &mut self.users[slot as usize];
-        user.call = id;
-        if let Some(lane) = self.timeout {
-            user.timer = ctx.arm(lane, TIMEOUT, slot, user.turn);
-        }
+        let delay = if opening && !self.entry_listens { hop + call.handshake } else { hop };
+        let now = ctx.now();
+        ctx.ledger.attempt(self.index, now);
+        self.users[slot as usize].call = ctx.call(call, delay);
+    }
+
+    /// From the SYN's arrival to the request's first byte: the round trips of TCP and TLS, the pause before sending, and the
+    /// connections that the load generator opens first.
+    fn handshake(&self, now: Time) -> Span {
+        let trips = self.connection.rtt * u64::from(1 + self.tls_trips());
+        trips.max(self.opening_until.since(now)) + self.connection.send_delay
     }
 
     fn tls_trips(&self) -> u32 {
@@ -394,9 +446,14 @@ impl Class {
 
     fn timed_out(&mut self, slot: u32, ctx: &mut Ctx) {
         let user = &mut self.users[slot as usize];
-        let established = ctx.calls.get(user.call).established < Time::MAX || !self.entry_listens;
-        ctx.abandon(user.call);
+        // A connection that the load generator has not opened yet has no call.
+        let established = user.call != CallId::NONE
+            && (ctx.calls.get(user.call).established < Time::MAX || !self.entry_listens);
+        if user.call != CallId::NONE {
+            ctx.abandon(user.call);
+        }
         user.call = CallId::NONE;
+        user.opening = false;
         user.connection = None;
         let cause = if established { Cause::ClientTimeout } else { Cause::ConnectTimeout };
         let outcome = Outcome::failed(cause, self.entry, 0);
@@ -425,7 +482,7 @@ impl Class {
             user.backoff = pause;
             user.last_cause = outcome.cause;
             let turn = user.turn;
-            ctx.wake(pause, RETRY, slot, turn);
+            self.later(pause, RETRY, slot, turn, ctx);
             return;
         }
         ctx.ledger.end(self.index, now, user.sent, user.scheduled, outcome);
@@ -448,7 +505,7 @@ impl Class {
         if step < self.rounds.len() {
             user.step += 1;
             let pause = round.think.sample(&mut stream);
-            ctx.wake(pause, NEXT, slot, turn);
+            self.later(pause, NEXT, slot, turn, ctx);
             return;
         }
         user.step = 0;
@@ -456,7 +513,7 @@ impl Class {
         match &self.closed {
             Some(closed) if user.rounds < closed.rounds => {
                 let pause = round.think.sample(&mut stream) + closed.think.sample(&mut stream);
-                ctx.wake(pause, NEXT, slot, turn);
+                self.later(pause, NEXT, slot, turn, ctx);
             }
             _ => self.retire(slot, ctx),
         }

@@ -43,6 +43,9 @@ pub struct Tries {
     pub attempts: u16,
     /// Pause before every retry.
     pub delay: Span,
+    /// Failures after which there is a retry; none: connection errors, timeouts and HTTP 429, 500, 502, 503, 504.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on: Option<Vec<RetryOn>>,
     /// Limit of retries relative to requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<Budget>,
@@ -69,6 +72,9 @@ pub struct Backoff {
     #[serde(default)]
     #[schemars(extend("x-source" = "AWS Architecture Blog, Exponential Backoff And Jitter"))]
     pub jitter: Jitter,
+    /// Failures after which there is a retry; none: connection errors, timeouts and HTTP 429, 500, 502, 503, 504.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on: Option<Vec<RetryOn>>,
     /// Limit of retries relative to requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<Budget>,
@@ -94,6 +100,34 @@ pub enum Jitter {
     Decorrelated,
     /// None at all.
     None,
+}
+
+/// Failures after which a client tries again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RetryOn {
+    /// The client's own timeout.
+    Timeout,
+    /// No connection, refused, reset, closed without an answer.
+    Connection,
+    /// HTTP 429.
+    #[serde(rename = "429")]
+    TooManyRequests,
+    /// HTTP 500 to 599.
+    #[serde(rename = "5xx")]
+    ServerError,
+}
+
+impl RetryOn {
+    fn covers(self, failure: Outcome) -> bool {
+        let timeout = failure.cause == Some(Cause::ClientTimeout);
+        match self {
+            RetryOn::Timeout => failure.status == 0 && timeout,
+            RetryOn::Connection => failure.status == 0 && !timeout,
+            RetryOn::TooManyRequests => failure.status == 429,
+            RetryOn::ServerError => (500..600).contains(&failure.status),
+        }
+    }
 }
 
 /// Retries are allowed while a bucket that every first attempt fills by `ratio` holds a whole token.
@@ -160,6 +194,14 @@ impl Retry {
         RetryState { tokens }
     }
 
+    fn on(&self) -> Option<&[RetryOn]> {
+        match self {
+            Retry::Fixed(policy) => policy.on.as_deref(),
+            Retry::Exponential(policy) => policy.on.as_deref(),
+            Retry::None(_) | Retry::Sdk(_) => None,
+        }
+    }
+
     fn budget(&self) -> Option<&Budget> {
         match self {
             Retry::Fixed(policy) => policy.budget.as_ref(),
@@ -219,7 +261,11 @@ impl Retry {
         stream: &mut Stream,
     ) -> Option<Span> {
         let cause = failure.cause?;
-        if retries + 1 >= self.attempts() || !retryable(failure) {
+        let wanted = match self.on() {
+            Some(on) => on.iter().any(|on| on.covers(failure)),
+            None => retryable(failure),
+        };
+        if retries + 1 >= self.attempts() || !wanted {
             return None;
         }
         if self.budget().is_some() && !state.tokens.take(now) {

@@ -29,6 +29,9 @@ pub struct ClassSpec {
     /// How they connect.
     #[serde(default)]
     pub connection: Connection,
+    /// The program that plays the users, where it is one program.
+    #[serde(default)]
+    pub generator: Generator,
     /// Whether a request may be sent twice (GET, PUT, DELETE) or not (POST, PATCH).
     #[serde(default = "yes")]
     #[schemars(extend("x-source" = "assumed: reads", "x-assumed" = true))]
@@ -63,6 +66,21 @@ pub struct Patience {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-source" = "load_test_util and Node's http client: none; k6: 60 s"))]
     pub timeout: Option<Span>,
+}
+
+/// A load generator: one process with a clock of its own that plays all users of the class.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Generator {
+    /// Time that it takes to open one connection. It opens those of one instant one after another and sends their requests
+    /// after that; zero: users on machines of their own.
+    #[serde(default)]
+    #[schemars(extend("x-source" = "zero unless said; measured on loopback: 15 µs"))]
+    pub connect: Span,
+    /// Resolution of its timers: starts, pauses and retries are rounded up to a multiple; zero: exact.
+    #[serde(default)]
+    #[schemars(extend("x-source" = "zero unless said; tokio and Node.js: 1 ms"))]
+    pub timer: Span,
 }
 
 /// How users connect.

@@ -2,5 +2,6 @@
 pub mod alb;
 pub mod api_gateway;
 pub mod dns;
+pub mod haproxy;
 pub mod nginx;
 pub mod node_port;

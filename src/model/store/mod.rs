@@ -1,2 +1,5 @@
-//! Stores: databases with connection slots, logins and a throughput curve.
+//! Stores: databases with connection slots, poolers in front of them, tables with capacity, caches.
+pub mod cache;
 pub mod database;
+pub mod dynamodb;
+pub mod pooler;

@@ -40,6 +40,11 @@ const CHARTS: [(&str, Draw); 5] = [
     ("cost_per_user", cost::scene),
 ];
 
+/// Names of all charts.
+pub fn chart_names() -> impl Iterator<Item = &'static str> {
+    CHARTS.iter().map(|(name, _)| *name)
+}
+
 /// All charts of a result.
 pub fn charts(result: &RunResult) -> Vec<Chart> {
     let drawn = CHARTS.iter().map(|(name, draw)| (*name, draw(result)));
@@ -49,4 +54,4 @@ pub fn charts(result: &RunResult) -> Vec<Chart> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

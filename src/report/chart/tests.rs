@@ -29,6 +29,7 @@ fn series(buckets: u32) -> Series {
     Series {
         bucket: 0.5,
         started: wave(45.0),
+        attempts: wave(46.0),
         ok: wave(40.0),
         failed: wave(5.0),
         failed_by: vec![failed_by],
@@ -69,6 +70,8 @@ fn design(name: &str, per_user: f64, series: Series) -> DesignResult {
         failures: Vec::new(),
         bottleneck: None,
         limits: Vec::new(),
+        story: Vec::new(),
+        counterfactual: None,
         cost,
         nodes: Vec::new(),
         classes: Vec::new(),
@@ -95,8 +98,14 @@ fn result(designs: Vec<DesignResult>) -> RunResult {
         differences: Vec::new(),
         thresholds: Vec::new(),
         assumptions: Vec::new(),
+        sensitivity: Vec::new(),
         resolved: serde_json::Value::Null,
     }
+}
+
+/// A result of two designs for tests of other reports.
+pub(in crate::report) fn sample() -> RunResult {
+    result(vec![design("first", 0.002, series(60)), design("second", 0.003, series(60))])
 }
 
 /// Draws, checks every chart, answers the charts.

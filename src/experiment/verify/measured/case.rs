@@ -245,6 +245,7 @@ pub struct Baseline {
     pub(super) pg_connect_trust_ms_mean: f64,
     pub(super) pg_connect_scram_ms_mean: f64,
     pub(super) pg_request_pooled_ms_p50: f64,
+    pub(super) pg_request_connect_per_request_trust_ms_p50: f64,
     pub(super) pg_max_connects_per_s_trust_16_clients: f64,
     pub(super) pg_max_connects_per_s_scram_16_clients: f64,
     pub(super) pg_refused_connect_error_latency_ms_p50: f64,
@@ -253,6 +254,8 @@ pub struct Baseline {
     pub(super) node_timer_lateness_ms_mean: f64,
     pub(super) node_max_rps_zero_service: f64,
     pub(super) nginx_node_max_rps_zero_service: f64,
+    /// Descriptors of idle workers, by `worker_processes=N`.
+    pub(super) nginx_idle_fds_per_worker: BTreeMap<String, Vec<u32>>,
 }
 
 impl Default for Baseline {
@@ -268,6 +271,7 @@ impl Default for Baseline {
             pg_connect_trust_ms_mean: 2.321,
             pg_connect_scram_ms_mean: 5.47,
             pg_request_pooled_ms_p50: 0.146,
+            pg_request_connect_per_request_trust_ms_p50: 2.84,
             pg_max_connects_per_s_trust_16_clients: 571.56,
             pg_max_connects_per_s_scram_16_clients: 372.0,
             pg_refused_connect_error_latency_ms_p50: 3.079,
@@ -276,6 +280,7 @@ impl Default for Baseline {
             node_timer_lateness_ms_mean: 0.792,
             node_max_rps_zero_service: 50_744.8,
             nginx_node_max_rps_zero_service: 47_355.9,
+            nginx_idle_fds_per_worker: BTreeMap::new(),
         }
     }
 }

@@ -1,7 +1,10 @@
 //! From the configuration of a measured case to a scenario: what was configured and the machine's constants, never what was
 //! observed.
 
-use super::case::{Baseline, Config, Law, LoadConfig, MeasuredCase, NginxConfig, PodConfig};
+use super::case::{
+    Baseline, Config, HaproxyConfig, LambdaConfig, Law, LoadConfig, MeasuredCase, NginxConfig,
+    PodConfig,
+};
 use serde_json::{Map, Value, json};
 
 /// The scenario of a case.
@@ -19,12 +22,14 @@ pub fn scenario(case: &MeasuredCase) -> Result<Value, String> {
         "load": arrivals(load)?,
         "request": "request",
         "idempotent": !matches!(load.method.as_str(), "POST" | "PATCH" | "LOCK"),
+        // One asynchronous process whose timers have milliseconds.
+        "generator": {"connect": ms(base.tcp_connect_loopback_ms), "timer": "1ms"},
         "connection": {
             "keepalive": load.keepalive,
             "tls": false,
             "rtt": ms(base.tcp_connect_loopback_ms),
             "send_delay": s(load.send_delay_s.unwrap_or(0.0)),
-            "syn_retry": if sysctl(config, "tcp_syn_linear_timeouts") == Some(0.0) { "exponential" } else { "linear" },
+            "syn_retry": syn_retry(config),
         },
     });
     if let Some(timeout) = load.timeout_s {
@@ -36,15 +41,21 @@ pub fn scenario(case: &MeasuredCase) -> Result<Value, String> {
             "base": ms(retry.base_ms),
             "factor": retry.factor.max(1.0),
             "cap": ms(retry.cap_ms.max(retry.base_ms)),
+            "on": retry_on(&retry.on),
             "jitter": if retry.jitter.is_empty() { "none" } else { retry.jitter.as_str() },
         }});
+    }
+    let mut design = json!({"enter": {"users": entry}, "nodes": nodes});
+    design["events"] = events(config, &servers)?.into();
+    if let Some(lambda) = &config.lambda {
+        design["accounts"] = json!({"local": {"concurrency": lambda.cap}});
     }
     Ok(json!({
         "name": case.id,
         "about": case.title,
         "workload": {"users": class},
         "work": {"request": work(config, base)?},
-        "designs": {"measured": {"enter": {"users": entry}, "nodes": nodes}},
+        "designs": {"measured": design},
         "run": {"horizon": s(load.duration_s + load.drain_s)},
     }))
 }
@@ -58,6 +69,18 @@ fn ms(milliseconds: f64) -> String {
     s(milliseconds / 1e3)
 }
 
+/// The failures after which the load generator tries again, from prefixes of its error kinds.
+fn retry_on(prefixes: &[String]) -> Vec<&'static str> {
+    let kinds = [
+        ("timeout", "timeout"),
+        ("http_429", "429"),
+        ("http_500", "5xx"),
+        ("connect_refused", "connection"),
+    ];
+    let covered = |kind: &str| prefixes.iter().any(|prefix| kind.starts_with(prefix.as_str()));
+    kinds.iter().filter(|(kind, _)| covered(kind)).map(|(_, on)| *on).collect()
+}
+
 fn sysctl(config: &Config, name: &str) -> Option<f64> {
     let settings = config.sysctl.as_ref()?;
     let (_, value) = settings.iter().find(|(key, _)| key.ends_with(name))?;
@@ -67,6 +90,16 @@ fn sysctl(config: &Config, name: &str) -> Option<f64> {
 /// `net.core.somaxconn`; the measuring machine's kernel has 4,096.
 fn somaxconn(config: &Config) -> u32 {
     sysctl(config, "somaxconn").map_or(4096, |value| value as u32)
+}
+
+/// When a lost SYN is sent again: as on Linux 6.5 and later, unless the case says otherwise.
+fn syn_retry(config: &Config) -> &'static str {
+    let classic = sysctl(config, "tcp_syn_linear_timeouts") == Some(0.0);
+    if classic { "exponential" } else { "linear" }
+}
+
+fn syncookies(config: &Config) -> bool {
+    sysctl(config, "tcp_syncookies") != Some(0.0)
 }
 
 fn law(law: &Law) -> Result<Value, String> {
@@ -116,6 +149,16 @@ fn arrivals(load: &LoadConfig) -> Result<Value, String> {
 
 /// The steps of a request.
 fn work(config: &Config, base: &Baseline) -> Result<Vec<Value>, String> {
+    if let Some(lambda) = &config.lambda {
+        let mut steps = Vec::new();
+        if config.postgres.is_some() {
+            // A connection that is held is opened in the init phase, before the work.
+            let db = lambda.db_work.as_ref().map_or(Ok(json!({"constant": "0s"})), law)?;
+            steps.push(json!({"query": {"to": "db", "hold": db}}));
+        }
+        steps.push(json!({"wait": law(&lambda.work)?}));
+        return Ok(steps);
+    }
     let pods = config.pods.as_deref().unwrap_or_default();
     let Some(pod) = pods.iter().min_by(|a, b| mean(&a.service).total_cmp(&mean(&b.service))) else {
         return Err("no servers".into());
@@ -127,37 +170,157 @@ fn work(config: &Config, base: &Baseline) -> Result<Vec<Value>, String> {
     } else {
         base.http_gunicorn_direct_ms - base.tcp_connect_loopback_ms
     };
-    steps.push(json!({"cpu": {"constant": ms(cpu)}}));
-    if mean(&pod.service) > 0.0 {
+    let driver = pod.db.as_ref().map_or(0.0, |db| driver_cpu(&db.mode, base));
+    steps.push(json!({"cpu": {"constant": ms(cpu + driver)}}));
+    let nominal = mean(&pod.service);
+    if nominal > 0.001 && pod.service.kind == "const" {
+        // Timers end on whole milliseconds of a clock that is read now and then (libuv's loop time): a fixed time comes out
+        // evenly spread over a millisecond around its nominal length, late by the kernel's slack and a wake-up.
+        steps.push(json!({"wait": {"constant": s(nominal - 0.0005)}}));
+        steps.push(json!({"wait": {"uniform": {"low": "100us", "high": "1100us"}}}));
+    } else if nominal > 0.0 {
         steps.push(json!({"wait": law(&pod.service)?}));
-        if node {
-            steps.push(json!({"wait": {"constant": ms(base.node_timer_lateness_ms_mean)}}));
-        }
+    }
+    if let Some(db) = &pod.db {
+        let to =
+            if config.pgbouncer.is_some() && db.port != Some(5433) { "pgbouncer" } else { "db" };
+        steps.push(json!({"query": {"to": to, "hold": law(&db.work)?}}));
     }
     Ok(steps)
+}
+
+/// Processor time of the driver in the server: what a request with a statement takes beyond one without, and beyond the
+/// connect where it connects.
+fn driver_cpu(mode: &str, base: &Baseline) -> f64 {
+    if mode == "pool" {
+        base.pg_request_pooled_ms_p50 - base.http_node_direct_keepalive_ms
+    } else {
+        base.pg_request_connect_per_request_trust_ms_p50 - base.pg_connect_trust_ms_mean
+    }
+    .max(0.0)
 }
 
 fn mean(law: &Law) -> f64 {
     law.mean_s.unwrap_or_else(|| (law.lo_s.unwrap_or(0.0) + law.hi_s.unwrap_or(0.0)) / 2.0)
 }
 
-/// Adds the servers, alike ones in one node; returns the nodes' names in order.
+/// Whether two servers differ at most in how long they take and whether they are up.
+fn alike(a: &PodConfig, b: &PodConfig) -> bool {
+    let same =
+        PodConfig { service: a.service.clone(), initially_down: a.initially_down, ..b.clone() };
+    a.service.kind == b.service.kind && a.service.sigma == b.service.sigma && *a == same
+}
+
+/// Adds the servers, alike ones in one node, and the databases; returns the servers' nodes and where each server is.
 fn servers(
     config: &Config,
-    _base: &Baseline,
+    base: &Baseline,
     nodes: &mut Map<String, Value>,
-) -> Result<Vec<String>, String> {
+) -> Result<Servers, String> {
+    databases(config, base, nodes);
     let pods = config.pods.as_deref().unwrap_or_default();
-    let mut names = Vec::new();
+    let fastest = pods.iter().map(|pod| mean(&pod.service)).fold(f64::INFINITY, f64::min);
+    let mut servers = Servers::default();
     let mut first = 0;
     while first < pods.len() {
-        let alike = pods[first..].iter().take_while(|pod| **pod == pods[first]).count();
-        let name = format!("pods{}", names.len());
-        nodes.insert(name.clone(), pod_node(&pods[first], alike, config)?);
-        names.push(name);
-        first += alike;
+        let group: Vec<_> =
+            pods[first..].iter().take_while(|pod| alike(&pods[first], pod)).collect();
+        let name = format!("pods{}", servers.nodes.len());
+        let mut node = pod_node(group[0], group.len(), config)?;
+        let slow: Vec<Value> = (0..group.len())
+            .filter(|&i| mean(&group[i].service) > fastest)
+            .map(|i| json!({"pod": i, "factor": mean(&group[i].service) / fastest}))
+            .collect();
+        if !slow.is_empty() {
+            node["pods"]["slow"] = slow.into();
+        }
+        nodes.insert(name.clone(), node);
+        servers.places.extend((0..group.len()).map(|i| (name.clone(), i)));
+        servers.nodes.push(name);
+        first += group.len();
     }
-    Ok(names)
+    Ok(servers)
+}
+
+/// The servers' nodes, and for each server its node and number there.
+#[derive(Default)]
+struct Servers {
+    nodes: Vec<String>,
+    places: Vec<(String, usize)>,
+}
+
+/// PostgreSQL's processor time for the fork and the end of a connection: the defaults of the `postgres` node.
+const FORK_AND_EXIT_MS: f64 = 0.4 + 0.6;
+
+/// What happens to servers. A block before the load lasts into it: it is counted from the load's start.
+fn events(config: &Config, servers: &Servers) -> Result<Vec<Value>, String> {
+    let mut events = Vec::new();
+    let pods = config.pods.as_deref().unwrap_or_default();
+    for (at, pod) in pods.iter().enumerate().filter(|(_, pod)| pod.initially_down) {
+        let _ = pod;
+        let (node, number) = &servers.places[at];
+        events.push(json!({"at": "0s", "node": node, "do": {"kill": {"pod": number}}}));
+    }
+    for event in config.events.as_deref().unwrap_or_default() {
+        let Some((node, number)) = servers.places.get(event.pod) else {
+            return Err(format!("an event names server {}, which is not there", event.pod));
+        };
+        let drains = pods[event.pod].on_sigterm.as_deref() != Some("exit");
+        let action = match event.action.as_str() {
+            "sigterm" if drains => json!({"terminate": {"pod": number}}),
+            "sigterm" | "sigkill" => json!({"kill": {"pod": number}}),
+            "sigstop" => json!({"freeze": {"pod": number}}),
+            "sigcont" => json!({"thaw": {"pod": number}}),
+            "start" => json!({"start": {"pod": number}}),
+            "block" => json!({"block": {"pod": number, "for": ms(event.ms.unwrap_or(0.0))}}),
+            other => return Err(format!("event \"{other}\" is not known")),
+        };
+        events.push(json!({"at": s(event.t_s.max(0.0)), "node": node, "do": action}));
+    }
+    Ok(events)
+}
+
+fn databases(config: &Config, base: &Baseline, nodes: &mut Map<String, Value>) {
+    if let Some(postgres) = &config.postgres {
+        let mut node = json!({
+            "connections": postgres.max_connections,
+            "reserved": postgres.superuser_reserved.unwrap_or(3),
+            "vcpu": 2,
+            "somaxconn": somaxconn(config),
+            "auth": postgres.auth.as_deref().unwrap_or("trust"),
+        });
+        // What both processors can connect at most, without the driver's part and the server's accept and exit.
+        let most = if postgres.auth.as_deref() == Some("scram-sha-256") {
+            base.pg_max_connects_per_s_scram_16_clients
+        } else {
+            base.pg_max_connects_per_s_trust_16_clients
+        };
+        let login = 2e3 / most - driver_cpu("direct", base) - FORK_AND_EXIT_MS;
+        node["login"] = json!({"constant": ms(login.max(0.0))});
+        // PostgreSQL 15 listens for twice MaxBackends: the connections, 4 of autovacuum, 8 of other workers.
+        node["backlog"] = (2 * (postgres.max_connections + 12)).into();
+        // pg_sleep needs no processor: statements do not slow one another down.
+        node["sigma"] = 0.0.into();
+        node["kappa"] = 0.0.into();
+        nodes.insert("db".into(), json!({"postgres": node}));
+    }
+    if let Some(pgbouncer) = &config.pgbouncer {
+        let mut node = json!({"to": "db"});
+        if let Some(mode) = &pgbouncer.pool_mode {
+            node["pool_mode"] = mode.as_str().into();
+        }
+        if let Some(size) = pgbouncer.default_pool_size {
+            node["default_pool_size"] = size.into();
+        }
+        if let Some(clients) = pgbouncer.max_client_conn {
+            node["max_client_conn"] = clients.into();
+        }
+        if let Some(wait) = pgbouncer.query_wait_timeout_s {
+            node["query_wait_timeout"] = s(wait).into();
+        }
+        node["login"] = ms(base.pgbouncer_connect_ms_mean).into();
+        nodes.insert("pgbouncer".into(), json!({"pgbouncer": node}));
+    }
 }
 
 fn pod_node(pod: &PodConfig, replicas: usize, config: &Config) -> Result<Value, String> {
@@ -165,6 +328,8 @@ fn pod_node(pod: &PodConfig, replicas: usize, config: &Config) -> Result<Value, 
         "replicas": replicas,
         "hosts": {"count": 1, "vcpu": 2},
         "somaxconn": somaxconn(config),
+        "syncookies": syncookies(config),
+        "abort_on_overflow": sysctl(config, "tcp_abort_on_overflow") == Some(1.0),
         "cancel": pod.cancel_on_disconnect,
     });
     match pod.kind.as_str() {
@@ -186,6 +351,18 @@ fn pod_node(pod: &PodConfig, replicas: usize, config: &Config) -> Result<Value, 
     if let Some(backlog) = pod.backlog {
         node["backlog"] = backlog.into();
     }
+    if let Some(db) = &pod.db {
+        let store =
+            if config.pgbouncer.is_some() && db.port != Some(5433) { "pgbouncer" } else { "db" };
+        let mut pool = json!({"mode": if db.mode == "pool" { "pool" } else { "direct" }, "connecting": 1_000_000});
+        if let Some(max) = db.pool_max {
+            pool["max"] = max.into();
+        }
+        if let Some(timeout) = db.acquire_timeout_ms.filter(|t| *t > 0.0) {
+            pool["acquire_timeout"] = ms(timeout).into();
+        }
+        node["pool"] = json!({store: pool});
+    }
     Ok(json!({"pods": node}))
 }
 
@@ -193,7 +370,7 @@ fn pod_node(pod: &PodConfig, replicas: usize, config: &Config) -> Result<Value, 
 fn entry(
     config: &Config,
     base: &Baseline,
-    servers: &[String],
+    servers: &Servers,
     nodes: &mut Map<String, Value>,
 ) -> Result<String, String> {
     match config.load.entry.as_str() {
@@ -201,21 +378,80 @@ fn entry(
             let nginx = config.nginx.as_ref().ok_or("entry nginx without its configuration")?;
             nodes.insert(
                 "nginx".into(),
-                json!({"nginx": nginx_node(nginx, servers, config, base)?}),
+                json!({"nginx": nginx_node(nginx, &servers.nodes, config, base)?}),
             );
             Ok("nginx".into())
         }
-        "pods"
-            if servers.len() == 1 && config.pods.as_ref().is_some_and(|pods| pods.len() == 1) =>
-        {
-            Ok(servers[0].clone())
+        "haproxy" => {
+            let haproxy =
+                config.haproxy.as_ref().ok_or("entry haproxy without its configuration")?;
+            let node = haproxy_node(haproxy, &servers.nodes, config, base)?;
+            nodes.insert("haproxy".into(), json!({"haproxy": node}));
+            Ok("haproxy".into())
         }
-        "nodeport" if servers.len() == 1 => {
-            nodes.insert("node_port".into(), json!({"node_port": {"to": servers[0], "nodes": 1}}));
+        "pods" if servers.places.len() == 1 => Ok(servers.nodes[0].clone()),
+        "nodeport" if servers.nodes.len() == 1 => {
+            let node_port = json!({"node_port": {"to": servers.nodes[0], "nodes": 1}});
+            nodes.insert("node_port".into(), node_port);
             Ok("node_port".into())
+        }
+        "lambda" => {
+            let lambda = config.lambda.as_ref().ok_or("entry lambda without its configuration")?;
+            nodes.insert("fn".into(), json!({"lambda": function(lambda, base)?}));
+            Ok("fn".into())
         }
         other => Err(format!("entry \"{other}\" is not supported here")),
     }
+}
+
+fn function(lambda: &LambdaConfig, base: &Baseline) -> Result<Value, String> {
+    // The process is spawned in a fixed time, then sleeps for the configured cold start.
+    let spawn = base.lambda_instance_spawn_plus_connect_ms_p50 - base.pg_connect_trust_ms_mean;
+    let hold = lambda.conn_mode.as_deref() != Some("perinv");
+    Ok(json!({
+        "account": "local",
+        "runtime": "nodejs20",
+        "memory": "1769MB",
+        "timeout": "15m",
+        "place": {"constant": ms(spawn.max(0.0))},
+        "init": law(&lambda.cold)?,
+        "idle_life": s(lambda.idle_expiry_s.unwrap_or(600.0)),
+        "connections": if hold { "per_environment" } else { "per_invocation" },
+    }))
+}
+
+fn haproxy_node(
+    haproxy: &HaproxyConfig,
+    servers: &[String],
+    config: &Config,
+    base: &Baseline,
+) -> Result<Value, String> {
+    let cpu = base.http_haproxy_keepalive_ms - base.http_node_direct_keepalive_ms;
+    let balance = haproxy.balance.as_deref().unwrap_or("roundrobin");
+    let mut node = json!({
+        "upstream": servers,
+        "somaxconn": somaxconn(config),
+        "upstream_rtt": ms(base.tcp_connect_loopback_ms),
+        "upstream_syn_retry": syn_retry(config),
+        "cpu_request": ms(cpu.max(0.0)),
+        "balance": match balance.split('(').next().unwrap_or_default() {
+            known @ ("roundrobin" | "leastconn" | "random") => known,
+            other => return Err(format!("balancing \"{other}\" is not known")),
+        },
+    });
+    let mut set = |key: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            node[key] = value;
+        }
+    };
+    set("maxconn", haproxy.maxconn.map(Into::into));
+    set("server_maxconn", haproxy.server_maxconn.map(Into::into));
+    set("backlog", haproxy.backlog.map(Into::into));
+    set("timeout_queue", haproxy.timeout_queue_s.map(|t| s(t).into()));
+    set("timeout_connect", haproxy.timeout_connect_s.map(|t| s(t).into()));
+    set("timeout_server", haproxy.timeout_server_s.map(|t| s(t).into()));
+    set("retries", haproxy.retries.map(Into::into));
+    Ok(node)
 }
 
 fn nginx_node(
@@ -232,12 +468,15 @@ fn nginx_node(
         "workers": nginx.worker_processes,
         "worker_connections": nginx.worker_connections,
         "multi_accept": nginx.multi_accept,
+        "reuseport": nginx.reuseport,
+        "syncookies": syncookies(config),
+        "abort_on_overflow": sysctl(config, "tcp_abort_on_overflow") == Some(1.0),
         "version": if old { "1.18" } else { "1.22" },
         "somaxconn": somaxconn(config),
         "listeners": 1,
         "upstream_keepalive": kept,
         "upstream_rtt": ms(base.tcp_connect_loopback_ms),
-        "upstream_syn_retry": if sysctl(config, "tcp_syn_linear_timeouts") == Some(0.0) { "exponential" } else { "linear" },
+        "upstream_syn_retry": syn_retry(config),
         "next_upstream": nginx.proxy_next_upstream.as_deref() != Some("off"),
         "balance": match upstream.lb.as_deref().unwrap_or("round_robin") {
             "least_conn" => "least_conn",
@@ -246,6 +485,12 @@ fn nginx_node(
             other => return Err(format!("balancing \"{other}\" is not known")),
         },
     });
+    // One descriptor for the channel to each worker: known counts are carried on to other numbers of workers.
+    let idle = base.nginx_idle_fds_per_worker.iter().find_map(|(key, counts)| {
+        let workers: u32 = key.strip_prefix("worker_processes=")?.parse().ok()?;
+        Some(counts.first()?.saturating_sub(workers) + u32::from(nginx.worker_processes))
+    });
+    node["base_descriptors"] = idle.unwrap_or(8 + u32::from(nginx.worker_processes)).into();
     let mut set = |key: &str, value: Option<Value>| {
         if let Some(value) = value {
             node[key] = value;

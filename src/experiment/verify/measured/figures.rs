@@ -7,6 +7,7 @@ use crate::experiment::plan::Plan;
 use crate::experiment::replicate::{Observer, RunError, replicate};
 use crate::experiment::verification::Case;
 use crate::experiment::verify::plan;
+use crate::kernel::Histogram;
 use crate::model::data::Data;
 use crate::model::message::Cause;
 use crate::model::world::Outturn;
@@ -57,9 +58,19 @@ fn figures(outturns: &[Outturn], seconds: f64) -> Figures {
     let n = outturns.len() as f64;
     let mean = |f: &dyn Fn(&Outturn) -> f64| outturns.iter().map(f).sum::<f64>() / n;
     let share = |part: u64, of: u64| if of > 0 { part as f64 / of as f64 } else { 0.0 };
+    // Between two ranks, as the measurements' own quantiles are.
+    let between = |latency: &Histogram, q: f64| {
+        let n = latency.count() as f64;
+        let rank = q * (n - 1.0);
+        let at = |rank: f64| latency.quantile((rank + 0.5) / n);
+        let (low, high) = (at(rank.floor())?, at(rank.ceil())?);
+        Some(low + (high - low) * (rank - rank.floor()))
+    };
     let quantile = |q: f64| {
-        let each: Vec<f64> =
-            outturns.iter().filter_map(|o| o.ledger.classes[0].latency.quantile(q)).collect();
+        let each: Vec<f64> = outturns
+            .iter()
+            .filter_map(|outturn| between(&outturn.ledger.classes[0].latency, q))
+            .collect();
         (!each.is_empty()).then(|| each.iter().sum::<f64>() / each.len() as f64)
     };
     let mut errors: BTreeMap<&'static str, f64> = BTreeMap::new();

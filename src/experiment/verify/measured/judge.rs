@@ -147,7 +147,13 @@ fn errors(case: &MeasuredCase, predicted: &Figures) -> Vec<Metric> {
     let summary = rates(&case.observed.summary);
     let mut groups: BTreeSet<&str> = summary.iter().map(|(kind, _)| group_of(kind)).collect();
     groups.extend(predicted.errors.keys().copied());
-    let repetitions: Vec<_> = case.observed.repetitions.iter().map(rates).collect();
+    let counted = |value: &Value| -> Vec<(String, f64)> {
+        let of = value.get("logical_requests").and_then(Value::as_f64).unwrap_or(0.0);
+        let map = value.get("errors").and_then(Value::as_object);
+        let row = |(kind, n): (&String, &Value)| Some((kind.clone(), n.as_f64()? / of));
+        map.map(|map| map.iter().filter_map(row).collect()).unwrap_or_default()
+    };
+    let repetitions: Vec<_> = case.observed.repetitions.iter().map(counted).collect();
     let judged = groups.into_iter().filter_map(|group| {
         let each: Vec<f64> = repetitions.iter().map(|rates| share(rates, group)).collect();
         let mean = share(&summary, group);

@@ -249,11 +249,12 @@ impl Lambda {
         let environment = ctx.calls.get(call).a;
         let child = if self.environments.get(environment).connected & bit == 0 {
             let child = ctx.calls.get(call).child(ctx.me, store, call);
-            let child = Call { op: Op::Connect, weight: self.slots_each, ..child };
+            let child =
+                Call { op: Op::Connect, weight: self.slots_each, tag: environment, ..child };
             ctx.call(child, Span::ZERO)
         } else {
             let amount = hold.sample(&mut ctx.step_stream(call));
-            ctx.call_store(store, call, Op::Query, amount)
+            ctx.call_store(store, call, Op::Query, amount, environment)
         };
         ctx.calls.get(call).child = child;
     }
@@ -269,6 +270,12 @@ impl Lambda {
         let call = answer.parent;
         ctx.calls.get(call).child = CallId::NONE;
         if !answer.outcome.is_ok() {
+            if answer.op == Op::Query {
+                // A statement that failed takes its connection with it.
+                let (bit, environment) = (self.store_bit(answer.to), answer.tag);
+                self.environments.get(environment).connected &= !bit;
+                self.hang_up(environment, bit, ctx);
+            }
             return self.finish(call, answer.outcome.shown_as(500), ctx);
         }
         if answer.op == Op::Connect {
@@ -314,13 +321,14 @@ impl Lambda {
 
     pub(super) fn close_connections(&mut self, environment: u32, ctx: &mut Ctx) {
         let connected = std::mem::take(&mut self.environments.get(environment).connected);
-        self.hang_up(connected, ctx);
+        self.hang_up(environment, connected, ctx);
     }
 
-    fn hang_up(&self, connected: u64, ctx: &mut Ctx) {
+    /// Closes the connections of an environment; stores know them by its number.
+    fn hang_up(&self, environment: u32, connected: u64, ctx: &mut Ctx) {
         for (at, store) in self.stores.iter().enumerate() {
             if connected & (1 << at.min(63)) != 0 {
-                ctx.hang_up(*store, u32::from(self.slots_each), 0);
+                ctx.hang_up(*store, u32::from(self.slots_each), environment);
             }
         }
     }

@@ -1,10 +1,12 @@
 //! Pods: replicas of one service on shared hosts.
 mod autoscaler;
+mod operations;
 mod pod;
 mod policy;
 mod scaler;
 mod service;
 mod spec;
+mod stores;
 pub use autoscaler::{AutoscalerSpec, NodesSpec};
 pub use service::Pods;
 pub use spec::{ABOUT, EventLoop, Hosts, PodsSpec, Runtime, SyncWorkers, Threads};

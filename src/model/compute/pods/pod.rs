@@ -1,14 +1,79 @@
 //! One pod: its queues and pools. It decides; the service carries out.
 
-use crate::model::message::{CallId, NodeId};
-use crate::model::pool::Pool;
-use std::collections::VecDeque;
+use crate::kernel::{LaneId, Rank, Span};
+use crate::model::listener::Listener;
+use crate::model::message::{CallId, Message, NodeId};
+use crate::model::pool::{Pool, PoolSpec};
+use crate::model::wiring::Wiring;
+use std::collections::{BTreeMap, VecDeque};
+
+/// The acquire timeout of a request.
+pub(super) const ACQUIRE: u8 = 2;
+/// Idle connections may have to be closed: word is the pod, turn the store.
+pub(super) const IDLE: u8 = 5;
+
+// Where a call stands, in its second word.
+pub(super) const RUNNING: u32 = 1;
+/// In line for a pooled connection.
+pub(super) const POOL: u32 = 2;
+
+/// How every pod connects to one store.
+pub(super) struct StorePool {
+    pub(super) store: NodeId,
+    pub(super) spec: PoolSpec,
+    /// Timer of the acquire timeout.
+    pub(super) acquire: Option<LaneId>,
+    /// Timer of the idle timeout.
+    pub(super) idle: Option<LaneId>,
+}
+
+impl StorePool {
+    pub(super) fn all(
+        specs: &BTreeMap<String, PoolSpec>,
+        wiring: &mut Wiring,
+    ) -> Result<Vec<StorePool>, String> {
+        let mut lane = |wait: Option<Span>| wait.map(|t| wiring.queue.lane(t, Rank::Timeout));
+        let lanes: Vec<_> = specs
+            .values()
+            .map(|spec| (lane(spec.acquire_timeout), lane(spec.idle_timeout)))
+            .collect();
+        let pool = |((name, spec), (acquire, idle)): ((&String, &PoolSpec), _)| {
+            Ok(StorePool { store: wiring.node(name)?, spec: spec.clone(), acquire, idle })
+        };
+        specs.iter().zip(lanes).map(pool).collect()
+    }
+
+    pub(super) fn fresh(pools: &[StorePool]) -> Vec<(NodeId, Pool)> {
+        pools.iter().map(|pool| (pool.store, Pool::new(&pool.spec))).collect()
+    }
+}
+
+/// Whether a process takes connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Life {
+    /// It serves.
+    Up,
+    /// It ends what it has begun.
+    Draining,
+    /// There is none.
+    Down,
+}
 
 /// One replica.
 #[derive(Debug)]
 pub(super) struct Pod {
     /// Host it runs on.
     pub(super) host: u16,
+    /// Whether its process takes connections.
+    pub(super) life: Life,
+    /// Whether its process stands still.
+    pub(super) frozen: bool,
+    /// What came while it stood still.
+    pub(super) deferred: Vec<Message>,
+    /// How many times as long its work takes.
+    pub(super) slow: f64,
+    /// The kernel's side of its listening socket.
+    pub(super) listener: Listener,
     /// Established connections that the process has not accepted yet.
     pub(super) accept_queue: VecDeque<CallId>,
     /// Accepted requests that wait for a place.
@@ -24,9 +89,14 @@ pub(super) struct Pod {
 }
 
 impl Pod {
-    pub(super) fn new(host: u16, pools: Vec<(NodeId, Pool)>) -> Pod {
+    pub(super) fn new(host: u16, listener: Listener, pools: Vec<(NodeId, Pool)>) -> Pod {
         Pod {
             host,
+            life: Life::Up,
+            frozen: false,
+            deferred: Vec::new(),
+            slow: 1.0,
+            listener,
             accept_queue: VecDeque::new(),
             waiting: VecDeque::new(),
             running: 0,
@@ -43,6 +113,21 @@ impl Pod {
             self.pools.len() - 1
         });
         &mut self.pools[at].1
+    }
+
+    /// The process has died: nothing is in it.
+    pub(super) fn forget(&mut self) {
+        self.waiting.clear();
+        self.ready.clear();
+        self.deferred.clear();
+        self.running = 0;
+        self.loop_busy = false;
+        self.frozen = false;
+    }
+
+    /// The process has died, and its connections to stores with it.
+    pub(super) fn forget_pools(&mut self) {
+        self.pools.clear();
     }
 
     /// Connections open to all stores.

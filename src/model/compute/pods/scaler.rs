@@ -1,7 +1,7 @@
 //! The autoscaler at work: samples metrics, lets the policy decide, starts pods through every lag and drains those it removes.
 
 use super::autoscaler::{AutoscalerSpec, METRICS};
-use super::pod::Pod;
+use super::pod::{Life, Pod};
 use super::policy::{Metrics, Policy};
 use super::spec::PodsSpec;
 use crate::kernel::{Key, Span, Time};
@@ -124,6 +124,8 @@ pub(super) struct Scaler {
     /// Pods started and removed.
     pub(super) added: u64,
     pub(super) removed: u64,
+    /// Pods whose process has ended: the service closes what they hold.
+    pub(super) gone: Vec<u16>,
 }
 
 /// Most pods that there may be.
@@ -209,6 +211,7 @@ impl Scaler {
             key: wiring.key().named("autoscaler"),
             added: 0,
             removed: 0,
+            gone: Vec::new(),
         })
     }
 
@@ -223,12 +226,6 @@ impl Scaler {
             ctx.wake(period, POINT, 0, 0);
         }
         self.show(ctx);
-    }
-
-    /// Whether a pod's process listens.
-    pub(super) fn listens(&self, pod: u16) -> bool {
-        let stage = self.rows[pod as usize].stage;
-        matches!(stage, Stage::Running | Stage::Ready | Stage::Draining)
     }
 
     /// A pod for a client whose pod is gone.
@@ -266,7 +263,7 @@ impl Scaler {
     pub(super) fn woken(
         &mut self,
         (timer, word, turn): (u8, u32, u32),
-        pods: &[Pod],
+        pods: &mut [Pod],
         ctx: &mut Ctx,
     ) {
         let now = ctx.now();
@@ -304,6 +301,7 @@ impl Scaler {
                 let row = &mut self.rows[at];
                 (row.stage, row.runs, row.changed) = (Stage::Running, now, now);
                 (row.work, row.answers, row.sample) = (Span::ZERO, 0, None);
+                pods[at].life = Life::Up;
                 let wait = self.ready.sample(&mut self.life_key(at).named("ready").stream());
                 ctx.wake(wait, READY, word, turn);
             }
@@ -492,6 +490,7 @@ impl Scaler {
     fn gone(&mut self, at: usize, ctx: &mut Ctx) {
         self.count_pod_time(ctx.now());
         self.rows[at].stage = Stage::Absent;
+        self.gone.push(at as u16);
         let Some(machines) = &mut self.machines else { return };
         let node = at / machines.per_node as usize;
         let of_node = self.rows.chunks(machines.per_node as usize).nth(node);

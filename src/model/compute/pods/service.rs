@@ -1,33 +1,32 @@
 //! The service as it runs: connects, admission, processor sharing on hosts, pools to stores.
 
-use super::pod::Pod;
+use super::operations::THAW;
+use super::pod::{IDLE, Life, Pod, RUNNING, StorePool};
 use super::scaler::{SCALER, Scaler, hosts, places};
 use super::spec::{PodsSpec, Runtime};
-use crate::kernel::{LaneId, Rank, Span, Time};
+use crate::kernel::{Rank, Span, Time};
 use crate::model::calls::{Op, Via};
 use crate::model::component::{Component, NodeReport};
 use crate::model::context::Ctx;
 use crate::model::cpu::{Processor, Sharing};
-use crate::model::dist::Sampler;
 use crate::model::ledger::{GaugeId, LimitId};
-use crate::model::listener::accept_queue;
+use crate::model::listener::{Connect, Listener};
 use crate::model::message::{CallId, Cause, Message, NodeId, Outcome};
-use crate::model::pool::{Checkout, Pool, PoolSpec};
+use crate::model::operation::OPERATION;
 use crate::model::usage::{UsageLine, host_hours};
 use crate::model::wiring::Wiring;
 use crate::model::work::Step;
 
 const READ: u8 = 0;
 const STEP: u8 = 1;
-const ACQUIRE: u8 = 2;
 /// Processor of a host: word is the turn, turn is the host.
 const CPU: u8 = 3;
 /// The client's kernel gave up connecting.
 const SYN_END: u8 = 4;
+/// Data of a half-open connection comes again.
+const DATA: u8 = 6;
 
 // Where a call stands, in its second word.
-const RUNNING: u32 = 1;
-const POOL: u32 = 2;
 const ENDED: u32 = 3;
 /// In a plain wait: the only thing that can be dropped at once.
 const WAITING: u32 = 4;
@@ -36,7 +35,7 @@ const WAITING: u32 = 4;
 #[expect(clippy::struct_field_names, reason = "pods is what they are called")]
 pub struct Pods {
     name: String,
-    pods: Vec<Pod>,
+    pub(super) pods: Vec<Pod>,
     hosts: Vec<Processor>,
     host_cores: f64,
     speed: f64,
@@ -44,14 +43,15 @@ pub struct Pods {
     kind: KindOf,
     places: u32,
     queue_max: usize,
-    accept_max: usize,
     cancel: bool,
-    pools: Vec<(NodeId, PoolSpec, Option<LaneId>)>,
-    limits: Limits,
+    pub(super) pools: Vec<StorePool>,
+    /// Connections opened to stores so far: their numbers.
+    pub(super) connections: u32,
+    pub(super) limits: Limits,
     gauges: Gauges,
     in_progress: u64,
     in_accept_queue: u64,
-    counts: Counts,
+    pub(super) counts: Counts,
     scaler: Option<Box<Scaler>>,
 }
 
@@ -62,12 +62,12 @@ enum KindOf {
     Threads,
 }
 
-struct Limits {
+pub(super) struct Limits {
     accept: LimitId,
     places: LimitId,
     queue: LimitId,
     cpu: LimitId,
-    pool: LimitId,
+    pub(super) pool: LimitId,
 }
 
 impl Limits {
@@ -107,11 +107,11 @@ struct Gauges {
 }
 
 #[derive(Default)]
-struct Counts {
+pub(super) struct Counts {
     syn_dropped: u64,
     rejected: u64,
     cancelled: u64,
-    connections_max: u64,
+    pub(super) connections_max: u64,
 }
 
 impl Component for Pods {
@@ -119,21 +119,29 @@ impl Component for Pods {
 
     fn build(spec: &PodsSpec, wiring: &mut Wiring) -> Result<Pods, String> {
         let me = wiring.me;
-        let mut pools = Vec::new();
-        for (store, pool) in &spec.pool {
-            let lane = pool.acquire_timeout.map(|t| wiring.queue.lane(t, Rank::Timeout));
-            pools.push((wiring.node(store)?, pool.clone(), lane));
-        }
+        let pools = StorePool::all(&spec.pool, wiring)?;
         let sharing = Sharing::Cores {
             cores: spec.hosts.vcpu,
             speed: spec.hosts.speed,
             per_job: spec.cpu.unwrap_or(1.0).min(1.0),
         };
-        let own_pools = || pools.iter().map(|(node, pool, _)| (*node, Pool::new(pool))).collect();
-        let accept_max = accept_queue(spec.backlog(), spec.somaxconn);
+        let own_pools = || StorePool::fresh(&pools);
+        let listener = Listener::new(spec.backlog(), spec.somaxconn, spec.syncookies)
+            .syn_backlog(spec.max_syn_backlog)
+            .aborting(spec.abort_on_overflow);
+        let accept_max = listener.places();
         let scaler = spec.autoscaler.as_ref().map(|own| Scaler::build(own, spec, wiring));
         let (host_count, host_of) = hosts(spec);
         let pod_count = places(spec);
+        let mut pods: Vec<Pod> = (0..pod_count)
+            .map(|i| Pod::new(host_of(i), listener.clone(), own_pools()))
+            .collect();
+        for pod in pods.iter_mut().skip(usize::from(spec.replicas)) {
+            pod.life = Life::Down;
+        }
+        for slow in &spec.slow {
+            pods[usize::from(slow.pod)].slow = slow.factor;
+        }
         let places = spec.places();
         let limits = Limits::announce(spec, accept_max, wiring);
         let ledger = &mut *wiring.ledger;
@@ -149,7 +157,7 @@ impl Component for Pods {
         };
         Ok(Pods {
             name: wiring.name.to_owned(),
-            pods: (0..pod_count).map(|i| Pod::new(host_of(i), own_pools())).collect(),
+            pods,
             hosts: (0..host_count).map(|_| Processor::new(sharing)).collect(),
             host_cores: spec.hosts.vcpu,
             speed: spec.hosts.speed,
@@ -161,9 +169,9 @@ impl Component for Pods {
             },
             places,
             queue_max: spec.queue.map_or(usize::MAX, |n| n as usize),
-            accept_max,
             cancel: spec.cancel,
             pools,
+            connections: 0,
             limits,
             gauges,
             in_progress: 0,
@@ -185,18 +193,29 @@ impl Component for Pods {
             Message::Reply(child) => self.answered(child, ctx),
             Message::Cancel(call) => self.cancelled(call, ctx),
             Message::Wake(CPU, turn, host) => self.cpu_done(host as usize, turn, ctx),
+            Message::Wake(OPERATION, index, _) => {
+                let operations = ctx.operations;
+                self.operate(&operations[index as usize].action, ctx);
+            }
+            Message::Wake(THAW, pod, _) => self.thaw(pod as usize, ctx),
+            Message::Wake(IDLE, pod, store) => {
+                self.close_idle(pod as u16, NodeId(store as u16), ctx);
+            }
             Message::Wake(timer, word, turn) if timer >= SCALER => {
-                if let Some(scaler) = &mut self.scaler {
-                    scaler.woken((timer, word, turn), &self.pods, ctx);
-                }
+                self.scaler_woken((timer, word, turn), ctx);
             }
             Message::Wake(timer, slot, turn) => {
                 let call = CallId { slot, turn };
                 if !ctx.calls.alive(call) || ctx.calls.get(call).b == ENDED {
                     return;
                 }
+                let process = !matches!(timer, DATA | SYN_END);
+                if process && self.defers(ctx.calls.get(call).address, message) {
+                    return;
+                }
                 match timer {
                     READ => self.admit(call, ctx),
+                    DATA => self.data_again(call, ctx),
                     STEP => {
                         ctx.calls.get(call).b = RUNNING;
                         self.run(call, ctx);
@@ -245,47 +264,99 @@ impl Component for Pods {
 }
 
 impl Pods {
+    /// A timer of the autoscaler. A pod that has gone closes its connections, those to stores included.
+    fn scaler_woken(&mut self, timer: (u8, u32, u32), ctx: &mut Ctx) {
+        let Some(scaler) = &mut self.scaler else { return };
+        scaler.woken(timer, &mut self.pods, ctx);
+        for pod in std::mem::take(&mut scaler.gone) {
+            self.kill(usize::from(pod), ctx);
+        }
+    }
+
     /// A request on an open connection, or the SYN of a new one.
     fn arrive(&mut self, call: CallId, ctx: &mut Ctx) {
         let row = ctx.calls.get(call);
+        let open = row.via != Via::New;
         if let Via::Open(pod) = row.via {
             let mut pod = pod as u16;
-            if let Some(scaler) = self.scaler.as_ref().filter(|scaler| !scaler.listens(pod)) {
+            if let Some(scaler) = &self.scaler
+                && self.pods[usize::from(pod)].life == Life::Down
+                && let Some(other) = scaler.another(call, ctx)
+            {
                 // The pod closed the connection when it went: the client has opened another one to a pod that is there.
-                match scaler.another(call, ctx) {
-                    Some(other) => pod = other,
-                    None => return ctx.fail(call, Cause::Refused, 0),
-                }
+                pod = other;
             }
             let row = ctx.calls.get(call);
             row.address = pod;
             row.mark = ctx.queue.now();
-            return self.admit(call, ctx);
         }
+        let row = ctx.calls.get(call);
         let pod = row.address;
-        if self.scaler.as_ref().is_some_and(|scaler| !scaler.listens(pod)) {
-            return ctx.fail(call, Cause::Refused, 0);
+        if self.pods[pod as usize].life != Life::Up {
+            // The port is closed, and so is every connection that led there.
+            return self.reply(call, Outcome::failed(Cause::Refused, ctx.me, 0), ctx);
+        }
+        if open {
+            if !self.defers(pod, Message::Arrive(call)) {
+                self.admit(call, ctx);
+            }
+            return;
         }
         if row.abandoned {
             // The client gave up while its SYN was lost: there is nothing to accept.
             return ctx.fail(call, Cause::ConnectTimeout, 0);
         }
-        if self.accepts_now(pod) {
-            self.established(call, ctx);
-            self.accept(call, ctx);
-        } else if self.pods[pod as usize].accept_queue.len() < self.accept_max {
-            self.established(call, ctx);
-            self.pods[pod as usize].accept_queue.push_back(call);
-            self.in_accept_queue += 1;
-            ctx.ledger.set(self.gauges.accept_queue, ctx.queue.now(), self.in_accept_queue);
-        } else {
-            self.drop_syn(call, ctx);
+        let (now, rtt) = (ctx.queue.now(), row.hop * 2);
+        let idle = self.accepts_now(pod);
+        let pod = &mut self.pods[pod as usize];
+        match pod.listener.syn(pod.accept_queue.len(), now, rtt) {
+            Connect::Queued => {
+                self.established(call, ctx);
+                self.queued(call, idle, ctx);
+            }
+            Connect::Reset => ctx.fail(call, Cause::Reset, 0),
+            Connect::HalfOpen => ctx.data_lost(call, self.limits.accept, DATA, 1),
+            Connect::Dropped => {
+                self.counts.syn_dropped += 1;
+                ctx.syn_lost(call, self.limits.accept, SYN_END);
+            }
         }
+    }
+
+    /// A connection has a place in the accept queue; an idle process takes it at once.
+    fn queued(&mut self, call: CallId, idle: bool, ctx: &mut Ctx) {
+        let pod = ctx.calls.get(call).address;
+        if idle {
+            self.pods[pod as usize].listener.taken(ctx.queue.now());
+            return self.accept(call, ctx);
+        }
+        self.pods[pod as usize].accept_queue.push_back(call);
+        self.in_accept_queue += 1;
+        ctx.ledger.set(self.gauges.accept_queue, ctx.queue.now(), self.in_accept_queue);
+    }
+
+    /// The data of a half-open connection came again.
+    fn data_again(&mut self, call: CallId, ctx: &mut Ctx) {
+        let now = ctx.now();
+        let row = *ctx.calls.get(call);
+        let idle = self.accepts_now(row.address);
+        let pod = &mut self.pods[row.address as usize];
+        if row.abandoned {
+            pod.listener.gone();
+            return ctx.fail(call, Cause::ClientTimeout, 0);
+        }
+        if !pod.listener.data(pod.accept_queue.len(), now) {
+            return ctx.data_lost(call, self.limits.accept, DATA, row.a + 1);
+        }
+        self.queued(call, idle, ctx);
     }
 
     /// Whether the process would take a new connection at once.
     fn accepts_now(&self, pod: u16) -> bool {
         let pod = &self.pods[pod as usize];
+        if pod.frozen {
+            return false;
+        }
         match self.kind {
             KindOf::EventLoop => !pod.loop_busy,
             KindOf::SyncWorkers => pod.running < self.places,
@@ -299,11 +370,6 @@ impl Pods {
         let row = ctx.calls.get(call);
         row.established = now;
         row.mark = now + row.handshake;
-    }
-
-    fn drop_syn(&mut self, call: CallId, ctx: &mut Ctx) {
-        self.counts.syn_dropped += 1;
-        ctx.syn_lost(call, self.limits.accept, SYN_END);
     }
 
     /// The process accepts a connection. A sync worker is occupied from here on.
@@ -356,11 +422,11 @@ impl Pods {
             None => self.finish(call, Outcome::OK, ctx),
             Some(Step::Cpu(law)) => {
                 let work = law.sample(&mut ctx.step_stream(call));
-                ctx.calls.get(call).amount = work;
+                ctx.calls.get(call).amount = self.paced(row.address, work);
                 self.compute(call, ctx);
             }
             Some(Step::Wait(law)) => {
-                let delay = law.sample(&mut ctx.step_stream(call));
+                let delay = self.paced(row.address, law.sample(&mut ctx.step_stream(call)));
                 let row = ctx.calls.get(call);
                 row.step += 1;
                 row.b = WAITING;
@@ -372,6 +438,12 @@ impl Pods {
                 ctx.calls.get(call).child = child;
             }
         }
+    }
+
+    /// How long a step takes on this pod.
+    fn paced(&self, pod: u16, time: Span) -> Span {
+        let factor = self.pods[usize::from(pod)].slow;
+        if factor.to_bits() == 1.0_f64.to_bits() { time } else { time.scaled(factor) }
     }
 
     /// A processor step: on an event loop it waits for the one thread.
@@ -438,13 +510,42 @@ impl Pods {
         }
     }
 
+    /// An idle process takes what waits in the accept queue.
+    pub(super) fn accept_waiting(&mut self, pod: u16, ctx: &mut Ctx) {
+        while self.accepts_now(pod) {
+            let Some(call) = self.next_connection(pod, ctx) else { return };
+            self.accept(call, ctx);
+        }
+    }
+
+    /// So many connections have left a pod's accept queue.
+    pub(super) fn left_accept_queue(&mut self, n: usize, ctx: &mut Ctx) {
+        self.in_accept_queue -= n as u64;
+        ctx.ledger.set(self.gauges.accept_queue, ctx.queue.now(), self.in_accept_queue);
+    }
+
+    /// A request that had begun is dropped.
+    pub(super) fn left_progress(&mut self, call: CallId, ctx: &mut Ctx) {
+        if ctx.calls.get(call).b != 0 {
+            self.in_progress -= 1;
+            ctx.ledger.set(self.gauges.in_progress, ctx.queue.now(), self.in_progress);
+        }
+    }
+
+    /// A call that may be on the processor leaves it.
+    pub(super) fn off_processor(&mut self, pod: usize, call: CallId, ctx: &mut Ctx) {
+        let host = self.pods[pod].host as usize;
+        let due = self.hosts[host].remove(ctx.queue.now(), call.slot, call.turn);
+        wake_host(host, due, ctx);
+    }
+
     fn next_connection(&mut self, pod: u16, ctx: &mut Ctx) -> Option<CallId> {
         let call = self.pods[pod as usize].accept_queue.pop_front()?;
         let now = ctx.now();
         self.in_accept_queue -= 1;
         ctx.ledger.set(self.gauges.accept_queue, now, self.in_accept_queue);
         let row = ctx.calls.get(call);
-        let since = Time::from_nanos(row.mark.nanos() - row.handshake.nanos());
+        let since = row.established;
         let waited_for = match self.kind {
             KindOf::SyncWorkers => self.limits.places,
             KindOf::EventLoop | KindOf::Threads => self.limits.cpu,
@@ -453,84 +554,21 @@ impl Pods {
         Some(call)
     }
 
-    fn pool_at(&mut self, pod: u16, store: NodeId) -> &mut Pool {
-        let spec = self.pools.iter().find(|(node, ..)| *node == store);
-        let fresh = || spec.map_or_else(|| Pool::new(&PoolSpec::default()), |s| Pool::new(&s.1));
-        self.pods[pod as usize].pool(store, fresh)
-    }
-
-    fn checkout(&mut self, call: CallId, store: NodeId, ctx: &mut Ctx) {
-        let now = ctx.now();
-        let pod = ctx.calls.get(call).address;
-        match self.pool_at(pod, store).checkout(call) {
-            Checkout::Ready => self.query(call, store, ctx),
-            Checkout::Open => self.open(call, store, ctx),
-            Checkout::Wait => {
-                let lane = self.pools.iter().find(|(node, ..)| *node == store).and_then(|p| p.2);
-                let timer = lane.map(|lane| ctx.arm(lane, ACQUIRE, call.slot, call.turn));
-                let row = ctx.calls.get(call);
-                row.mark = now;
-                row.b = POOL;
-                if let Some(timer) = timer {
-                    row.timer = timer;
-                }
-            }
-        }
-    }
-
-    fn open(&mut self, call: CallId, store: NodeId, ctx: &mut Ctx) {
-        let child = ctx.call_store(store, call, Op::Connect, Span::ZERO);
-        ctx.calls.get(call).child = child;
-    }
-
-    fn query(&mut self, call: CallId, store: NodeId, ctx: &mut Ctx) {
-        let works = ctx.works;
-        let row = *ctx.calls.get(call);
-        let step = works[usize::from(row.work)].steps.get(usize::from(row.step));
-        let zero = Sampler::Constant(0.0);
-        let law = if let Some(Step::Query(_, law)) = step { law } else { &zero };
-        let amount = law.sample(&mut ctx.step_stream(call));
-        let child = ctx.call_store(store, call, Op::Query, amount);
-        ctx.calls.get(call).child = child;
-    }
-
-    /// A request that waited for a pool may go on.
-    fn woken(&mut self, call: CallId, ctx: &mut Ctx) {
-        let now = ctx.now();
-        let row = ctx.calls.get(call);
-        row.b = RUNNING;
-        let (since, timer) = (row.mark, row.timer);
-        ctx.queue.cancel(timer);
-        ctx.ledger.waited_for(self.limits.pool, since, now);
-    }
-
+    /// A connection, statement or call on behalf of a request was answered.
     fn answered(&mut self, child: CallId, ctx: &mut Ctx) {
+        let parent = ctx.calls.get(child).parent;
+        let pod = ctx.calls.get(parent).address;
+        if self.defers(pod, Message::Reply(child)) {
+            return;
+        }
         let answer = ctx.take_reply(child);
-        let (call, store) = (answer.parent, answer.to);
-        let ok = answer.outcome.is_ok();
+        let (call, store, ok) = (answer.parent, answer.to, answer.outcome.is_ok());
         let row = ctx.calls.get(call);
         row.child = CallId::NONE;
         let pod = row.address;
         match answer.op {
-            Op::Connect => {
-                let pool = self.pool_at(pod, store);
-                let next = if ok { pool.opened() } else { pool.refused() };
-                let open = u64::from(self.pods[pod as usize].connections());
-                self.counts.connections_max = self.counts.connections_max.max(open);
-                if let Some(next) = next {
-                    self.woken(next, ctx);
-                    self.open(next, store, ctx);
-                }
-                if ok {
-                    return self.query(call, store, ctx);
-                }
-            }
-            Op::Query => {
-                if let Some(next) = self.pool_at(pod, store).checkin() {
-                    self.woken(next, ctx);
-                    self.query(next, store, ctx);
-                }
-            }
+            Op::Connect => return self.connected(call, store, answer.tag, answer.outcome, ctx),
+            Op::Query => self.give_back(pod, store, answer.tag, ok, ctx),
             Op::Request => {}
         }
         if ok {
@@ -541,21 +579,8 @@ impl Pods {
         }
     }
 
-    fn acquire_timed_out(&mut self, call: CallId, ctx: &mut Ctx) {
-        let row = *ctx.calls.get(call);
-        if row.b != POOL {
-            return;
-        }
-        let stores: Vec<NodeId> = self.pools.iter().map(|(node, ..)| *node).collect();
-        for store in stores {
-            self.pool_at(row.address, store).leave(call);
-        }
-        ctx.ledger.refused_by(self.limits.pool, ctx.now());
-        self.finish(call, Outcome::failed(Cause::PoolTimeout, ctx.me, 500), ctx);
-    }
-
     /// The work is done or failed: answer, and let the next one in.
-    fn finish(&mut self, call: CallId, outcome: Outcome, ctx: &mut Ctx) {
+    pub(super) fn finish(&mut self, call: CallId, outcome: Outcome, ctx: &mut Ctx) {
         let pod = ctx.calls.get(call).address;
         self.in_progress -= 1;
         ctx.ledger.set(self.gauges.in_progress, ctx.queue.now(), self.in_progress);
@@ -586,11 +611,11 @@ impl Pods {
         }
     }
 
-    fn reply(&mut self, call: CallId, outcome: Outcome, ctx: &mut Ctx) {
+    pub(super) fn reply(&mut self, call: CallId, outcome: Outcome, ctx: &mut Ctx) {
         let row = ctx.calls.get(call);
         row.b = ENDED;
         // A connection to a pod is known by the pod; sync workers close after every answer.
-        row.keep_alive &= self.kind != KindOf::SyncWorkers;
+        row.keep_alive &= self.kind != KindOf::SyncWorkers && outcome.status != 0;
         if let Some(scaler) = &mut self.scaler {
             row.keep_alive &= scaler.keeps(row.address);
             scaler.answered(row.address);

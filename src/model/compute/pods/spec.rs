@@ -3,6 +3,7 @@
 use super::autoscaler::AutoscalerSpec;
 use crate::model::component::{About, Check, Spec};
 use crate::model::era::Era;
+use crate::model::operation::Action;
 use crate::model::pool::PoolSpec;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -63,9 +64,24 @@ pub struct PodsSpec {
     #[serde(default = "somaxconn_default")]
     #[schemars(range(min = 1, max = 65_535), extend("x-source" = "Linux ip-sysctl: 4096 from 5.4, 128 before"))]
     pub somaxconn: u32,
+    /// `net.ipv4.tcp_syncookies`: whether there may be any number of half-open connections, or as many as the backlog.
+    #[serde(default = "yes")]
+    #[schemars(extend("x-source" = "Linux ip-sysctl: 1"))]
+    pub syncookies: bool,
+    /// `net.ipv4.tcp_max_syn_backlog`: most half-open connections where `syncookies` is off.
+    #[serde(default = "syn_backlog_default")]
+    #[schemars(range(min = 0, max = 1_000_000), extend("x-source" = "Linux ip-sysctl: at least 128, more with more memory; 2,048 measured on 23 GB"))]
+    pub max_syn_backlog: u32,
+    /// `net.ipv4.tcp_abort_on_overflow`: whether a handshake that ends at a full accept queue is reset.
+    #[serde(default)]
+    #[schemars(extend("x-source" = "Linux ip-sysctl: 0"))]
+    pub abort_on_overflow: bool,
     /// Connection pools by name of the store; a store that is not named gets the defaults.
     #[serde(default)]
     pub pool: BTreeMap<String, PoolSpec>,
+    /// Pods that take longer for the same work: on a noisy host, with a cold cache.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub slow: Vec<SlowPod>,
     /// Whether work is dropped when its client goes away.
     #[serde(default)]
     #[schemars(extend("x-source" = "measured on Node and gunicorn: handlers run to their end"))]
@@ -73,6 +89,18 @@ pub struct PodsSpec {
     /// Changes the number of pods while the run goes on; none: `replicas` stay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autoscaler: Option<Box<AutoscalerSpec>>,
+}
+
+/// A pod that takes longer for the same work.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SlowPod {
+    /// Its number, from 0.
+    #[schemars(range(min = 0, max = 9_999))]
+    pub pod: u16,
+    /// How many times as long its `cpu` and `wait` steps take.
+    #[schemars(range(min = 0.001, max = 1000.0))]
+    pub factor: f64,
 }
 
 /// The machines that pods run on.
@@ -100,6 +128,12 @@ fn vcpu_default() -> f64 {
 }
 fn speed_default() -> f64 {
     1.0
+}
+fn yes() -> bool {
+    true
+}
+fn syn_backlog_default() -> u32 {
+    2048
 }
 fn somaxconn_default() -> u32 {
     4096
@@ -194,12 +228,32 @@ impl Spec for PodsSpec {
                 "lower `hosts.count` or raise `replicas`",
             );
         }
+        for (i, slow) in self.slow.iter().enumerate() {
+            if slow.pod >= self.replicas {
+                check.problem(
+                    "E0373",
+                    &format!("slow[{i}].pod"),
+                    format!("there is no pod {} among {} replicas", slow.pod, self.replicas),
+                    "pods are numbered from 0",
+                );
+            }
+        }
         if self.hosts.instance.is_none() {
             check.problem(
                 "W0401",
                 "hosts.instance",
                 "the hosts have no `instance`, so they are not on the bill".into(),
                 "name an EC2 instance type, e.g. \"t3.medium\"",
+            );
+        }
+    }
+    fn check_event(&self, action: &Action, check: &mut Check) {
+        if action.pod() >= self.replicas {
+            check.problem(
+                "E0373",
+                "do",
+                format!("there is no pod {} among {} replicas", action.pod(), self.replicas),
+                "pods are numbered from 0",
             );
         }
     }

@@ -1,4 +1,6 @@
 //! nginx as a reverse proxy.
+mod accept;
+mod exchange;
 mod parts;
 mod peers;
 mod proxy;

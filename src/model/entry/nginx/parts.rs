@@ -1,7 +1,17 @@
 //! What the proxy notes: a request under way, the limits it announces, what it counts.
 
-use crate::kernel::TimerId;
+use crate::kernel::{Time, TimerId};
 use crate::model::ledger::LimitId;
+use crate::model::listener::Listener;
+use crate::model::message::CallId;
+use std::collections::VecDeque;
+
+/// A listening socket: connections that no worker has accepted yet, and since when they wait.
+#[derive(Debug)]
+pub(super) struct Socket {
+    pub(super) listener: Listener,
+    pub(super) waiting: VecDeque<(CallId, Time)>,
+}
 
 /// One proxied request: which worker, connection and peer, what was tried.
 #[derive(Clone, Copy, Debug)]
@@ -13,6 +23,9 @@ pub(super) struct Exchange {
     pub(super) tries: u16,
     /// Whether an upstream connection is held.
     pub(super) holds: bool,
+    /// Connect timeout, then nothing.
+    pub(super) connect_timer: TimerId,
+    /// Read timeout.
     pub(super) timer: TimerId,
 }
 

@@ -6,6 +6,19 @@ use crate::kernel::{Span, Time, TimerId};
 use crate::model::message::{CallId, NodeId};
 use std::collections::VecDeque;
 
+/// What a worker turns to next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Task {
+    /// The listening socket.
+    Listen,
+    /// The TLS handshake of a new connection.
+    Handshake(CallId),
+    /// The first request of a connection.
+    Read(CallId),
+    /// A request on a kept connection.
+    Request(CallId),
+}
+
 /// What a client connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
@@ -48,7 +61,16 @@ pub(super) struct Worker {
     reusable_count: u32,
     /// Whether accept is paused after EMFILE.
     pub(super) paused: bool,
-    busy_until: Time,
+    /// What is ready, in the order in which epoll reports it, and since when.
+    pub(super) ready: VecDeque<(Task, Time)>,
+    /// Whether the listening socket is among it.
+    pub(super) listening: bool,
+    /// What the worker is at.
+    pub(super) current: Option<Task>,
+    /// Processor time spent on connections accepted beside the first (multi_accept).
+    pub(super) owed: Span,
+    /// Accept events so far.
+    pub(super) accepts: u32,
 }
 
 impl Worker {
@@ -69,7 +91,11 @@ impl Worker {
             reusable: VecDeque::new(),
             reusable_count: 0,
             paused: false,
-            busy_until: Time::ZERO,
+            ready: VecDeque::new(),
+            listening: false,
+            current: None,
+            owed: Span::ZERO,
+            accepts: 0,
         }
     }
 
@@ -128,9 +154,8 @@ impl Worker {
         None
     }
 
-    /// When the worker has done `cost` of processor work that is asked for now.
-    pub(super) fn work(&mut self, now: Time, cost: Span) -> Time {
-        self.busy_until = self.busy_until.max(now) + cost;
-        self.busy_until
+    /// Whether the worker waits in epoll_wait.
+    pub(super) fn sleeps(&self) -> bool {
+        self.current.is_none() && self.ready.is_empty()
     }
 }

@@ -1,0 +1,175 @@
+//! Which fields of a scenario raise a limit out of the way, by kind of node and name of the limit.
+//!
+//! The table stands here and not at the nodes, since to lift a limit is a question to a scenario: it may take a field of the
+//! account, or several. A test holds it against the limits that the scenarios meet.
+
+use super::result::{Bottleneck, Change};
+use serde_json::{Map, Value, json};
+
+/// Where a raised value goes.
+enum Field {
+    /// Below the node's own settings.
+    Own(&'static [&'static str], Value),
+    /// In the account that the node names.
+    Account(&'static str, Value),
+    /// In the node that this one leads to.
+    Behind(&'static str, Value),
+    /// In every pool of the node.
+    Pools(&'static str, Value),
+}
+use Field::{Account, Behind, Own, Pools};
+
+fn own(path: &'static [&'static str], value: impl Into<Value>) -> Field {
+    Own(path, value.into())
+}
+
+/// The fields that lift a limit, or why no field does.
+fn fields(kind: &str, limit: &str, spec: &Value) -> Result<Vec<Field>, &'static str> {
+    let at_once = || json!({"constant": "0s"});
+    Ok(match (kind, limit) {
+        ("lambda", "account_concurrency") => vec![Account("concurrency", 1_000_000.into())],
+        ("lambda", "reserved_concurrency") => vec![own(&["reserved"], Value::Null)],
+        ("lambda", "request_rate") => {
+            vec![own(&["reserved"], Value::Null), Account("concurrency", 1_000_000.into())]
+        }
+        ("lambda", "cold_start") => vec![own(&["init"], at_once()), own(&["place"], at_once())],
+        ("lambda", "function_timeout") | ("api_gateway", "integration_timeout") => {
+            vec![own(&["timeout"], "15m")]
+        }
+        ("lambda", "scaling_rate") => return Err("AWS sets this rate, no field raises it"),
+        ("pods", "accept_queue")
+        | ("nginx" | "haproxy", "listen_queue")
+        | (_, "listen_backlog") => {
+            vec![own(&["backlog"], 65_535), own(&["somaxconn"], 65_535)]
+        }
+        ("pods", "concurrency") => places(spec),
+        ("pods", "queue") => vec![own(&["queue"], Value::Null)],
+        ("pods", "cpu") => vec![own(&["hosts", "speed"], 100.0)],
+        ("pods", "connection_pool") => vec![Pools("max", 100_000.into())],
+        ("nginx", "nofile") => vec![own(&["nofile"], 10_000_000)],
+        ("nginx", "worker_connections") => vec![own(&["worker_connections"], 10_000_000)],
+        ("nginx", "cpu") => vec![own(&["cpu_request"], "0s"), own(&["cpu_handshake"], "0s")],
+        ("haproxy", "maxconn") => vec![own(&["maxconn"], 1_000_000)],
+        ("haproxy", "server_maxconn") => vec![own(&["server_maxconn"], Value::Null)],
+        ("haproxy", "cpu") => vec![own(&["cpu_request"], "0s")],
+        ("api_gateway", "gateway_rate") => {
+            vec![own(&["rate"], "1000000/s"), own(&["burst"], 10_000_000)]
+        }
+        ("alb", "idle_timeout") => vec![own(&["idle_timeout"], "4000s")],
+        ("sqs", "consumer_concurrency") => vec![own(&["concurrency"], 10_000)],
+        ("pgbouncer", "client_connections") => vec![own(&["max_client_conn"], 100_000)],
+        ("pgbouncer", "pool_size") => {
+            vec![own(&["default_pool_size"], 100_000), Behind("connections", 1_000_000.into())]
+        }
+        ("pgbouncer", "pooler_thread") => vec![own(&["login"], "0s"), own(&["statement"], "0s")],
+        ("rds_proxy", "pool_size") => {
+            vec![own(&["max_connections_percent"], 100), Behind("connections", 1_000_000.into())]
+        }
+        ("rds_proxy", "pooler_thread") => vec![own(&["vcpu"], 256.0)],
+        ("rds_proxy", "client_connections") => return Err("AWS sets it, no field raises it"),
+        ("cache", "client_connections") => vec![own(&["max_clients"], 1_000_000)],
+        ("cache", "cache_thread") => vec![own(&["service"], "0s")],
+        ("dynamodb", "table_capacity") => capacity(spec),
+        ("dynamodb", "partition") => return Err("AWS sets a partition's rate, no field raises it"),
+        (_, "active_connections") => vec![own(&["active"], Value::Null)],
+        (_, "session_map") => vec![own(&["session_map_lock"], "0s")],
+        (_, "connection_slots") => vec![own(&["connections"], 1_000_000)],
+        (_, "login_rate") => vec![own(&["login"], at_once())],
+        (_, "active_work") => vec![own(&["sigma"], 0.0), own(&["kappa"], 0.0)],
+        (_, "upstream" | "targets") => {
+            return Err("it is the servers behind it that fail; see their limits");
+        }
+        _ => return Err("no field of the scenario is known to raise it"),
+    })
+}
+
+/// More places in every pod, in the way of its runtime.
+fn places(spec: &Value) -> Vec<Field> {
+    let runtime = &spec["runtime"];
+    let own_field = spec["concurrency"].is_number();
+    if !own_field && runtime["sync_workers"].is_object() {
+        vec![own(&["runtime", "sync_workers", "workers"], 1000)]
+    } else if !own_field && runtime["threads"].is_object() {
+        vec![own(&["runtime", "threads", "threads"], 1000)]
+    } else {
+        vec![own(&["concurrency"], 10_000)]
+    }
+}
+
+/// More capacity of a table, in the way of its mode.
+fn capacity(spec: &Value) -> Vec<Field> {
+    if spec["mode"]["provisioned"].is_object() {
+        vec![
+            own(&["mode", "provisioned", "read"], 1e6),
+            own(&["mode", "provisioned", "write"], 1e6),
+        ]
+    } else {
+        vec![
+            own(&["mode", "on_demand", "peak_reads"], 1e8),
+            own(&["mode", "on_demand", "peak_writes"], 1e8),
+        ]
+    }
+}
+
+/// Whether a limit of a kind of node is one that this table speaks of.
+pub fn known(kind: &str, limit: &str) -> bool {
+    !matches!(fields(kind, limit, &Value::Null), Err(why) if why.starts_with("no field of the"))
+}
+
+/// A design (as JSON) with one limit lifted, and what was changed for that.
+///
+/// # Errors
+/// Why it cannot be lifted.
+pub(super) fn lift(
+    design: &Value,
+    limit: &Bottleneck,
+) -> Result<(Value, Vec<Change>), &'static str> {
+    let mut lifted = design.clone();
+    let node = &design["nodes"][&limit.node];
+    let (kind, spec) =
+        node.as_object().and_then(|node| node.iter().next()).ok_or("the node is not there")?;
+    let mut changes = Vec::new();
+    for field in fields(kind, &limit.limit, spec)? {
+        let settings = ["nodes", limit.node.as_str(), kind.as_str()];
+        match field {
+            Own(path, value) => {
+                set(&mut lifted, &[&settings[..], path].concat(), value, &mut changes);
+            }
+            Account(name, value) => {
+                let account = spec["account"].as_str().unwrap_or_default();
+                set(&mut lifted, &["accounts", account, name], value, &mut changes);
+            }
+            Behind(name, value) => {
+                let to = spec["to"].as_str().unwrap_or_default();
+                let kind = design["nodes"][to].as_object().and_then(|node| node.keys().next());
+                let kind = kind.ok_or("the node behind it is not there")?;
+                set(&mut lifted, &["nodes", to, kind, name], value, &mut changes);
+            }
+            Pools(name, value) => {
+                let pools = spec["pool"].as_object().into_iter().flat_map(Map::keys);
+                for pool in pools {
+                    let path = [&settings[..], &["pool", pool, name]].concat();
+                    set(&mut lifted, &path, value.clone(), &mut changes);
+                }
+            }
+        }
+    }
+    changes.retain(|change| change.from != change.to);
+    if changes.is_empty() {
+        Err("its field is not part of this design")
+    } else {
+        Ok((lifted, changes))
+    }
+}
+
+fn set(root: &mut Value, path: &[&str], value: Value, changes: &mut Vec<Change>) {
+    let mut place = &mut *root;
+    for key in path {
+        if !place.is_object() {
+            *place = Value::Object(Map::new());
+        }
+        place = &mut place[*key];
+    }
+    let from = std::mem::replace(place, value);
+    changes.push(Change { path: path.join("."), from, to: place.clone() });
+}

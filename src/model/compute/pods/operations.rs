@@ -1,0 +1,106 @@
+//! What is done to pods from outside: terminated, killed, started, frozen, blocked.
+
+use super::pod::Life;
+use super::service::Pods;
+use crate::kernel::Span;
+use crate::model::calls::Op;
+use crate::model::context::Ctx;
+use crate::model::message::{CallId, Cause, Event, Message, NodeId, Outcome};
+use crate::model::operation::Action;
+
+/// The end of a blocked time: word is the pod.
+pub(super) const THAW: u8 = 7;
+
+impl Pods {
+    /// Carries out what happens to a pod.
+    pub(super) fn operate(&mut self, action: &Action, ctx: &mut Ctx) {
+        let pod = usize::from(action.pod());
+        match action {
+            Action::Terminate(_) => {
+                self.pods[pod].life = Life::Draining;
+                self.reset_queued(pod, ctx);
+            }
+            Action::Kill(_) => self.kill(pod, ctx),
+            Action::Start(_) => self.pods[pod].life = Life::Up,
+            Action::Freeze(_) => self.pods[pod].frozen = true,
+            Action::Thaw(_) => self.thaw(pod, ctx),
+            Action::Block(block) => {
+                self.pods[pod].frozen = true;
+                ctx.wake(block.duration, THAW, pod as u32, 0);
+            }
+        }
+    }
+
+    /// What came while the process stood still is delivered now, in order.
+    pub(super) fn thaw(&mut self, pod: usize, ctx: &mut Ctx) {
+        let to = ctx.me;
+        self.pods[pod].frozen = false;
+        for message in std::mem::take(&mut self.pods[pod].deferred) {
+            ctx.queue.immediately(Event { to, message });
+        }
+        self.accept_waiting(pod as u16, ctx);
+    }
+
+    /// Keeps a message for later if the pod stands still.
+    pub(super) fn defers(&mut self, pod: u16, message: Message) -> bool {
+        let pod = &mut self.pods[usize::from(pod)];
+        if pod.frozen {
+            pod.deferred.push(message);
+        }
+        pod.frozen
+    }
+
+    /// The listening socket is closed: connections that nobody has accepted are reset.
+    fn reset_queued(&mut self, pod: usize, ctx: &mut Ctx) {
+        let queued = std::mem::take(&mut self.pods[pod].accept_queue);
+        self.left_accept_queue(queued.len(), ctx);
+        for call in queued {
+            self.reply(call, Outcome::failed(Cause::Reset, ctx.me, 0), ctx);
+        }
+    }
+
+    /// The process dies: everything it holds is reset, its connections to stores are closed.
+    pub(super) fn kill(&mut self, pod: usize, ctx: &mut Ctx) {
+        self.pods[pod].life = Life::Down;
+        self.reset_queued(pod, ctx);
+        let dead: Vec<CallId> = ctx.calls.at(ctx.me, pod as u16);
+        for &call in &dead {
+            self.drop_call(pod, call, ctx);
+        }
+        self.reset_pools(pod as u16, ctx);
+        let row = &mut self.pods[pod];
+        row.forget();
+    }
+
+    fn drop_call(&mut self, pod: usize, call: CallId, ctx: &mut Ctx) {
+        let row = *ctx.calls.get(call);
+        // A SYN that is still to be sent again meets a closed port then.
+        if row.established == crate::kernel::Time::MAX {
+            return;
+        }
+        if ctx.calls.alive(row.child) {
+            let child = ctx.calls.get(row.child);
+            let (to, op, tag) = (child.to, child.op, child.tag);
+            ctx.abandon(row.child);
+            if op == Op::Query {
+                ctx.hang_up(to, 1, tag);
+            }
+        }
+        self.off_processor(pod, call, ctx);
+        ctx.queue.cancel(row.timer);
+        self.left_progress(call, ctx);
+        self.reply(call, Outcome::failed(Cause::Reset, ctx.me, 0), ctx);
+    }
+
+    /// Closes what the pod's pools hold idle and begins anew.
+    fn reset_pools(&mut self, pod: u16, ctx: &mut Ctx) {
+        let now = ctx.now();
+        let stores: Vec<NodeId> = self.pools.iter().map(|pool| pool.store).collect();
+        for store in stores {
+            while let Some(connection) = self.pool_at(pod, store).expire(now, Span::ZERO) {
+                ctx.hang_up(store, 1, connection);
+            }
+        }
+        self.pods[usize::from(pod)].forget_pools();
+    }
+}

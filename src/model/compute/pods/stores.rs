@@ -1,0 +1,181 @@
+//! The service's side of its stores: connection pools per pod, statements, waits for a connection.
+
+use super::pod::{ACQUIRE, IDLE, POOL, RUNNING, StorePool};
+use super::service::Pods;
+use crate::kernel::Span;
+use crate::model::calls::Op;
+use crate::model::context::Ctx;
+use crate::model::dist::Sampler;
+use crate::model::message::{CallId, Cause, NodeId, Outcome};
+use crate::model::pool::{Checkin, Checkout, Pool, PoolSpec};
+use crate::model::work::Step;
+
+/// Waiting for a connection that is being opened, in the second word of a call.
+const OPENING: u32 = 5;
+
+impl Pods {
+    fn store_pool(&self, store: NodeId) -> Option<&StorePool> {
+        self.pools.iter().find(|pool| pool.store == store)
+    }
+
+    pub(super) fn pool_at(&mut self, pod: u16, store: NodeId) -> &mut Pool {
+        let spec = self.pools.iter().find(|pool| pool.store == store);
+        let fresh = || spec.map_or_else(|| Pool::new(&PoolSpec::default()), |s| Pool::new(&s.spec));
+        self.pods[pod as usize].pool(store, fresh)
+    }
+
+    /// A statement needs a connection.
+    pub(super) fn checkout(&mut self, call: CallId, store: NodeId, ctx: &mut Ctx) {
+        let pod = ctx.calls.get(call).address;
+        match self.pool_at(pod, store).checkout(call) {
+            Checkout::Ready(connection) => self.query(call, store, connection, ctx),
+            Checkout::Open => {
+                self.arm_acquire(call, store, ctx);
+                self.open(call, store, ctx);
+            }
+            Checkout::Wait => {
+                self.arm_acquire(call, store, ctx);
+                ctx.calls.get(call).b = POOL;
+            }
+        }
+    }
+
+    fn arm_acquire(&mut self, call: CallId, store: NodeId, ctx: &mut Ctx) {
+        let lane = self.store_pool(store).and_then(|pool| pool.acquire);
+        let timer = lane.map(|lane| ctx.arm(lane, ACQUIRE, call.slot, call.turn));
+        let now = ctx.now();
+        let row = ctx.calls.get(call);
+        row.mark = now;
+        if let Some(timer) = timer {
+            row.timer = timer;
+        }
+    }
+
+    fn open(&mut self, call: CallId, store: NodeId, ctx: &mut Ctx) {
+        self.connections = self.connections.wrapping_add(1);
+        let child = ctx.call_store(store, call, Op::Connect, Span::ZERO, self.connections);
+        let row = ctx.calls.get(call);
+        row.b = OPENING;
+        row.child = child;
+    }
+
+    fn query(&mut self, call: CallId, store: NodeId, connection: u32, ctx: &mut Ctx) {
+        let works = ctx.works;
+        let row = *ctx.calls.get(call);
+        let step = works[usize::from(row.work)].steps.get(usize::from(row.step));
+        let zero = Sampler::Constant(0.0);
+        let law = if let Some(Step::Query(_, law)) = step { law } else { &zero };
+        let amount = law.sample(&mut ctx.step_stream(call));
+        let child = ctx.call_store(store, call, Op::Query, amount, connection);
+        let row = ctx.calls.get(call);
+        row.b = RUNNING;
+        row.child = child;
+    }
+
+    /// A request in line for a pool may go on.
+    fn woken(&mut self, call: CallId, ctx: &mut Ctx) {
+        let now = ctx.now();
+        let since = ctx.calls.get(call).mark;
+        ctx.ledger.waited_for(self.limits.pool, since, now);
+    }
+
+    /// Whoever may open a connection now does so. Its timer runs on: waiting and opening count together.
+    fn open_next(&mut self, next: Option<CallId>, store: NodeId, ctx: &mut Ctx) {
+        if let Some(next) = next {
+            self.woken(next, ctx);
+            self.open(next, store, ctx);
+        }
+    }
+
+    /// A connection was opened or refused for a request.
+    pub(super) fn connected(
+        &mut self,
+        call: CallId,
+        store: NodeId,
+        connection: u32,
+        outcome: Outcome,
+        ctx: &mut Ctx,
+    ) {
+        let row = ctx.calls.get(call);
+        let (pod, timer) = (row.address, row.timer);
+        row.b = RUNNING;
+        ctx.queue.cancel(timer);
+        let pool = self.pool_at(pod, store);
+        let next = if outcome.is_ok() { pool.opened() } else { pool.refused() };
+        let open = u64::from(self.pods[pod as usize].connections());
+        self.counts.connections_max = self.counts.connections_max.max(open);
+        self.open_next(next, store, ctx);
+        if outcome.is_ok() {
+            self.query(call, store, connection, ctx);
+        } else {
+            self.finish(call, outcome.shown_as(500), ctx);
+        }
+    }
+
+    /// A statement ended: its connection goes to the next request, stays or is closed. One that failed takes its connection
+    /// with it.
+    pub(super) fn give_back(
+        &mut self,
+        pod: u16,
+        store: NodeId,
+        connection: u32,
+        ok: bool,
+        ctx: &mut Ctx,
+    ) {
+        let now = ctx.now();
+        if !ok {
+            ctx.hang_up(store, 1, connection);
+            let next = self.pool_at(pod, store).broken();
+            return self.open_next(next, store, ctx);
+        }
+        match self.pool_at(pod, store).checkin(connection, now) {
+            Checkin::Next(next) => {
+                let timer = ctx.calls.get(next).timer;
+                ctx.queue.cancel(timer);
+                self.woken(next, ctx);
+                self.query(next, store, connection, ctx);
+            }
+            Checkin::Idle => {
+                if let Some(lane) = self.store_pool(store).and_then(|pool| pool.idle) {
+                    ctx.arm(lane, IDLE, u32::from(pod), u32::from(store.0));
+                }
+            }
+            Checkin::Close => ctx.hang_up(store, 1, connection),
+        }
+    }
+
+    /// Closes connections that have been idle for long enough.
+    pub(super) fn close_idle(&mut self, pod: u16, store: NodeId, ctx: &mut Ctx) {
+        let now = ctx.now();
+        let timeout = self.store_pool(store).and_then(|pool| pool.spec.idle_timeout);
+        while let Some(timeout) = timeout
+            && let Some(connection) = self.pool_at(pod, store).expire(now, timeout)
+        {
+            ctx.hang_up(store, 1, connection);
+        }
+    }
+
+    /// A request has waited too long for a connection.
+    pub(super) fn acquire_timed_out(&mut self, call: CallId, ctx: &mut Ctx) {
+        let works = ctx.works;
+        let row = *ctx.calls.get(call);
+        let step = works[usize::from(row.work)].steps.get(usize::from(row.step));
+        let Some(Step::Query(store, _)) = step else { return };
+        match row.b {
+            POOL => {
+                self.pool_at(row.address, *store).leave(call);
+            }
+            OPENING => {
+                let connection = ctx.calls.get(row.child).tag;
+                ctx.abandon(row.child);
+                ctx.hang_up(*store, 1, connection);
+                ctx.calls.get(call).child = CallId::NONE;
+                let next = self.pool_at(row.address, *store).refused();
+                self.open_next(next, *store, ctx);
+            }
+            _ => return,
+        }
+        ctx.ledger.refused_by(self.limits.pool, ctx.now());
+        self.finish(call, Outcome::failed(Cause::PoolTimeout, ctx.me, 500), ctx);
+    }
+}

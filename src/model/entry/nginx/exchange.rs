@@ -1,0 +1,271 @@
+//! One proxied request: choosing a peer, connecting, waiting, trying the next, answering.
+
+use super::parts::Exchange;
+use super::proxy::{CONNECT_TIMEOUT, IDLE, Nginx, READ_TIMEOUT};
+use super::worker::State;
+use crate::kernel::{Rank, Span, Time, TimerId};
+use crate::model::calls::{Call, Via};
+use crate::model::context::{Ctx, Purpose};
+use crate::model::message::{CallId, Cause, NodeId, Outcome};
+
+impl Nginx {
+    /// Notes what is done for a request.
+    pub(super) fn new_exchange(&mut self, call: CallId, connection: u32, ctx: &mut Ctx) {
+        let row = &mut self.connections[connection as usize];
+        row.requests += 1;
+        let worker = row.worker;
+        let exchange = Exchange {
+            connection,
+            worker,
+            peer: 0,
+            tried: 0,
+            tries: 0,
+            holds: false,
+            connect_timer: TimerId::NONE,
+            timer: TimerId::NONE,
+        };
+        let at = match self.free_exchanges.pop() {
+            Some(at) => {
+                self.exchanges[at as usize] = exchange;
+                at
+            }
+            None => {
+                self.exchanges.push(exchange);
+                u32::try_from(self.exchanges.len() - 1).unwrap_or(u32::MAX)
+            }
+        };
+        ctx.calls.get(call).a = at;
+    }
+
+    /// Chooses a peer, gets a connection to it, sends the request.
+    pub(super) fn send_upstream(&mut self, call: CallId, ctx: &mut Ctx) {
+        let now = ctx.now();
+        let at = ctx.calls.get(call).a;
+        let exchange = self.exchanges[at as usize];
+        let worker = exchange.worker as usize;
+        let mut stream = ctx.stream(call, Purpose::Routing);
+        self.workers[worker].peers.follow(ctx.endpoints);
+        let Some(peer) = self.workers[worker].peers.choose(exchange.tried, now, &mut stream) else {
+            ctx.ledger.refused_by(self.limits.upstream, now);
+            return self.answer(call, Outcome::failed(Cause::NoLiveUpstreams, ctx.me, 502), ctx);
+        };
+        let cached = self.workers[worker].peers.get(peer).idle.pop();
+        if cached.is_none() {
+            if !self.workers[worker].has_descriptor() {
+                ctx.ledger.refused_by(self.limits.descriptors, now);
+                let outcome = Outcome::failed(Cause::Descriptors, ctx.me, 500);
+                return self.answer(call, outcome, ctx);
+            }
+            self.drain(worker, ctx);
+            if !self.workers[worker].has_slot() {
+                ctx.ledger.refused_by(self.limits.slots, now);
+                let outcome = Outcome::failed(Cause::WorkerConnections, ctx.me, 500);
+                return self.answer(call, outcome, ctx);
+            }
+            self.workers[worker].take();
+            self.show_connections(ctx);
+        }
+        let row = self.workers[worker].peers.get(peer);
+        row.connections += 1;
+        let (node, address) = (row.node, row.address);
+        let parent = *ctx.calls.get(call);
+        let child = Call {
+            address,
+            visit: parent.visit | exchange.tries << 8,
+            via: cached.map_or(Via::New, Via::Open),
+            established: if cached.is_some() { now } else { Time::MAX },
+            keep_alive: self.upstream_keepalive > 0,
+            handshake: self.upstream_hop * 2,
+            hop: self.upstream_hop,
+            syn_retry: self.upstream_syn_retry,
+            ..parent.child(ctx.me, node, call)
+        };
+        let child = ctx.call(child, self.upstream_hop);
+        let connect_timer = match cached {
+            Some(_) => TimerId::NONE,
+            None => ctx.arm(self.connect_timeout, CONNECT_TIMEOUT, call.slot, call.turn),
+        };
+        let timer = ctx.arm(self.read_timeout, READ_TIMEOUT, call.slot, call.turn);
+        ctx.calls.get(call).child = child;
+        let exchange = &mut self.exchanges[at as usize];
+        exchange.peer = peer as u16;
+        exchange.tried |= 1 << peer.min(63);
+        exchange.tries += 1;
+        exchange.holds = true;
+        exchange.connect_timer = connect_timer;
+        exchange.timer = timer;
+    }
+
+    pub(super) fn connect_timed_out(&mut self, call: CallId, ctx: &mut Ctx) {
+        let (at, child) = {
+            let row = ctx.calls.get(call);
+            (row.a, row.child)
+        };
+        self.exchanges[at as usize].connect_timer = TimerId::NONE;
+        let connected = !ctx.calls.alive(child) || ctx.calls.get(child).established < Time::MAX;
+        if connected {
+            return;
+        }
+        ctx.abandon(child);
+        self.release_upstream(at, None, ctx);
+        self.blame(at, ctx);
+        let outcome = Outcome::failed(Cause::UpstreamConnectTimeout, ctx.me, 504);
+        self.try_next(call, outcome, true, ctx);
+    }
+
+    pub(super) fn read_timed_out(&mut self, call: CallId, ctx: &mut Ctx) {
+        let now = ctx.now();
+        let row = *ctx.calls.get(call);
+        // A wake-up that was armed for an earlier peer of this request is stale.
+        if !ctx.calls.alive(row.child) || !self.exchanges[row.a as usize].holds {
+            return;
+        }
+        // The read timeout counts from when the request was sent, that is from when the connection was there.
+        let child = ctx.calls.get(row.child);
+        let (sent, new) = (child.established, child.via == Via::New);
+        let connecting = if new { self.upstream_hop * 2 } else { Span::ZERO };
+        let due = if sent == Time::MAX {
+            now + self.read_span
+        } else {
+            sent + connecting + self.read_span
+        };
+        if due > now {
+            return ctx.wake_at(due, Rank::Timeout, READ_TIMEOUT, call.slot, call.turn);
+        }
+        ctx.abandon(row.child);
+        self.release_upstream(row.a, None, ctx);
+        self.blame(row.a, ctx);
+        let outcome = Outcome::failed(Cause::UpstreamTimeout, ctx.me, 504);
+        self.try_next(call, outcome, row.idempotent, ctx);
+    }
+
+    fn blame(&mut self, at: u32, ctx: &mut Ctx) {
+        let exchange = self.exchanges[at as usize];
+        let peers = &mut self.workers[exchange.worker as usize].peers;
+        peers.failed(exchange.peer as usize, ctx.now());
+    }
+
+    /// Gives the upstream connection back, or keeps it as `idle`.
+    fn release_upstream(&mut self, at: u32, idle: Option<u32>, ctx: &mut Ctx) {
+        let exchange = &mut self.exchanges[at as usize];
+        exchange.holds = false;
+        ctx.queue.cancel(exchange.timer);
+        ctx.queue.cancel(exchange.connect_timer);
+        let (worker, peer) = (exchange.worker as usize, exchange.peer as usize);
+        let row = self.workers[worker].peers.get(peer);
+        row.connections -= 1;
+        let room = row.idle.len() < self.upstream_keepalive as usize;
+        match idle {
+            Some(connection) if room => row.idle.push(connection),
+            _ => self.workers[worker].give(),
+        }
+        self.show_connections(ctx);
+    }
+
+    /// Passes the request to the next peer if the rules allow, else answers.
+    fn try_next(&mut self, call: CallId, outcome: Outcome, may_repeat: bool, ctx: &mut Ctx) {
+        let at = ctx.calls.get(call).a;
+        let exchange = &self.exchanges[at as usize];
+        let left = (exchange.tries as usize) < self.workers[exchange.worker as usize].peers.len();
+        if self.next_upstream && may_repeat && left {
+            self.counts.next_upstream += 1;
+            return self.send_upstream(call, ctx);
+        }
+        ctx.ledger.refused_by(self.limits.upstream, ctx.now());
+        self.answer(call, outcome, ctx);
+    }
+
+    pub(super) fn answered(&mut self, child: CallId, ctx: &mut Ctx) {
+        let answer = ctx.take_reply(child);
+        let call = answer.parent;
+        let (at, idempotent) = {
+            let row = ctx.calls.get(call);
+            row.child = CallId::NONE;
+            (row.a, row.idempotent)
+        };
+        let kept = match answer.via {
+            Via::Open(connection) if answer.keep_alive && answer.outcome.status != 0 => {
+                Some(connection)
+            }
+            _ => None,
+        };
+        self.release_upstream(at, kept, ctx);
+        let exchange = self.exchanges[at as usize];
+        if answer.outcome.status != 0 {
+            // An answer of the application, good or bad, is passed on as it is.
+            self.workers[exchange.worker as usize].peers.answered(exchange.peer as usize);
+            return self.answer(call, answer.outcome, ctx);
+        }
+        self.blame(at, ctx);
+        let me = ctx.me;
+        let (outcome, sent) = match answer.outcome.cause {
+            Some(Cause::ConnectTimeout) => {
+                (Outcome::failed(Cause::UpstreamConnectTimeout, me, 504), false)
+            }
+            Some(Cause::Refused) => (Outcome::failed(Cause::Refused, me, 502), false),
+            _ => (Outcome::failed(Cause::UpstreamClosed, me, 502), true),
+        };
+        self.try_next(call, outcome, !sent || idempotent, ctx);
+    }
+
+    /// Answers the client; keeps its connection unless the rules say otherwise.
+    fn answer(&mut self, call: CallId, outcome: Outcome, ctx: &mut Ctx) {
+        let now = ctx.now();
+        let row = *ctx.calls.get(call);
+        let connection = self.exchanges[row.a as usize].connection;
+        self.free_exchanges.push(row.a);
+        let worker = self.connections[connection as usize].worker as usize;
+        let owed = self.workers[worker].owed;
+        self.workers[worker].owed = owed + self.cpu_request.scaled(0.5);
+        let served = self.connections[connection as usize].requests;
+        // 500 clears keep-alive; 502, 503 and 504 do not (ngx_http_special_response.c).
+        let keep = row.keep_alive && outcome.status != 500 && served < self.keepalive.1;
+        let call_row = ctx.calls.get(call);
+        call_row.keep_alive = keep;
+        call_row.via = Via::Open(connection);
+        if keep && !row.abandoned {
+            let kept = &mut self.connections[connection as usize];
+            kept.state = State::Idle;
+            kept.turn = kept.turn.wrapping_add(1);
+            let turn = kept.turn;
+            kept.timer = ctx.arm(self.keepalive.0, IDLE, connection, turn);
+            self.workers[worker].now_reusable(connection, turn);
+        } else {
+            self.close_connection(connection, ctx);
+        }
+        debug_assert!(now == ctx.now());
+        ctx.reply(call, outcome);
+    }
+
+    /// The client went away: its connection and that to the upstream are closed.
+    pub(super) fn client_left(&mut self, call: CallId, ctx: &mut Ctx) {
+        if !ctx.calls.alive(call) {
+            return;
+        }
+        let row = *ctx.calls.get(call);
+        let Via::Open(connection) = row.via else { return };
+        let Some(state) = self.connections.get(connection as usize).map(|c| (c.state, c.call))
+        else {
+            return;
+        };
+        if state.1 != call {
+            return;
+        }
+        match state.0 {
+            State::Active => {
+                self.counts.client_closed += 1;
+                if self.exchanges[row.a as usize].holds {
+                    ctx.abandon(row.child);
+                    self.release_upstream(row.a, None, ctx);
+                }
+                let outcome = Outcome::failed(Cause::ClientTimeout, NodeId(row.from.0), 499);
+                self.answer(call, outcome, ctx);
+            }
+            State::Accepted => {
+                self.close_connection(connection, ctx);
+                self.refuse(call, Cause::ClientTimeout, 0, ctx);
+            }
+            State::Idle | State::Closed => {}
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! The result as one HTML file that needs nothing else: verdicts, figures, charts, bill, assumptions, the result itself.
+//!
+//! Names in a scenario are untrusted text. Every text goes through the template's escaping; the only unescaped parts are
+//! our own constants and the result's JSON, in which no `<` is left. The page's policy forbids the network altogether and
+//! every script but ours.
+
+mod appendix;
+mod bill;
+mod causes;
+mod design;
+mod script;
+mod summary;
+
+use crate::experiment::result::RunResult;
+use crate::experiment::verification::Verification;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+use script::{SCRIPT, SCRIPT_HASH, STYLE};
+use serde::Serialize;
+use serde_json::ser::{CompactFormatter, Formatter};
+
+/// The page. `validation` is what `headroom verify --format json` printed, if it is to stand in the report.
+pub fn html(result: &RunResult, validation: Option<&Verification>) -> String {
+    page(result, validation).into_string()
+}
+
+fn policy() -> String {
+    format!(
+        "default-src 'none'; script-src 'sha256-{SCRIPT_HASH}'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+    )
+}
+
+/// JSON that may stand between script tags: without `<` no tag can end or begin in it.
+fn embedded(result: &RunResult) -> String {
+    let mut bytes = Vec::new();
+    let mut writer = serde_json::Serializer::with_formatter(&mut bytes, Brief);
+    // Plain data into memory: neither can fail.
+    let _ = result.serialize(&mut writer);
+    String::from_utf8_lossy(&bytes).replace('<', "\\u003c")
+}
+
+/// Compact JSON in which a whole number has no `.0`: the same values in two thirds of the text.
+struct Brief;
+
+impl Formatter for Brief {
+    fn write_f64<W: ?Sized + std::io::Write>(
+        &mut self,
+        writer: &mut W,
+        value: f64,
+    ) -> std::io::Result<()> {
+        if value.fract() == 0.0 && value.abs() < 1e15 {
+            return write!(writer, "{}", value as i64);
+        }
+        CompactFormatter.write_f64(writer, value)
+    }
+}
+
+fn page(result: &RunResult, validation: Option<&Verification>) -> Markup {
+    let name = &result.scenario.name;
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta http-equiv="Content-Security-Policy" content=(policy());
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                meta name="generator" content={ "Headroom " (result.headroom) };
+                title { (name) " – Headroom" }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                a.skip href="#main" { "Skip to the verdicts" }
+                (head(result))
+                (contents(result, validation.is_some()))
+                main id="main" tabindex="-1" {
+                    (summary::verdicts(result))
+                    (summary::designs(result))
+                    (summary::charts(result))
+                    (summary::differences(result))
+                    @for (at, design) in result.designs.iter().enumerate() {
+                        (design::section(at, design, &result.prices.currency))
+                    }
+                    (causes::sensitivity(result))
+                    (appendix::assumptions(result))
+                    @if let Some(validation) = validation { (appendix::validation(validation)) }
+                    (appendix::method(result))
+                }
+                script type="application/json" id="result" { (PreEscaped(embedded(result))) }
+                script { (PreEscaped(SCRIPT)) }
+            }
+        }
+    }
+}
+
+fn head(result: &RunResult) -> Markup {
+    let scenario = &result.scenario;
+    html! {
+        header {
+            p.brand { "Headroom report" }
+            h1 { (scenario.name) }
+            @if !scenario.about.is_empty() { p.about { (scenario.about) } }
+            p.facts {
+                (result.designs.len()) " designs · " (result.replications) " replications each · seed " (result.seed)
+                " · era " (scenario.era) " · prices " (result.prices.name) " of " (result.prices.date)
+                ". Figures in brackets are 95 % confidence intervals."
+            }
+            div.tools hidden {
+                button type="button" id="download" data-name=(file_name(&scenario.name)) { "Download the result (JSON)" }
+                button type="button" id="theme" { "Theme: as the system" }
+                button type="button" id="print" { "Print" }
+            }
+            noscript { p.note { "Charts and buttons need JavaScript. Every figure of this page stands in its tables." } }
+        }
+    }
+}
+
+/// A name for the file that is saved: letters, digits and dashes only.
+fn file_name(name: &str) -> String {
+    let kept: String =
+        name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(60).collect();
+    format!("{}.result.json", kept.trim_matches('-'))
+}
+
+fn contents(result: &RunResult, validated: bool) -> Markup {
+    html! {
+        nav aria-label="Contents" {
+            ul {
+                li { a href="#verdicts" { "Verdicts" } }
+                li { a href="#designs" { "Designs side by side" } }
+                @for (at, design) in result.designs.iter().enumerate() {
+                    li { a href={ "#design-" (at) } { (design.name) } }
+                }
+                @if !result.sensitivity.is_empty() { li { a href="#sensitivity" { "Which assumptions matter" } } }
+                li { a href="#assumptions" { "Assumptions" } }
+                @if validated { li { a href="#validation" { "Validation" } } }
+                li { a href="#method" { "How to read this" } }
+            }
+        }
+    }
+}
+
+/// A table that scrolls inside its own frame where it is too wide, also by keyboard.
+fn framed(label: &str, table: &Markup) -> Markup {
+    html! { div.frame role="region" aria-label=(label) tabindex="0" { (table) } }
+}
+
+#[cfg(test)]
+mod tests;
