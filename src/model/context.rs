@@ -53,11 +53,18 @@ pub struct Ctx<'a> {
     pub works: &'a [Work],
     /// Keys of the nodes, by name.
     pub salts: &'a [u64],
+    /// How many nodes there are: whoever has a higher number is a class of users.
+    pub nodes: usize,
     /// The node itself.
     pub me: NodeId,
 }
 
 impl Ctx<'_> {
+    /// Whether a call comes from users, and not from a node that chose an address itself.
+    pub fn from_users(&mut self, call: CallId) -> bool {
+        self.calls.get(call).from.index() >= self.nodes
+    }
+
     /// Time of the event being handled.
     pub fn now(&self) -> Time {
         self.queue.now()

@@ -17,6 +17,7 @@ pub mod listener;
 pub mod message;
 pub mod operation;
 pub mod pool;
+pub mod probe;
 pub mod queue;
 pub mod registry;
 pub mod scale;

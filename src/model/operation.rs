@@ -34,6 +34,8 @@ pub enum Action {
     Freeze(PodNumber),
     /// A frozen process runs on (SIGCONT).
     Thaw(PodNumber),
+    /// Every pod is replaced by a rolling update.
+    RollOut(RollOut),
     /// A pod's event loop is blocked for a while: garbage collection, a long computation.
     Block(Block),
 }
@@ -46,6 +48,11 @@ pub struct PodNumber {
     #[schemars(range(min = 0, max = 9_999))]
     pub pod: u16,
 }
+
+/// No parameters: the pods' `lifecycle` says how.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RollOut {}
 
 /// Which pod, and for how long.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -60,15 +67,16 @@ pub struct Block {
 }
 
 impl Action {
-    /// The pod it happens to.
-    pub fn pod(&self) -> u16 {
+    /// The pod it happens to, if it is one.
+    pub fn pod(&self) -> Option<u16> {
         match self {
             Action::Terminate(at)
             | Action::Kill(at)
             | Action::Start(at)
             | Action::Freeze(at)
-            | Action::Thaw(at) => at.pod,
-            Action::Block(block) => block.pod,
+            | Action::Thaw(at) => Some(at.pod),
+            Action::Block(block) => Some(block.pod),
+            Action::RollOut(_) => None,
         }
     }
 }

@@ -168,7 +168,7 @@ impl World {
             endpoints: Endpoints::default(),
             ledger,
             works,
-            salts: listed.iter().map(|(name, _)| Key::root(0, 0).named(name).bits()).collect(),
+            salts: salts(&listed),
             names: listed,
             horizon: Time::ZERO + setup.horizon,
         })
@@ -221,6 +221,7 @@ impl World {
             operations: &self.operations,
             works: &self.works,
             salts: &self.salts,
+            nodes: self.nodes.len(),
             me: to,
         };
         let nodes = self.nodes.len();
@@ -244,6 +245,7 @@ impl World {
                 operations: &self.operations,
                 works: &self.works,
                 salts: &self.salts,
+                nodes: self.nodes.len(),
                 me: NodeId(index as u16),
             };
             reports.push(self.nodes[index].close(&mut ctx));
@@ -310,6 +312,11 @@ impl World {
         }
         Ok(unfinished)
     }
+}
+
+/// Keys of the draws of nodes and classes, by name.
+fn salts(listed: &[(String, &'static str)]) -> Vec<u64> {
+    listed.iter().map(|(name, _)| Key::root(0, 0).named(name).bits()).collect()
 }
 
 /// Puts what is to happen at given times into the queue.

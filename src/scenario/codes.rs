@@ -421,6 +421,21 @@ pub const CODES: &[Code] = &[
         "The autoscaler of a service has no policy or several, bounds that leave the present number out, a metric that the simulation does not measure, or a period below a second.",
     ),
     code(
+        "E0382",
+        "a probe that Kubernetes would refuse",
+        "A probe has a period below a second or a timeout below a millisecond, or a startup or liveness probe asks for more than one pass in a row.",
+    ),
+    code(
+        "E0383",
+        "nothing to replace pods by",
+        "An event rolls out or moves pods of a node without a `lifecycle`: such pods are there from the beginning to the end.",
+    ),
+    code(
+        "E0384",
+        "a target group that AWS would refuse",
+        "A balancer with a target group checks its targets itself. They must be pods, and intervals and timeouts must lie within those that AWS takes.",
+    ),
+    code(
         "W0401",
         "not on the bill",
         "A node has no priced item, so it costs nothing in the results. Name what it runs on, or accept that the bill leaves it out.",
@@ -429,6 +444,11 @@ pub const CODES: &[Code] = &[
         "W0402",
         "hosts that stay empty",
         "There are more hosts than pods; they are on the bill all the same.",
+    ),
+    code(
+        "W0403",
+        "killed before its hooks are over",
+        "The grace period of a pod ends before its preStop hook and the time for which it lingers after SIGTERM: it is killed, and requests in progress are lost.",
     ),
     code(
         "W0460",

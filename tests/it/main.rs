@@ -25,6 +25,7 @@ mod golden;
 mod hpa;
 mod lambda_log;
 mod models;
+mod pod_life;
 mod report;
 mod scenario;
 mod stores;

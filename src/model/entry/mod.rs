@@ -5,3 +5,4 @@ pub mod dns;
 pub mod haproxy;
 pub mod nginx;
 pub mod node_port;
+pub mod target_group;

@@ -1,5 +1,9 @@
 //! Pods: replicas of one service on shared hosts.
 mod autoscaler;
+mod fleet;
+mod kubelet;
+mod lifecycle;
+mod machines;
 mod operations;
 mod pod;
 mod policy;
@@ -8,5 +12,6 @@ mod service;
 mod spec;
 mod stores;
 pub use autoscaler::{AutoscalerSpec, NodesSpec};
+pub use lifecycle::{Lifecycle, RollingUpdate, Sigterm};
 pub use service::Pods;
 pub use spec::{ABOUT, EventLoop, Hosts, PodsSpec, Runtime, SyncWorkers, Threads};

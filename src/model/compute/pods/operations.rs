@@ -14,13 +14,24 @@ pub(super) const THAW: u8 = 7;
 impl Pods {
     /// Carries out what happens to a pod.
     pub(super) fn operate(&mut self, action: &Action, ctx: &mut Ctx) {
-        let pod = usize::from(action.pod());
+        let pod = usize::from(action.pod().unwrap_or_default());
         match action {
-            Action::Terminate(_) => {
-                self.pods[pod].life = Life::Draining;
-                self.reset_queued(pod, ctx);
+            Action::Terminate(_) => match &mut self.fleet {
+                Some(fleet) if fleet.row(pod).here() => {
+                    fleet.remove(pod);
+                    self.carry_out(ctx);
+                }
+                Some(_) => {}
+                None => self.drain(pod, ctx),
+            },
+            Action::RollOut(_) => {
+                if let Some(fleet) = &mut self.fleet {
+                    fleet.roll_out();
+                    self.carry_out(ctx);
+                }
             }
-            Action::Kill(_) => self.kill(pod, ctx),
+            Action::Kill(_) => self.crash(pod, ctx),
+            Action::Start(_) if self.fleet.is_some() => {}
             Action::Start(_) => self.pods[pod].life = Life::Up,
             Action::Freeze(_) => self.pods[pod].frozen = true,
             Action::Thaw(_) => self.thaw(pod, ctx),
@@ -48,6 +59,12 @@ impl Pods {
             pod.deferred.push(message);
         }
         pod.frozen
+    }
+
+    /// The process takes no new connection.
+    pub(super) fn drain(&mut self, pod: usize, ctx: &mut Ctx) {
+        self.pods[pod].life = Life::Draining;
+        self.reset_queued(pod, ctx);
     }
 
     /// The listening socket is closed: connections that nobody has accepted are reset.

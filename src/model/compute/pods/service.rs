@@ -1,18 +1,20 @@
 //! The service as it runs: connects, admission, processor sharing on hosts, pools to stores.
 
+use super::fleet::{FLEET, Fleet, hosts, places};
 use super::operations::THAW;
 use super::pod::{IDLE, Life, Pod, RUNNING, StorePool};
-use super::scaler::{SCALER, Scaler, hosts, places};
 use super::spec::{PodsSpec, Runtime};
 use crate::kernel::{Rank, Span, Time};
 use crate::model::calls::{Op, Via};
 use crate::model::component::{Component, NodeReport};
 use crate::model::context::Ctx;
 use crate::model::cpu::{Processor, Sharing};
+use crate::model::endpoints::HEALTHY;
 use crate::model::ledger::{GaugeId, LimitId};
 use crate::model::listener::{Connect, Listener};
 use crate::model::message::{CallId, Cause, Message, NodeId, Outcome};
 use crate::model::operation::OPERATION;
+use crate::model::probe::PROBE;
 use crate::model::usage::{UsageLine, host_hours};
 use crate::model::wiring::Wiring;
 use crate::model::work::Step;
@@ -52,7 +54,7 @@ pub struct Pods {
     in_progress: u64,
     in_accept_queue: u64,
     pub(super) counts: Counts,
-    scaler: Option<Box<Scaler>>,
+    pub(super) fleet: Option<Box<Fleet>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -130,12 +132,11 @@ impl Component for Pods {
             .syn_backlog(spec.max_syn_backlog)
             .aborting(spec.abort_on_overflow);
         let accept_max = listener.places();
-        let scaler = spec.autoscaler.as_ref().map(|own| Scaler::build(own, spec, wiring));
+        let fleet = Fleet::build(spec, wiring)?;
         let (host_count, host_of) = hosts(spec);
         let pod_count = places(spec);
-        let mut pods: Vec<Pod> = (0..pod_count)
-            .map(|i| Pod::new(host_of(i), listener.clone(), own_pools()))
-            .collect();
+        let mut pods: Vec<Pod> =
+            (0..pod_count).map(|i| Pod::new(host_of(i), listener.clone(), own_pools())).collect();
         for pod in pods.iter_mut().skip(usize::from(spec.replicas)) {
             pod.life = Life::Down;
         }
@@ -177,13 +178,14 @@ impl Component for Pods {
             in_progress: 0,
             in_accept_queue: 0,
             counts: Counts::default(),
-            scaler: scaler.transpose()?.map(Box::new),
+            fleet,
         })
     }
 
     fn start(&mut self, ctx: &mut Ctx) {
-        if let Some(scaler) = &mut self.scaler {
-            scaler.begin(ctx);
+        if let Some(fleet) = &mut self.fleet {
+            fleet.begin(ctx);
+            self.watch_running(ctx);
         }
     }
 
@@ -201,8 +203,9 @@ impl Component for Pods {
             Message::Wake(IDLE, pod, store) => {
                 self.close_idle(pod as u16, NodeId(store as u16), ctx);
             }
-            Message::Wake(timer, word, turn) if timer >= SCALER => {
-                self.scaler_woken((timer, word, turn), ctx);
+            Message::Wake(HEALTHY, pod, healthy) => self.gated(pod as usize, healthy == 1, ctx),
+            Message::Wake(timer, word, turn) if timer >= FLEET => {
+                self.fleet_woken((timer, word, turn), ctx);
             }
             Message::Wake(timer, slot, turn) => {
                 let call = CallId { slot, turn };
@@ -233,7 +236,7 @@ impl Component for Pods {
 
     fn close(&mut self, ctx: &mut Ctx) -> NodeReport {
         let seconds = ctx.now().as_secs_f64();
-        let machines = self.scaler.as_mut().and_then(|scaler| scaler.machine_seconds(ctx.now()));
+        let machines = self.fleet.as_mut().and_then(|fleet| fleet.machine_seconds(ctx.now()));
         let whole = seconds * self.hosts.len() as f64;
         let hours =
             machines.map_or(host_hours(ctx.now()) * self.hosts.len() as f64, |s| s / 3600.0);
@@ -256,34 +259,29 @@ impl Component for Pods {
             ("cpu_permille", (busy * 1000.0) as u64),
             ("connections_max", self.counts.connections_max),
         ];
-        if let Some(scaler) = &self.scaler {
-            counters.extend([("pods_added", scaler.added), ("pods_removed", scaler.removed)]);
+        if let Some(fleet) = &self.fleet {
+            counters.extend([("pods_added", fleet.added), ("pods_removed", fleet.removed)]);
+            if fleet.restarted > 0 {
+                counters.push(("restarts", fleet.restarted));
+            }
         }
         NodeReport { counters, usage: usage.collect() }
     }
 }
 
 impl Pods {
-    /// A timer of the autoscaler. A pod that has gone closes its connections, those to stores included.
-    fn scaler_woken(&mut self, timer: (u8, u32, u32), ctx: &mut Ctx) {
-        let Some(scaler) = &mut self.scaler else { return };
-        scaler.woken(timer, &mut self.pods, ctx);
-        for pod in std::mem::take(&mut scaler.gone) {
-            self.kill(usize::from(pod), ctx);
-        }
-    }
-
     /// A request on an open connection, or the SYN of a new one.
     fn arrive(&mut self, call: CallId, ctx: &mut Ctx) {
         let row = ctx.calls.get(call);
         let open = row.via != Via::New;
         if let Via::Open(pod) = row.via {
             let mut pod = pod as u16;
-            if let Some(scaler) = &self.scaler
-                && self.pods[usize::from(pod)].life == Life::Down
-                && let Some(other) = scaler.another(call, ctx)
+            if self.fleet.is_some()
+                && self.pods[usize::from(pod)].life != Life::Up
+                && ctx.from_users(call)
+                && let Some(other) = Fleet::another(call, ctx)
             {
-                // The pod closed the connection when it went: the client has opened another one to a pod that is there.
+                // The pod closed the connection when it went: its user has opened another one, to a pod that is there.
                 pod = other;
             }
             let row = ctx.calls.get(call);
@@ -417,6 +415,9 @@ impl Pods {
     fn run(&mut self, call: CallId, ctx: &mut Ctx) {
         let works = ctx.works;
         let row = *ctx.calls.get(call);
+        if row.work == PROBE {
+            return self.run_probe(call, ctx);
+        }
         let steps = &works[usize::from(row.work)].steps;
         match steps.get(usize::from(row.step)) {
             None => self.finish(call, Outcome::OK, ctx),
@@ -447,7 +448,7 @@ impl Pods {
     }
 
     /// A processor step: on an event loop it waits for the one thread.
-    fn compute(&mut self, call: CallId, ctx: &mut Ctx) {
+    pub(super) fn compute(&mut self, call: CallId, ctx: &mut Ctx) {
         let now = ctx.now();
         let row = ctx.calls.get(call);
         row.mark = now;
@@ -479,8 +480,8 @@ impl Pods {
         let row = ctx.calls.get(call);
         row.step += 1;
         let (pod, mark, amount) = (row.address, row.mark, row.amount);
-        if let Some(scaler) = &mut self.scaler {
-            scaler.worked(pod, amount);
+        if let Some(fleet) = &mut self.fleet {
+            fleet.worked(pod, amount);
         }
         // What the step took beyond its time on an idle reference core is waiting for the processor.
         ctx.ledger.waited_for(self.limits.cpu, mark + amount, now);
@@ -556,6 +557,9 @@ impl Pods {
 
     /// A connection, statement or call on behalf of a request was answered.
     fn answered(&mut self, child: CallId, ctx: &mut Ctx) {
+        if ctx.calls.get(child).work == PROBE {
+            return self.probe_answered(child, ctx);
+        }
         let parent = ctx.calls.get(child).parent;
         let pod = ctx.calls.get(parent).address;
         if self.defers(pod, Message::Reply(child)) {
@@ -616,9 +620,9 @@ impl Pods {
         row.b = ENDED;
         // A connection to a pod is known by the pod; sync workers close after every answer.
         row.keep_alive &= self.kind != KindOf::SyncWorkers && outcome.status != 0;
-        if let Some(scaler) = &mut self.scaler {
-            row.keep_alive &= scaler.keeps(row.address);
-            scaler.answered(row.address);
+        if let Some(fleet) = &mut self.fleet {
+            row.keep_alive &= fleet.keeps(row.address);
+            fleet.answered(row.address);
         }
         row.via = Via::Open(u32::from(row.address));
         ctx.reply(call, outcome);

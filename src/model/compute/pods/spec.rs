@@ -1,6 +1,7 @@
 //! A service of pods as the scenario writes it.
 
 use super::autoscaler::AutoscalerSpec;
+use super::lifecycle::Lifecycle;
 use crate::model::component::{About, Check, Spec};
 use crate::model::era::Era;
 use crate::model::operation::Action;
@@ -19,11 +20,12 @@ pub const ABOUT: About = About {
         "processor time shared by the pods of a host, with a limit per pod",
         "a connection pool per pod and store with the growth rule of its driver",
         "work that goes on after its client has gone, unless `cancel` is set",
+        "with a lifecycle: startup, liveness and readiness probes that share the request queue or not, restarts with back-off, preStop, SIGTERM and SIGKILL beside the lag of the endpoints, rolling updates with surge and unavailable pods, a readiness gate",
         "an autoscaler (Horizontal Pod Autoscaler, KEDA, target tracking, Elastic Beanstalk, schedule, forecast) with every lag: sampling, decision, machine, start, readiness, draining",
     ],
     leaves_out: &[
         "memory, garbage collection and out-of-memory kills",
-        "liveness probes, restarts and rollouts; the end of a pod's grace: a pod that is removed finishes what it has",
+        "the progress deadline of a rollout, and rollbacks",
         "quota periods of the CPU limit: it acts as a slower processor",
     ],
     example: r#"{"replicas": 3, "hosts": {"count": 2, "instance": "t3.medium", "vcpu": 2},
@@ -89,6 +91,9 @@ pub struct PodsSpec {
     /// Changes the number of pods while the run goes on; none: `replicas` stay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autoscaler: Option<Box<AutoscalerSpec>>,
+    /// How pods come, are watched and go: probes, termination, rolling updates; none: they are there from the beginning to the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lifecycle: Option<Box<Lifecycle>>,
 }
 
 /// A pod that takes longer for the same work.
@@ -208,7 +213,7 @@ impl PodsSpec {
 
 impl Spec for PodsSpec {
     fn addresses(&self, _of: &dyn Fn(&str) -> u16) -> u16 {
-        super::scaler::places(self)
+        super::fleet::places(self)
     }
     fn listens(&self, _of: &dyn Fn(&str) -> bool) -> bool {
         true
@@ -220,7 +225,10 @@ impl Spec for PodsSpec {
         if let Some(autoscaler) = &self.autoscaler {
             autoscaler.check(self.replicas, self.hosts.count, check);
         }
-        if self.hosts.count > super::scaler::places(self) {
+        if let Some(lifecycle) = &self.lifecycle {
+            lifecycle.check(check);
+        }
+        if self.hosts.count > super::fleet::places(self) {
             check.problem(
                 "W0402",
                 "hosts.count",
@@ -248,12 +256,22 @@ impl Spec for PodsSpec {
         }
     }
     fn check_event(&self, action: &Action, check: &mut Check) {
-        if action.pod() >= self.replicas {
+        if let Some(pod) = action.pod()
+            && pod >= self.replicas
+        {
             check.problem(
                 "E0373",
                 "do",
-                format!("there is no pod {} among {} replicas", action.pod(), self.replicas),
+                format!("there is no pod {pod} among {} replicas", self.replicas),
                 "pods are numbered from 0",
+            );
+        }
+        if matches!(action, Action::RollOut(_)) && self.lifecycle.is_none() {
+            check.problem(
+                "E0383",
+                "do",
+                "pods without a `lifecycle` cannot be replaced".into(),
+                "give the node a `lifecycle`; `{}` has Kubernetes' defaults",
             );
         }
     }
