@@ -3,6 +3,7 @@
 use super::account::Account;
 use super::calls::{Call, Calls, Op, Via};
 use super::endpoints::Endpoints;
+use super::faults::Faults;
 use super::ledger::{Ledger, LimitId};
 use super::listener::{data_retry, timer_wheel};
 use super::message::{CallId, Cause, Event, Message, NodeId, Outcome};
@@ -45,6 +46,8 @@ pub struct Ctx<'a> {
     pub ledger: &'a mut Ledger,
     /// Addresses that take new connections.
     pub endpoints: &'a mut Endpoints,
+    /// Faults of the network that are in force.
+    pub faults: &'a Faults,
     /// AWS accounts of the design.
     pub accounts: &'a mut [Account],
     /// What happens to nodes at given times.
@@ -91,6 +94,7 @@ impl Ctx<'_> {
     pub fn call(&mut self, call: Call, delay: Span) -> CallId {
         let now = self.now();
         let to = call.to;
+        let delay = delay + self.faults.delay(to);
         let id = self.calls.open(Call { sent: now, ..call });
         let node = &mut self.ledger.nodes[to.index()];
         node.arrived += 1;

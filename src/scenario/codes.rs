@@ -436,6 +436,16 @@ pub const CODES: &[Code] = &[
         "A balancer with a target group checks its targets itself. They must be pods, and intervals and timeouts must lie within those that AWS takes.",
     ),
     code(
+        "E0385",
+        "a route to nowhere",
+        "A router has no route that fits all requests, weights that add up to nothing or shifts out of order, or it sends to pods without a balancer in front of them.",
+    ),
+    code(
+        "E0386",
+        "credits of an instance that has none",
+        "Only instance types of the T family live on CPU credits.",
+    ),
+    code(
         "W0401",
         "not on the bill",
         "A node has no priced item, so it costs nothing in the results. Name what it runs on, or accept that the bill leaves it out.",

@@ -19,6 +19,7 @@ mod determinism;
 mod diff;
 mod facts_cluster;
 mod facts_lambda;
+mod failures;
 mod find;
 mod fuzz;
 mod golden;

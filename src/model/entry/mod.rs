@@ -5,4 +5,5 @@ pub mod dns;
 pub mod haproxy;
 pub mod nginx;
 pub mod node_port;
+pub mod router;
 pub mod target_group;

@@ -51,8 +51,11 @@ pub(super) struct Row {
     pub(super) stage: Stage,
     /// Counts its lives: a timer of an earlier one is stale.
     pub(super) life: u32,
-    /// Of which rollout it is.
+    /// Its host.
+    pub(super) host: u16,
+    /// Of which rollout it is, and whether its host is drained.
     generation: u32,
+    leaving: bool,
     /// When the kubelet took it up, when its container ran, when its readiness last changed.
     pub(super) scheduled: Option<Time>,
     pub(super) runs: Time,
@@ -95,6 +98,7 @@ pub(super) struct Laws {
     lag: Option<Sampler>,
     gate: bool,
     update: RollingUpdate,
+    budget: Option<u32>,
 }
 
 impl Laws {
@@ -112,6 +116,7 @@ impl Laws {
             lag: Some(spec.endpoint_lag.sampler(data)?),
             gate: spec.readiness_gate,
             update: spec.rolling_update.clone(),
+            budget: spec.disruption_budget,
         })
     }
 
@@ -130,6 +135,7 @@ impl Laws {
             lag: None,
             gate: false,
             update: RollingUpdate::default(),
+            budget: None,
         })
     }
 }
@@ -161,6 +167,10 @@ pub(super) struct Fleet {
     /// Number of the latest rollout.
     generation: u32,
     todo: Vec<Todo>,
+    /// Hosts that take no new pods, by number.
+    closed: Vec<bool>,
+    /// Hosts that a new machine has taken the place of.
+    new_hosts: Vec<usize>,
     gauges: Gauges,
     pub(super) key: Key,
     /// Pods started, removed, and containers started again.
@@ -217,14 +227,18 @@ impl Fleet {
             ready: gauge("replicas ready"),
             draining: gauge("replicas draining"),
         };
+        let host_of = hosts(spec).1;
+        let row = |pod| Row { host: host_of(pod), ..Row::new(pod < spec.replicas) };
         Ok(Some(Box::new(Fleet {
-            rows: (0..all).map(|pod| Row::new(pod < spec.replicas)).collect(),
+            rows: (0..all).map(row).collect(),
             laws,
             machines,
             scaling: scaler.map(|own| Box::new(Scaling::new(own, spec))),
             wanted: u32::from(spec.replicas),
             generation: 0,
             todo: Vec::new(),
+            closed: vec![false; usize::from(sizes.1)],
+            new_hosts: Vec::new(),
             gauges,
             key,
             added: 0,
@@ -325,8 +339,8 @@ impl Fleet {
     fn reconcile(&mut self, ctx: &mut Ctx) {
         self.count_pod_time(ctx.now());
         let wanted = self.wanted as usize;
-        let old = self.rows.iter().filter(|row| row.here() && row.generation != self.generation);
-        if old.count() > 0 {
+        let latest = self.generation;
+        if self.rows.iter().any(|row| row.here() && row.is_old(latest)) {
             return self.roll(ctx);
         }
         let present = self.rows.iter().filter(|row| row.here()).count();
@@ -340,22 +354,28 @@ impl Fleet {
     /// One step of a rolling update, as a Deployment's controller takes it.
     fn roll(&mut self, ctx: &mut Ctx) {
         let wanted = self.wanted;
-        let (surge, missing) = self.laws.update.of(wanted);
+        let (mut surge, mut missing) = self.laws.update.of(wanted);
         let count = |rows: &[Row], which: &dyn Fn(&Row) -> bool| {
             rows.iter().filter(|row| row.here() && which(row)).count() as u32
         };
         let latest = self.generation;
+        let leaving = count(&self.rows, &|row| row.leaving);
+        if leaving > 0 {
+            // A drain is no rollout: replacements come at once, and the budget says how many may be missing.
+            surge = surge.max(leaving);
+            missing = self.laws.budget.unwrap_or(leaving);
+        }
         let total = count(&self.rows, &|_| true);
-        let new = count(&self.rows, &|row| row.generation == latest);
+        let new = count(&self.rows, &|row| !row.is_old(latest));
         let room = (wanted + surge).saturating_sub(total);
         self.create(room.min(wanted.saturating_sub(new)) as usize, ctx);
         let total = count(&self.rows, &|_| true);
         let new_unready =
-            count(&self.rows, &|row| row.generation == latest && row.stage != Stage::Ready);
+            count(&self.rows, &|row| !row.is_old(latest) && row.stage != Stage::Ready);
         let least = wanted.saturating_sub(missing);
         let removable = total.saturating_sub(least + new_unready);
         // Old pods that do not serve go first and cost nothing; then as many as may be missing.
-        let old = |row: &Row| row.generation != latest;
+        let old = |row: &Row| row.is_old(latest);
         let idle_old = count(&self.rows, &|row| old(row) && row.stage != Stage::Ready);
         let ready = count(&self.rows, &|row| row.stage == Stage::Ready);
         let serving = ready.saturating_sub(least).min(removable.saturating_sub(idle_old));
@@ -380,6 +400,24 @@ impl Fleet {
         ranked.min_by_key(rank).map(|(at, _)| at)
     }
 
+    /// A host takes no new pods, or does again.
+    pub(super) fn close(&mut self, host: usize, closed: bool) {
+        self.closed[host] = closed;
+    }
+
+    /// The machine under a host is gone. Where machines come and go another may take its place.
+    pub(super) fn lose_machine(&mut self, host: usize, now: Time) {
+        if let Some(machines) = &mut self.machines {
+            machines.lose(host, now);
+            self.closed[host] = false;
+        }
+    }
+
+    /// Hosts that a new machine has taken the place of since the last time.
+    pub(super) fn new_hosts(&mut self) -> Vec<usize> {
+        std::mem::take(&mut self.new_hosts)
+    }
+
     /// Begins a rollout: every pod is to be replaced.
     pub(super) fn roll_out(&mut self) {
         self.generation += 1;
@@ -388,7 +426,9 @@ impl Fleet {
     fn create(&mut self, n: usize, ctx: &mut Ctx) {
         for _ in 0..n {
             // A pod that drains holds its place; what finds none is started when one is free, at the next decision.
-            let free = self.rows.iter().position(|row| row.stage == Stage::Absent);
+            let free =
+                |row: &Row| row.stage == Stage::Absent && !self.closed[usize::from(row.host)];
+            let free = self.rows.iter().position(free);
             let Some(free) = free else { break };
             self.create_at(free, ctx);
         }
@@ -400,6 +440,7 @@ impl Fleet {
         let row = &mut self.rows[at];
         *row = Row {
             stage: Stage::Waiting,
+            host: row.host,
             life: row.life + 1,
             generation: self.generation,
             scheduled: None,
@@ -495,6 +536,7 @@ impl Fleet {
     fn machine_up(&mut self, node: usize, life: u32, ctx: &mut Ctx) {
         let Some(machines) = &mut self.machines else { return };
         if machines.up(node, life) {
+            self.new_hosts.push(node);
             for at in machines.pods(node, self.rows.len()) {
                 if self.rows[at].stage == Stage::Waiting {
                     self.schedule(at, ctx);
@@ -556,7 +598,9 @@ impl Row {
         Row {
             stage: if ready { Stage::Ready } else { Stage::Absent },
             life: 0,
+            host: 0,
             generation: 0,
+            leaving: false,
             scheduled: Some(Time::ZERO),
             runs: Time::ZERO,
             changed: Time::ZERO,
@@ -574,6 +618,16 @@ impl Row {
             told: (ready, 0),
             heard: 0,
         }
+    }
+
+    /// Its host is drained.
+    pub(super) fn leave(&mut self) {
+        self.leaving = true;
+    }
+
+    /// Whether it is to be replaced: by a rollout, or since its host is drained.
+    fn is_old(&self, latest: u32) -> bool {
+        self.generation != latest || self.leaving
     }
 
     /// Whether it counts: it exists, and is not being deleted.

@@ -1,6 +1,7 @@
 //! Containers of pods as their kubelet sees them: start, probes, restarts with back-off, termination within the grace period.
 
 use super::fleet::{Fleet, KUBELET, Stage, Todo, idle};
+use super::hosts::{EVICTED, LEASE_OVER, TAKEN};
 use super::lifecycle::Sigterm;
 use super::pod::Life;
 use super::service::Pods;
@@ -50,6 +51,8 @@ impl Pods {
         let Some(fleet) = &mut self.fleet else { return };
         if timer == PROBE_TIMEOUT {
             self.probe_timed_out(CallId { slot: word, turn }, ctx);
+        } else if matches!(timer, LEASE_OVER | EVICTED | TAKEN) {
+            self.host_woken(timer, word as usize, turn, ctx);
         } else if timer < KUBELET {
             fleet.woken((timer, word, turn), &self.pods, ctx);
         } else if fleet.row(word as usize).life == turn {

@@ -56,6 +56,10 @@ pub struct Lifecycle {
     #[serde(default)]
     #[schemars(extend("x-source" = "AWS Load Balancer Controller: off unless the namespace is labelled"))]
     pub readiness_gate: bool,
+    /// Pod disruption budget: pods that may be missing while hosts are drained; none: all pods of a host are evicted at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-source" = "Kubernetes: no budget unless there is one"))]
+    pub disruption_budget: Option<u32>,
     /// How a rolling update replaces the pods.
     #[serde(default)]
     pub rolling_update: RollingUpdate,

@@ -95,6 +95,14 @@ impl Machines {
         }
     }
 
+    /// A machine is lost.
+    pub(super) fn lose(&mut self, node: usize, now: Time) {
+        self.bill(now);
+        if let Some((state, life)) = self.rows.get_mut(node) {
+            (*state, *life) = (Machine::Absent, *life + 1);
+        }
+    }
+
     fn bill(&mut self, now: Time) {
         let up = self.rows.iter().filter(|(state, _)| *state != Machine::Absent).count();
         self.billed += up as f64 * now.since(self.since).as_secs_f64();

@@ -1,6 +1,8 @@
 //! Pods: replicas of one service on shared hosts.
 mod autoscaler;
+mod burst;
 mod fleet;
+mod hosts;
 mod kubelet;
 mod lifecycle;
 mod machines;

@@ -31,6 +31,11 @@ impl Pods {
                 }
             }
             Action::Kill(_) => self.crash(pod, ctx),
+            Action::LoseHosts(_) | Action::Interrupt(_) | Action::DrainHosts(_) => {
+                self.operate_hosts(action, ctx);
+            }
+            // The world carries out what happens around a node.
+            Action::Slow(_) | Action::Down(_) => {}
             Action::Start(_) if self.fleet.is_some() => {}
             Action::Start(_) => self.pods[pod].life = Life::Up,
             Action::Freeze(_) => self.pods[pod].frozen = true,

@@ -1,9 +1,10 @@
 //! The service as it runs: connects, admission, processor sharing on hosts, pools to stores.
 
+use super::burst::{Burst, CREDITS};
 use super::fleet::{FLEET, Fleet, hosts, places};
 use super::operations::THAW;
 use super::pod::{IDLE, Life, Pod, RUNNING, StorePool};
-use super::spec::{PodsSpec, Runtime};
+use super::spec::{PodsSpec, Runtime, SURPLUS};
 use crate::kernel::{Rank, Span, Time};
 use crate::model::calls::{Op, Via};
 use crate::model::component::{Component, NodeReport};
@@ -38,7 +39,7 @@ const WAITING: u32 = 4;
 pub struct Pods {
     name: String,
     pub(super) pods: Vec<Pod>,
-    hosts: Vec<Processor>,
+    pub(super) hosts: Vec<Processor>,
     host_cores: f64,
     speed: f64,
     instance: Option<String>,
@@ -55,6 +56,7 @@ pub struct Pods {
     in_accept_queue: u64,
     pub(super) counts: Counts,
     pub(super) fleet: Option<Box<Fleet>>,
+    pub(super) burst: Option<Box<Burst>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -134,6 +136,7 @@ impl Component for Pods {
         let accept_max = listener.places();
         let fleet = Fleet::build(spec, wiring)?;
         let (host_count, host_of) = hosts(spec);
+        let burst = Burst::build(&spec.hosts, host_count, sharing, wiring);
         let pod_count = places(spec);
         let mut pods: Vec<Pod> =
             (0..pod_count).map(|i| Pod::new(host_of(i), listener.clone(), own_pools())).collect();
@@ -179,6 +182,7 @@ impl Component for Pods {
             in_accept_queue: 0,
             counts: Counts::default(),
             fleet,
+            burst,
         })
     }
 
@@ -187,6 +191,7 @@ impl Component for Pods {
             fleet.begin(ctx);
             self.watch_running(ctx);
         }
+        self.begin_credits(ctx);
     }
 
     fn handle(&mut self, message: Message, ctx: &mut Ctx) {
@@ -199,6 +204,7 @@ impl Component for Pods {
                 let operations = ctx.operations;
                 self.operate(&operations[index as usize].action, ctx);
             }
+            Message::Wake(CREDITS, ..) => self.count_credits(ctx),
             Message::Wake(THAW, pod, _) => self.thaw(pod as usize, ctx),
             Message::Wake(IDLE, pod, store) => {
                 self.close_idle(pod as u16, NodeId(store as u16), ctx);
@@ -265,7 +271,19 @@ impl Component for Pods {
                 counters.push(("restarts", fleet.restarted));
             }
         }
-        NodeReport { counters, usage: usage.collect() }
+        let surplus = self.burst.as_ref().map(|burst| {
+            counters.push(("throttled_host_seconds", burst.throttled_seconds as u64));
+            UsageLine {
+                node: self.name.clone(),
+                item: SURPLUS.to_owned(),
+                quantity: burst.surplus(),
+                unit: "vCPU-hour",
+                reserved: false,
+                idle: 0.0,
+                wasted: 0.0,
+            }
+        });
+        NodeReport { counters, usage: usage.chain(surplus).collect() }
     }
 }
 
@@ -643,7 +661,7 @@ impl Pods {
     }
 }
 
-fn wake_host(host: usize, due: Option<(Time, u32)>, ctx: &mut Ctx) {
+pub(super) fn wake_host(host: usize, due: Option<(Time, u32)>, ctx: &mut Ctx) {
     if let Some((at, turn)) = due {
         ctx.wake_at(at, Rank::Completion, CPU, turn, host as u32);
     }

@@ -3,6 +3,7 @@
 use super::autoscaler::AutoscalerSpec;
 use super::lifecycle::Lifecycle;
 use crate::model::component::{About, Check, Spec};
+use crate::model::credits::{Burstable, CreditsSpec};
 use crate::model::era::Era;
 use crate::model::operation::Action;
 use crate::model::pool::PoolSpec;
@@ -21,10 +22,13 @@ pub const ABOUT: About = About {
         "a connection pool per pod and store with the growth rule of its driver",
         "work that goes on after its client has gone, unless `cancel` is set",
         "with a lifecycle: startup, liveness and readiness probes that share the request queue or not, restarts with back-off, preStop, SIGTERM and SIGKILL beside the lag of the endpoints, rolling updates with surge and unavailable pods, a readiness gate",
+        "CPU credits of burstable hosts: earned, launch credits, standard mode down to the baseline, unlimited mode with its charges",
+        "loss, drain and spot interruption of hosts, within a disruption budget",
         "an autoscaler (Horizontal Pod Autoscaler, KEDA, target tracking, Elastic Beanstalk, schedule, forecast) with every lag: sampling, decision, machine, start, readiness, draining",
     ],
     leaves_out: &[
         "memory, garbage collection and out-of-memory kills",
+        "what a host had on its processor when it was lost: it ends all the same",
         "the progress deadline of a rollout, and rollbacks",
         "quota periods of the CPU limit: it acts as a slower processor",
     ],
@@ -118,6 +122,9 @@ pub struct Hosts {
     /// EC2 instance type, for the bill; none: not on this bill.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance: Option<String>,
+    /// CPU credits of burstable hosts; none: they are not counted, and the processor is as fast as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credits: Option<CreditsSpec>,
     /// vCPUs of each.
     #[serde(default = "vcpu_default")]
     #[schemars(range(min = 0.05, max = 448.0), extend("x-source" = "assumed: a small instance", "x-assumed" = true))]
@@ -146,7 +153,13 @@ fn somaxconn_default() -> u32 {
 
 impl Default for Hosts {
     fn default() -> Self {
-        Hosts { count: 1, instance: None, vcpu: vcpu_default(), speed: speed_default() }
+        Hosts {
+            count: 1,
+            instance: None,
+            credits: None,
+            vcpu: vcpu_default(),
+            speed: speed_default(),
+        }
     }
 }
 
@@ -211,6 +224,9 @@ impl PodsSpec {
     }
 }
 
+/// Item of the price table for credits beyond those that hosts earn.
+pub(super) const SURPLUS: &str = "ec2.surplus_credit_vcpu_hour";
+
 impl Spec for PodsSpec {
     fn addresses(&self, _of: &dyn Fn(&str) -> u16) -> u16 {
         super::fleet::places(self)
@@ -246,6 +262,15 @@ impl Spec for PodsSpec {
                 );
             }
         }
+        let burstable = self.hosts.instance.as_deref().and_then(Burstable::of);
+        if self.hosts.credits.is_some() && burstable.is_none() {
+            check.problem(
+                "E0386",
+                "hosts.credits",
+                "CPU credits for an instance type that has none".into(),
+                "name a burstable `instance`, e.g. \"t3.medium\", or leave `credits` out",
+            );
+        }
         if self.hosts.instance.is_none() {
             check.problem(
                 "W0401",
@@ -266,7 +291,16 @@ impl Spec for PodsSpec {
                 "pods are numbered from 0",
             );
         }
-        if matches!(action, Action::RollOut(_)) && self.lifecycle.is_none() {
+        if let Some(host) = action.hosts().iter().find(|host| **host >= self.hosts.count) {
+            check.problem(
+                "E0373",
+                "do",
+                format!("there is no host {host} among {}", self.hosts.count),
+                "hosts are numbered from 0",
+            );
+        }
+        let moves = matches!(action, Action::RollOut(_)) || !action.hosts().is_empty();
+        if moves && self.lifecycle.is_none() {
             check.problem(
                 "E0383",
                 "do",
@@ -276,6 +310,7 @@ impl Spec for PodsSpec {
         }
     }
     fn items(&self, _era: Era) -> Vec<String> {
-        self.hosts.instance.iter().map(|instance| format!("ec2.{instance}")).collect()
+        let surplus = self.hosts.credits.iter().map(|_| SURPLUS.to_owned());
+        self.hosts.instance.iter().map(|name| format!("ec2.{name}")).chain(surplus).collect()
     }
 }
