@@ -1,5 +1,6 @@
 //! Flags and arguments, with their help texts.
 
+use crate::experiment::Precision;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -28,6 +29,8 @@ Examples:
   headroom report out/result.json --out a.html  one HTML file with charts
   headroom find burst.json --max workload.shoppers.load.closed.users
   headroom diff before.json after.json      say what changed
+  headroom sweep burst.json --vary workload.*.load.closed.users=100..2000:100 --out out/
+                                            figures, charts and crossovers along a grid
   headroom check burst.json                 find all problems, run nothing
   headroom plan burst.json                  show every value that would be used
   headroom explain designs.*.nodes.*.lambda.memory
@@ -66,6 +69,10 @@ pub(super) enum Command {
     Run(RunArgs),
     /// Say what changed between two results or scenarios, and whether to believe it
     Diff(DiffArgs),
+    /// Run every design at every point of a grid of values
+    Sweep(SweepArgs),
+    /// Put the shards of a sweep together
+    Merge(MergeArgs),
     /// Search: most users, least servers, the cheapest configuration, the break-even of two designs
     Find(FindArgs),
     /// Show the resolved scenario with every assumed value, and what a run would take
@@ -104,10 +111,44 @@ pub(super) struct ScenarioArgs {
     pub(super) replications: Option<u32>,
 }
 
+/// What else is asked about a run.
+#[derive(Debug, Args, Default)]
+pub(super) struct AlsoArgs {
+    /// Also give success, mean latency and throughput of the steady state under load, without the warm-up
+    #[arg(long)]
+    pub(super) steady_state: bool,
+    /// Run every design again with its first bottleneck lifted, under the same users: what it would gain, what would bind next
+    #[arg(long)]
+    pub(super) counterfactual: bool,
+    /// Run again with every assumed figure halved and doubled: which assumptions the answer hangs on; takes long
+    #[arg(long)]
+    pub(super) sensitivity: bool,
+}
+
+/// Until when replications are added.
+#[derive(Debug, Args, Default)]
+pub(super) struct PrecisionArgs {
+    /// Add replications until the 95 % intervals of success rate, p95 latency and cost per user of every design are within
+    /// this much of the figure
+    #[arg(long, value_name = "PERCENT", value_parser = some_percent)]
+    precision: Option<f64>,
+    /// Replications of every design at most, with --precision
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(2..=100_000), requires = "precision")]
+    most: u32,
+}
+
+impl PrecisionArgs {
+    /// What is wanted, if anything is.
+    pub(super) fn wanted(&self) -> Option<Precision> {
+        let percent = self.precision?;
+        Some(Precision { relative: percent / 100.0, most: self.most })
+    }
+}
+
 /// Arguments of `run`.
 #[derive(Debug, Args, Default)]
 #[command(
-    after_help = "Examples:\n  headroom run burst.json\n  headroom run burst.json --replications 100 --seed 7 --out out/\n  headroom run burst.json --format csv > summary.csv"
+    after_help = "Examples:\n  headroom run burst.json\n  headroom run burst.json --replications 100 --seed 7 --out out/\n  headroom run burst.json --precision 5%\n  headroom run burst.json --format csv > summary.csv"
 )]
 pub(super) struct RunArgs {
     /// Which scenario.
@@ -122,12 +163,12 @@ pub(super) struct RunArgs {
     /// Threads; the result does not depend on them
     #[arg(long, value_name = "N", env = "HEADROOM_THREADS", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(super) threads: Option<u16>,
-    /// Run every design again with its first bottleneck lifted, under the same users: what it would gain, what would bind next
-    #[arg(long)]
-    pub(super) counterfactual: bool,
-    /// Run again with every assumed figure halved and doubled: which assumptions the answer hangs on; takes long
-    #[arg(long)]
-    pub(super) sensitivity: bool,
+    /// Until when replications are added.
+    #[command(flatten)]
+    pub(super) precision: PrecisionArgs,
+    /// What else is asked.
+    #[command(flatten)]
+    pub(super) also: AlsoArgs,
     /// Undecided thresholds end with exit code 98
     #[arg(long)]
     pub(super) strict: bool,
@@ -236,6 +277,94 @@ fn percent(text: &str) -> Result<f64, String> {
         Ok(number) if number.is_finite() && number >= 0.0 => Ok(number),
         _ => Err("write a number of percent, such as 2".into()),
     }
+}
+
+/// A number of percent above 0.
+fn some_percent(text: &str) -> Result<f64, String> {
+    percent(text)
+        .ok()
+        .filter(|number| *number > 0.0)
+        .ok_or_else(|| "write a number of percent above 0, such as 5%".into())
+}
+
+/// Arguments of `sweep`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Values:\n  3,6,12  128MB,256MB  true,false    a list\n  100..2000:100                      from 100 to 2000 in steps of 100, both included\n  100..10000:log7                    seven values at equal ratios\n  `*` in a path stands for every name at its place.\n\nExamples:\n  headroom sweep burst.json --vary workload.*.load.closed.users=100..2000:100 --out out/\n  headroom sweep burst.json --vary designs.*.nodes.api.pods.replicas=3,6,12 --vary run.seed=1,2\n  headroom sweep burst.json --vary … --out out/ --resume\n  headroom sweep burst.json --vary … --shard 2/4 --out out/ && headroom merge out/ --out all/\n  headroom sweep burst.json --vary … --emit k8s-job --shards 8 | kubectl apply -f -"
+)]
+pub(super) struct SweepArgs {
+    /// Which scenario.
+    #[command(flatten)]
+    pub(super) scenario: ScenarioArgs,
+    /// A path of the scenario and its values; several make every combination
+    #[arg(long, value_name = "PATH=VALUES", required = true)]
+    pub(super) vary: Vec<String>,
+    /// Until when replications are added.
+    #[command(flatten)]
+    pub(super) precision: PrecisionArgs,
+    /// Only this design; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub(super) design: Vec<String>,
+    /// Folder for sweep.json, sweep.csv, charts and the journal; created if missing
+    #[arg(long, short, value_name = "DIR")]
+    pub(super) out: Option<PathBuf>,
+    /// Go on with the sweep in the --out folder; begin it if there is none
+    #[arg(long, requires = "out")]
+    pub(super) resume: bool,
+    /// Do part K of N only; auto takes both from the scheduler of an array job
+    #[arg(long, value_name = "K/N", env = "HEADROOM_SHARD")]
+    pub(super) shard: Option<String>,
+    /// Format of the result on standard output
+    #[arg(long, value_enum, default_value_t = SweepFormat::Table)]
+    pub(super) format: SweepFormat,
+    /// Threads; the result does not depend on them
+    #[arg(long, value_name = "N", env = "HEADROOM_THREADS", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(super) threads: Option<u16>,
+    /// Print a manifest that does the sweep elsewhere, and run nothing
+    #[arg(long, value_enum)]
+    pub(super) emit: Option<Emit>,
+    /// Number of shards of the manifest
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=10_000), requires = "emit")]
+    pub(super) shards: u32,
+    /// Container image of the manifest, with this program as its entry point
+    #[arg(long, default_value = concat!("headroom:", env!("CARGO_PKG_VERSION")), requires = "emit")]
+    pub(super) image: String,
+}
+
+/// What can be printed for a cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Emit {
+    /// A Kubernetes Indexed Job.
+    K8sJob,
+}
+
+/// Format of a sweep.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum SweepFormat {
+    /// For people.
+    #[default]
+    Table,
+    /// One row a point, design and figure.
+    Csv,
+    /// The whole result.
+    Json,
+}
+
+/// Arguments of `merge`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  headroom merge shard-1/ shard-2/ --out all/\n\nThe result has the same bytes as that of one process."
+)]
+pub(super) struct MergeArgs {
+    /// Folders that the shards wrote
+    #[arg(required = true, value_name = "DIR")]
+    pub(super) dirs: Vec<PathBuf>,
+    /// Folder for sweep.json, sweep.csv and charts; created if missing
+    #[arg(long, short, value_name = "DIR")]
+    pub(super) out: PathBuf,
+    /// Format of the result on standard output
+    #[arg(long, value_enum, default_value_t = SweepFormat::Table)]
+    pub(super) format: SweepFormat,
 }
 
 /// Arguments of `find`.

@@ -82,6 +82,22 @@ pub(super) fn append(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     file.and_then(|mut file| file.write_all(bytes)).map_err(error(path, "write"))
 }
 
+/// Adds to the end of a file and waits until it is on the disk.
+pub(super) fn append_durably(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    let file = std::fs::OpenOptions::new().append(true).open(path);
+    let written = file.and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync_data()
+    });
+    written.map_err(error(path, "write"))
+}
+
+/// A variable of the environment that is set and not empty.
+#[expect(clippy::disallowed_methods, reason = "this file is where the environment is touched")]
+pub(super) fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
 /// The file to which a step of GitHub Actions adds its summary, if this is one.
 pub(super) fn step_summary() -> Option<PathBuf> {
     let path = std::env::var_os("GITHUB_STEP_SUMMARY")?;

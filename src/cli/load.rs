@@ -6,8 +6,8 @@ use crate::experiment::Plan;
 use crate::experiment::result::Assumption;
 use crate::model::data::{Data, Table as Csv};
 use crate::price::Table;
-use crate::scenario::{self, Findings, Read};
-use std::path::Path;
+use crate::scenario::{self, Assignment, Findings, Read};
+use std::path::{Path, PathBuf};
 
 /// The scenario that runs when none is named.
 pub(super) const BUILT_IN: &str = include_str!("../../scenarios/lambda-to-kubernetes.json");
@@ -28,19 +28,42 @@ pub(super) struct Loaded {
     pub(super) prices: Option<Table>,
 }
 
+/// The text of a scenario, read once.
+pub(super) struct Source {
+    /// Name of the file, for messages.
+    pub(super) name: String,
+    /// As it stands in the file.
+    pub(super) bytes: Vec<u8>,
+    /// Where the files that it names are looked for.
+    base: PathBuf,
+}
+
+/// Reads the text of a scenario.
+pub(super) fn source(args: &ScenarioArgs) -> Result<Source, Exit> {
+    let Some(path) = &args.file else {
+        let (name, bytes) = ("built-in scenario".to_owned(), BUILT_IN.as_bytes().to_vec());
+        return Ok(Source { name, bytes, base: PathBuf::new() });
+    };
+    let bytes = files::read(path).map_err(|why| {
+        say::error(&why.to_string());
+        Exit::Usage
+    })?;
+    let base = path.parent().unwrap_or(Path::new("")).to_owned();
+    Ok(Source { name: path.display().to_string(), bytes, base })
+}
+
 /// Reads a scenario and everything it names.
 pub(super) fn load(args: &ScenarioArgs) -> Result<Loaded, Exit> {
-    let (name, bytes, base) = match &args.file {
-        None => ("built-in scenario".to_owned(), BUILT_IN.as_bytes().to_vec(), None),
-        Some(path) => {
-            let bytes = files::read(path).map_err(|why| {
-                say::error(&why.to_string());
-                Exit::Usage
-            })?;
-            (path.display().to_string(), bytes, path.parent())
-        }
-    };
-    let (mut read, mut findings) = scenario::read(&bytes);
+    load_point(&source(args)?, args, &[])
+}
+
+/// Reads a scenario with values in place of its own, and everything it names.
+pub(super) fn load_point(
+    source: &Source,
+    args: &ScenarioArgs,
+    values: &[Assignment],
+) -> Result<Loaded, Exit> {
+    let (mut read, mut findings) = scenario::read_varied(&source.bytes, values);
     let mut data = Data::default();
     let mut prices = None;
     if let Some(read) = &mut read {
@@ -52,7 +75,7 @@ pub(super) fn load(args: &ScenarioArgs) -> Result<Loaded, Exit> {
         }
         read.resolved = serde_json::to_value(&read.scenario).unwrap_or_default();
         for (file, path) in read.files() {
-            let at = base.unwrap_or(Path::new("")).join(&file);
+            let at = source.base.join(&file);
             match files::read(&at).map_err(|why| why.to_string()).and_then(|bytes| table(&bytes)) {
                 Ok(csv) => data.insert(&file, csv),
                 Err(why) => findings.push(
@@ -64,8 +87,8 @@ pub(super) fn load(args: &ScenarioArgs) -> Result<Loaded, Exit> {
         prices = price_table(args, &read.scenario.region)?;
         findings.extend(read.check(&data, prices.as_ref()));
     }
-    let text = String::from_utf8_lossy(&bytes).into_owned();
-    Ok(Loaded { name, text, read, findings, data, prices })
+    let text = String::from_utf8_lossy(&source.bytes).into_owned();
+    Ok(Loaded { name: source.name.clone(), text, read, findings, data, prices })
 }
 
 /// Splits a CSV file with a header.
@@ -110,6 +133,28 @@ impl Loaded {
         );
     }
 
+    /// Tells the findings; a plan if none of them is an error.
+    pub(super) fn told(self, shared: &Shared) -> Option<Plan> {
+        self.tell(shared);
+        self.plan()
+    }
+
+    /// A plan if there is no error.
+    pub(super) fn plan(self) -> Option<Plan> {
+        if self.findings.has_errors() {
+            return None;
+        }
+        let assumptions = self.assumptions();
+        let (read, prices) = self.read.zip(self.prices)?;
+        Some(Plan {
+            scenario: read.scenario,
+            resolved: read.resolved,
+            data: self.data,
+            prices,
+            assumptions,
+        })
+    }
+
     /// Every value that was assumed.
     pub(super) fn assumptions(&self) -> Vec<Assumption> {
         let Some(read) = &self.read else { return Vec::new() };
@@ -122,20 +167,5 @@ impl Loaded {
 
 /// A plan, or the reason to stop; findings have been told.
 pub(super) fn plan(args: &ScenarioArgs, shared: &Shared) -> Result<Plan, Exit> {
-    let loaded = load(args)?;
-    loaded.tell(shared);
-    if loaded.findings.has_errors() {
-        return Err(Exit::Usage);
-    }
-    let assumptions = loaded.assumptions();
-    match (loaded.read, loaded.prices) {
-        (Some(read), Some(prices)) => Ok(Plan {
-            scenario: read.scenario,
-            resolved: read.resolved,
-            data: loaded.data,
-            prices,
-            assumptions,
-        }),
-        _ => Err(Exit::Usage),
-    }
+    load(args)?.told(shared).ok_or(Exit::Usage)
 }

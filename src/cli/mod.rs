@@ -11,6 +11,8 @@ mod progress;
 mod report;
 mod run;
 mod say;
+mod shard;
+mod sweep;
 mod verify;
 mod verify_hpa;
 
@@ -58,6 +60,8 @@ fn dispatch(command: Command, shared: &Shared) -> Exit {
         Command::Run(args) => run::command(&args, shared),
         Command::Report(args) => report::command(&args, shared),
         Command::Diff(args) => diff::command(&args, shared),
+        Command::Sweep(args) => sweep::command(&args, shared),
+        Command::Merge(args) => sweep::merge(&args),
         Command::Find(args) => find::command(&args, shared),
         Command::Plan(args) => plan::plan(&args, shared),
         Command::Check(args) => plan::check(&args, shared),

@@ -60,6 +60,10 @@ impl Observer for Watch {
             }
             bar
         });
+        // Replications are added while a run goes on until it is precise.
+        if bar.length().is_some_and(|length| length < of as u64) {
+            bar.set_length(of as u64);
+        }
         bar.inc(1);
     }
 

@@ -10,10 +10,14 @@ use std::path::Path;
 
 /// Runs a scenario.
 pub(super) fn command(args: &RunArgs, shared: &Shared) -> Exit {
-    let loaded = match load::plan(&args.scenario, shared) {
+    let mut loaded = match load::plan(&args.scenario, shared) {
         Ok(plan) => plan,
         Err(exit) => return exit,
     };
+    if args.also.steady_state {
+        loaded.scenario.run.steady_state = true;
+        loaded.resolved["run"]["steady_state"] = true.into();
+    }
     if let Some(dir) = &args.out
         && let Err(why) = files::open_folder(dir)
     {
@@ -42,10 +46,12 @@ pub(super) fn command(args: &RunArgs, shared: &Shared) -> Exit {
         return Exit::Failed;
     }
     if Watch::interrupted() {
-        say::error(&format!(
-            "interrupted: the figures rest on {} of {} replications",
-            result.replications, loaded.scenario.run.replications
-        ));
+        let of = match args.precision.wanted() {
+            Some(_) => String::new(),
+            None => format!(" of {}", loaded.scenario.run.replications),
+        };
+        let done = result.replications;
+        say::error(&format!("interrupted: the figures rest on {done}{of} replications"));
         return Exit::Interrupted;
     }
     if args.scenario.file.is_none() {
@@ -57,12 +63,15 @@ pub(super) fn command(args: &RunArgs, shared: &Shared) -> Exit {
 
 /// The run, and what else was asked for about it.
 fn answer(plan: &Plan, args: &RunArgs, watch: &Watch) -> Result<RunResult, RunError> {
-    let mut result = experiment::run(plan, watch)?;
-    if args.counterfactual {
+    let mut result = match args.precision.wanted() {
+        Some(precision) => experiment::run_until(plan, &precision, watch)?,
+        None => experiment::run(plan, watch)?,
+    };
+    if args.also.counterfactual {
         watch.next("designs without their bottleneck");
         experiment::counterfactuals(plan, &mut result, watch)?;
     }
-    if args.sensitivity {
+    if args.also.sensitivity {
         watch.next("assumed values halved and doubled");
         experiment::sensitivities(plan, &mut result, watch)?;
     }
@@ -106,9 +115,10 @@ fn write_all(dir: &Path, result: &RunResult) -> Result<(), files::FileError> {
 
 fn verdict(result: &RunResult, strict: bool) -> Exit {
     let has = |verdict| result.thresholds.iter().any(|threshold| threshold.verdict == verdict);
+    let wide = result.precision.as_ref().is_some_and(|own| !own.reached);
     if has(Verdict::Fail) {
         Exit::Thresholds
-    } else if strict && has(Verdict::Undecided) {
+    } else if strict && (wide || has(Verdict::Undecided)) {
         Exit::Undecided
     } else {
         Exit::Ok

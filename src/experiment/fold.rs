@@ -11,6 +11,7 @@ use super::result::{
     NodeRow, PriceRef, Replicated, RunResult, SCHEMA_VERSION,
 };
 use super::series::series;
+use super::steady::steady;
 use super::story::story;
 use crate::kernel::Histogram;
 use crate::model::message::Cause;
@@ -23,13 +24,19 @@ use std::collections::BTreeMap;
 /// # Errors
 /// See [`RunError`].
 pub fn run(plan: &Plan, observer: &dyn Observer) -> Result<RunResult, RunError> {
-    let outturns = replicate(plan, observer)?;
+    fold(plan, &replicate(plan, observer)?)
+}
+
+/// Replications of every design to a result.
+pub(super) fn fold(plan: &Plan, outturns: &[Vec<Outturn>]) -> Result<RunResult, RunError> {
     let scenario = &plan.scenario;
     let replications = outturns.first().map_or(0, Vec::len) as u32;
     let mut designs = Vec::new();
-    for (name, rows) in scenario.designs.keys().zip(&outturns) {
+    for (name, rows) in scenario.designs.keys().zip(outturns) {
         let bills = rows.iter().map(|row| price(plan, row)).collect::<Result<Vec<_>, _>>()?;
-        designs.push(design(name, rows, &bills));
+        let mut own = design(name, rows, &bills);
+        own.steady = scenario.run.steady_state.then(|| steady(rows));
+        designs.push(own);
     }
     let mut thresholds = Vec::new();
     for design in &designs {
@@ -43,6 +50,7 @@ pub fn run(plan: &Plan, observer: &dyn Observer) -> Result<RunResult, RunError> 
         scenario: plan.reference(),
         seed: scenario.run.seed,
         replications,
+        precision: None,
         prices: PriceRef {
             name: plan.prices.name.clone(),
             date: plan.prices.date.clone(),
@@ -230,6 +238,7 @@ fn design(name: &str, rows: &[Outturn], bills: &[Bill]) -> DesignResult {
         limits,
         story: Vec::new(),
         counterfactual: None,
+        steady: None,
         cost: cost(rows, bills),
         nodes: nodes(rows),
         classes: classes(rows),

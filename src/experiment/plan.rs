@@ -6,7 +6,7 @@ use crate::model::data::Data;
 use crate::model::world::{DesignSpec, Setup};
 use crate::price::Table;
 use crate::scenario::spec::Scenario;
-use crate::scenario::{self, Path, Severity};
+use crate::scenario::{self, Assignment, Path, Severity};
 use serde_json::Value;
 
 /// A plan.
@@ -58,11 +58,10 @@ impl Plan {
     /// # Errors
     /// Says everything that is wrong with the scenario that comes out.
     pub fn with(&self, paths: &[Path], values: &[Value]) -> Result<Plan, String> {
-        let mut resolved = self.resolved.clone();
-        for (path, value) in paths.iter().zip(values) {
-            scenario::assign(&mut resolved, path, value)?;
-        }
-        let (read, mut findings) = scenario::read(resolved.to_string().as_bytes());
+        let assignments: Vec<Assignment> =
+            paths.iter().cloned().zip(values.iter().cloned()).collect();
+        let text = self.resolved.to_string();
+        let (read, mut findings) = scenario::read_varied(text.as_bytes(), &assignments);
         if let Some(read) = &read {
             findings.extend(read.check(&self.data, Some(&self.prices)));
         }
@@ -88,7 +87,7 @@ impl Plan {
 
     /// The value at a path of the resolved scenario; the first where `*` stands for several.
     pub fn value(&self, path: &str) -> Option<&Value> {
-        scenario::value_at(&self.resolved, &Path::parse(path))
+        Path::parse(path).find(&self.resolved)
     }
 
     /// Names the scenario and fixes its content.

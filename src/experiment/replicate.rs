@@ -3,6 +3,7 @@
 use super::plan::Plan;
 use crate::model::world::{Outturn, World};
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// What a caller of a long run sees and may stop.
 pub trait Observer: Sync {
@@ -48,19 +49,41 @@ impl std::fmt::Display for RunError {
 
 /// All replications, `[design][replication]`; fewer replications than planned if the observer stopped the run, but the
 /// same ones of every design.
+///
+/// # Errors
+/// See [`RunError`].
 pub fn replicate(plan: &Plan, observer: &dyn Observer) -> Result<Vec<Vec<Outturn>>, RunError> {
+    let rows = more(plan, 0..plan.scenario.run.replications, observer)?;
+    let done = rows.first().map_or(0, Vec::len);
+    if done < 2 {
+        let of = rows.len() * plan.scenario.run.replications as usize;
+        return Err(RunError::Interrupted { done: done * rows.len(), of });
+    }
+    Ok(rows)
+}
+
+/// Some replications by their numbers, `[design][replication]`; see [`replicate`].
+///
+/// # Errors
+/// See [`RunError`].
+pub(super) fn more(
+    plan: &Plan,
+    numbers: Range<u32>,
+    observer: &dyn Observer,
+) -> Result<Vec<Vec<Outturn>>, RunError> {
     let designs: Vec<_> = plan.scenario.designs.values().collect();
-    let replications = plan.scenario.run.replications as usize;
-    let total = designs.len() * replications;
+    let total = designs.len() * numbers.len();
+    let planned = designs.len() * numbers.end as usize;
     let one = |task: usize| -> Option<Result<Outturn, String>> {
         // Replication by replication, so that a stopped run has whole replications of all designs.
         let (replication, design) = (task / designs.len(), task % designs.len());
         if observer.stopped() {
             return None;
         }
-        let setup = plan.setup(designs[design], replication as u64);
+        let number = u64::from(numbers.start) + replication as u64;
+        let setup = plan.setup(designs[design], number);
         let outcome = World::build(&setup).and_then(|world| world.run(&|| observer.stopped()));
-        observer.finished(total);
+        observer.finished(planned);
         match outcome {
             Ok(None) => None,
             Ok(Some(outturn)) => Some(Ok(outturn)),
@@ -70,18 +93,13 @@ pub fn replicate(plan: &Plan, observer: &dyn Observer) -> Result<Vec<Vec<Outturn
     let outcomes: Vec<_> = (0..total).into_par_iter().with_max_len(1).map(one).collect();
     let done =
         outcomes.iter().take_while(|outcome| outcome.is_some()).count() / designs.len().max(1);
-    if done < 2 {
-        let finished = outcomes.iter().filter(|outcome| outcome.is_some()).count();
-        // An error is told even if the run was stopped.
-        for outcome in outcomes.into_iter().flatten() {
-            outcome.map_err(RunError::Broken)?;
-        }
-        return Err(RunError::Interrupted { done: finished, of: total });
-    }
     let mut rows: Vec<Vec<Outturn>> = designs.iter().map(|_| Vec::with_capacity(done)).collect();
-    for (task, outcome) in outcomes.into_iter().take(done * designs.len()).enumerate() {
-        if let Some(outcome) = outcome {
-            rows[task % designs.len()].push(outcome.map_err(RunError::Broken)?);
+    for (task, outcome) in outcomes.into_iter().enumerate() {
+        // An error is told even if the run was stopped.
+        if let Some(outturn) = outcome.transpose().map_err(RunError::Broken)?
+            && task < done * designs.len()
+        {
+            rows[task % designs.len()].push(outturn);
         }
     }
     Ok(rows)

@@ -32,6 +32,9 @@ pub struct RunResult {
     pub seed: u64,
     /// Number of replications of every design.
     pub replications: u32,
+    /// What `--precision` came to; only where it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub precision: Option<Reached>,
     /// Which price table priced it.
     pub prices: PriceRef,
     /// One entry a design, in the order of the scenario.
@@ -62,6 +65,36 @@ pub struct ScenarioRef {
     pub era: String,
     /// Region whose prices apply.
     pub region: String,
+}
+
+/// The steady state of a design: what was after the warm-up and before the end of the load.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Steady {
+    /// Seconds from the start that were cut; none if no steady state was found.
+    pub warm_up: Option<f64>,
+    /// Where the last whole batch under load ends, in seconds from the start.
+    pub until: f64,
+    /// Share of successes among requests that ended in between.
+    pub success_rate: Option<Estimate>,
+    /// Mean latency of successes that ended in between, in seconds; none without success.
+    pub latency_mean: Option<Estimate>,
+    /// Successes per second.
+    pub throughput: Option<Estimate>,
+}
+
+/// How precise a run became that added replications until it was precise.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Reached {
+    /// Half-width of an interval, as a share of its figure, that was wanted of every figure.
+    pub wanted: f64,
+    /// Whether every figure became so precise.
+    pub reached: bool,
+    /// Half-width of the widest interval, as a share of its figure.
+    pub width: f64,
+    /// Design with the widest interval.
+    pub design: String,
+    /// Figure with the widest interval.
+    pub metric: String,
 }
 
 /// Names the price table.
@@ -115,6 +148,9 @@ pub struct DesignResult {
     /// The design without its first bottleneck; only where it was asked for.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub counterfactual: Option<Counterfactual>,
+    /// Its steady state under load; only where it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub steady: Option<Steady>,
     /// What it cost.
     pub cost: Cost,
     /// One row a node.

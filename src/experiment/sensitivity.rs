@@ -23,7 +23,7 @@ pub fn sensitivities(
     let mut rows = Vec::new();
     for assumption in &plan.assumptions {
         let path = Path::parse(&assumption.path);
-        let Some(value) = at(&plan.resolved, &path) else { continue };
+        let Some(value) = path.find(&plan.resolved) else { continue };
         let sides: Vec<_> =
             FACTORS.iter().filter_map(|factor| Some((*factor, scaled(value, *factor)?))).collect();
         if sides.is_empty() {
@@ -84,24 +84,17 @@ fn vary(
     observer: &dyn Observer,
 ) -> Result<Vec<Varied>, RunError> {
     let told = Varied { factor, value: text(value), ..Varied::default() };
-    let only = |mut resolved: Value| {
-        if let Some(all) = resolved["designs"].as_object_mut() {
-            all.retain(|name, _| designs.contains(name));
+    let mut varied = match plan.with(std::slice::from_ref(path), std::slice::from_ref(value)) {
+        Ok(varied) => varied,
+        Err(why) => {
+            return Ok(vec![Varied { refused: Some(why), ..told.clone() }; designs.len()]);
         }
-        resolved
     };
-    let mut changed = plan.resolved.clone();
-    if let Some(place) = at_mut(&mut changed, path) {
-        *place = value.clone();
+    let mut base = plan.clone();
+    for plan in [&mut base, &mut varied] {
+        plan.scenario.designs.retain(|name, _| designs.contains(name));
+        plan.scenario.run.replications = result.replications;
     }
-    let refuse = |why: String| vec![Varied { refused: Some(why), ..told.clone() }; designs.len()];
-    let (mut base, mut varied) =
-        match (plan.instead(only(plan.resolved.clone())), plan.instead(only(changed))) {
-            (Ok(base), Ok(varied)) => (base, varied),
-            (Err(why), _) | (_, Err(why)) => return Ok(refuse(why)),
-        };
-    base.scenario.run.replications = result.replications;
-    varied.scenario.run.replications = result.replications;
     let before = run(&base, observer)?;
     let after = run(&varied, observer)?;
     let rows = after.designs.iter().zip(&before.designs);
@@ -139,20 +132,6 @@ fn turned(
         row.design == design && !before.iter().any(|b| same(row, b) && row.verdict == b.verdict)
     };
     after.iter().filter(other).cloned().collect()
-}
-
-fn at<'a>(value: &'a Value, path: &Path) -> Option<&'a Value> {
-    path.0.iter().try_fold(value, |at, segment| match segment {
-        Segment::Key(key) => at.get(key),
-        Segment::Index(i) => at.get(i),
-    })
-}
-
-fn at_mut<'a>(value: &'a mut Value, path: &Path) -> Option<&'a mut Value> {
-    path.0.iter().try_fold(value, |at, segment| match segment {
-        Segment::Key(key) => at.get_mut(key),
-        Segment::Index(i) => at.get_mut(i),
-    })
 }
 
 fn text(value: &Value) -> String {

@@ -68,6 +68,16 @@ pub fn summary(result: &RunResult) -> String {
         if let Some(latency) = &design.latency_from_schedule {
             rows.extend(latencies(design, "latency_from_schedule", latency));
         }
+        if let Some(steady) = &design.steady {
+            let figures = [
+                ("steady_success_rate", "share", &steady.success_rate),
+                ("steady_latency_mean", "s", &steady.latency_mean),
+                ("steady_throughput", "1/s", &steady.throughput),
+            ];
+            let known =
+                figures.iter().filter_map(|(name, unit, e)| Some((name, unit, e.as_ref()?)));
+            rows.extend(known.map(|(name, unit, e)| own(name, unit, e)));
+        }
         rows
     });
     text(&["design", "metric", "value", "low", "high", "unit"], rows)

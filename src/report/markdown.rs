@@ -1,6 +1,7 @@
 //! The result for a pull request.
 
 use super::format::{count, interval, money, seconds, share};
+use super::words::{capital, precision};
 use crate::experiment::result::{DesignResult, RunResult, Verdict};
 use std::fmt::Write as _;
 
@@ -24,6 +25,9 @@ fn write(out: &mut String, result: &RunResult) -> std::fmt::Result {
         "{} replications, seed {}, prices {} of {}. Intervals are 95 %.\n",
         result.replications, result.seed, result.prices.name, result.prices.date
     )?;
+    if let Some(own) = &result.precision {
+        writeln!(out, "{}.\n", capital(&precision(own)))?;
+    }
     writeln!(out, "| design | success | p50 | p95 | p99 | cost per user | first bottleneck |")?;
     writeln!(out, "|---|---:|---:|---:|---:|---:|---|")?;
     for design in &result.designs {

@@ -1,7 +1,7 @@
 //! One screen that a person understands: what survives, how slow, what breaks first, what it costs.
 
 use super::format::{count, cut, interval, money, seconds, share};
-use super::words::{first_limit, outcome};
+use super::words::{capital, first_limit, outcome, precision, steady};
 use crate::experiment::result::{
     Counterfactual, DesignResult, Estimate, RunResult, ThresholdResult, Verdict,
 };
@@ -53,6 +53,9 @@ impl Screen<'_> {
         )?;
         if !result.scenario.about.is_empty() {
             writeln!(self.out, "{}", cut(&result.scenario.about, self.width))?;
+        }
+        if let Some(own) = &result.precision {
+            writeln!(self.out, "{}", wrap(&capital(&precision(own)), self.width, 0))?;
         }
         self.out.push('\n');
         for design in &result.designs {
@@ -199,6 +202,10 @@ impl Screen<'_> {
             let mean = format!("mean {}", interval(&l.mean, seconds));
             let text = wrap(&format!("{mean}  {}", shown.join("  ")), self.width - 13, 13);
             writeln!(self.out, "  latency    {text}")?;
+        }
+        if let Some(own) = &design.steady {
+            let text = wrap(&steady(own), self.width.saturating_sub(13), 13);
+            writeln!(self.out, "  {:10} {text}", "steady")?;
         }
         self.failures(design)?;
         self.story(design)?;

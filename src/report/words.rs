@@ -1,7 +1,7 @@
 //! Sentences about a design that more than one report says.
 
-use super::format::{seconds, share};
-use crate::experiment::result::{Bottleneck, DesignResult};
+use super::format::{count, interval, seconds, share};
+use crate::experiment::result::{Bottleneck, DesignResult, Reached, Steady};
 
 /// How a design did, in half a sentence, and whether every request succeeded.
 pub(super) fn outcome(design: &DesignResult) -> (bool, String) {
@@ -22,6 +22,43 @@ pub(super) fn outcome(design: &DesignResult) -> (bool, String) {
 /// The first bottleneck in a few words.
 pub(super) fn first_limit(limit: &Bottleneck) -> String {
     format!("{} of {} at {}", limit.about, limit.node, seconds(limit.at))
+}
+
+/// What a wanted precision came to, in a sentence.
+pub(super) fn precision(own: &Reached) -> String {
+    let percent = |v: f64| format!("{:.3} %", v * 100.0).replace(".000 %", " %");
+    let (wanted, design) = (percent(own.wanted), &own.design);
+    if own.metric.is_empty() {
+        return format!(
+            "precision of {wanted}: no request ended, so there is no figure to be precise about"
+        );
+    }
+    let metric = own.metric.replace('_', " ");
+    let widest =
+        format!("the widest interval, of {metric} of {design}, is ± {:.2} %", own.width * 100.0);
+    if own.reached {
+        format!("precision of {wanted} reached: {widest}")
+    } else {
+        format!("precision of {wanted} not reached: {widest}; raise --most")
+    }
+}
+
+/// The steady state, or that there is none.
+pub(super) fn steady(own: &Steady) -> String {
+    let Some(warm_up) = own.warm_up else {
+        return "none: the latency did not settle in the first half of the load".into();
+    };
+    let mut facts = vec![format!("from {} to {}", seconds(warm_up), seconds(own.until))];
+    if let Some(e) = &own.success_rate {
+        facts.push(format!("success {}", interval(e, share)));
+    }
+    if let Some(e) = &own.latency_mean {
+        facts.push(format!("mean {}", interval(e, seconds)));
+    }
+    if let Some(e) = &own.throughput {
+        facts.push(format!("{} ok/s", interval(e, count)));
+    }
+    facts.join(", ")
 }
 
 /// A sentence with a capital letter.

@@ -76,6 +76,36 @@ pub const CODES: &[Code] = &[
          there is. Give a range in which every value is valid.",
     ),
     code(
+        "E0020",
+        "a sweep that is there already",
+        "The output folder holds the journal of a sweep. `--resume` goes on with it: what is finished is kept, and only the rest is run.",
+    ),
+    code(
+        "E0021",
+        "the journal of another sweep",
+        "A journal is bound to the scenario with its files, the values, designs, seed, replications, prices and the version of the program. Results of two different sweeps are never mixed.",
+    ),
+    code(
+        "E0022",
+        "shards that overlap",
+        "The same point stands in two journals. Shards of one sweep are cut with the same number of shards, and each is given once.",
+    ),
+    code(
+        "E0023",
+        "points of a sweep are missing",
+        "A result is only made of all points. The message names the shards that are missing; a shard that was cut off is run again with `--resume`.",
+    ),
+    code(
+        "E0024",
+        "no journal of a sweep",
+        "The folder holds no journal, or one whose first line was torn. A shard needs `--out DIR`, since its journal is what is merged.",
+    ),
+    code(
+        "E0025",
+        "not a shard",
+        "A shard is `K/N` with K from 1 to N, or `auto`: index and count out of JOB_COMPLETION_INDEX (Kubernetes Indexed Job), AWS_BATCH_JOB_ARRAY_INDEX and AWS_BATCH_JOB_ARRAY_SIZE, or SLURM_ARRAY_TASK_ID, _MIN, _STEP and _COUNT. HEADROOM_SHARDS gives the count where the scheduler does not.",
+    ),
+    code(
         "E0101",
         "the file is not text",
         "A scenario is a text file in UTF-8. The file has bytes that UTF-8 does not allow: it is \
@@ -224,6 +254,36 @@ pub const CODES: &[Code] = &[
         "an assumed path that the scenario does not have",
         "The scenario's own `assumed` map names a place that is not in the resolved scenario, so \
          the note would stand beside nothing.",
+    ),
+    code(
+        "E0230",
+        "a varied value without a path",
+        "An axis is written `PATH=VALUES`, for example `workload.*.load.closed.users=100..2000:100` or \
+         `designs.*.nodes.api.pods.replicas=3,6,12`. `*` stands for every name at its place; a name with a dot or a \
+         bracket in it stands in `[\"…\"]`.",
+    ),
+    code(
+        "E0231",
+        "values that cannot be read",
+        "Values are a list with commas, `3,6,12` or `128MB,256MB`; a range with a step, `100..2000:100`, both ends \
+         included; a range at equal ratios, `100..10000:log7`; `true,false`; or JSON. Each value is given once.",
+    ),
+    code(
+        "E0232",
+        "too many points, or an axis given twice",
+        "Every combination of the values of all axes is one point. There may be 100,000 points, and each path may be \
+         varied once.",
+    ),
+    code(
+        "E0233",
+        "a varied path that leads nowhere",
+        "No place of the scenario fits the path. A key that the schema knows may be missing in the scenario: it is \
+         added. Names of classes, designs and nodes must be there. `headroom explain PATH` lists what is allowed.",
+    ),
+    code(
+        "E0234",
+        "no design of that name",
+        "`--design` chooses designs of the scenario by their names. The message lists them.",
     ),
     code(
         "E0299",

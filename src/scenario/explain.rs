@@ -2,7 +2,7 @@
 
 use super::finding::Finding;
 use super::path::{Path, Segment};
-use super::schema::{branches, resolve, tagged, unwrap_optional};
+use super::schema::{branches, names_below, resolve, step, tagged, unwrap_optional};
 use super::words::{did_you_mean, first_sentence};
 use serde_json::Value;
 use std::fmt::Write as _;
@@ -35,39 +35,6 @@ pub fn explain(schema: &Value, path: &str, recursive: bool) -> Result<String, Fi
     let _ = head(&mut text, schema, &parsed, outer, at);
     let _ = if recursive { tree(&mut text, schema, at, 0) } else { below(&mut text, schema, at) };
     Ok(text)
-}
-
-/// The schema one segment further: a property, a value of a map, an item of a list, a kind of an enum.
-fn step<'a>(root: &'a Value, at: &'a Value, name: &str) -> Option<&'a Value> {
-    let at = unwrap_optional(root, at);
-    if let Some(property) = at.get("properties").and_then(|p| p.get(name)) {
-        return Some(property);
-    }
-    if let Some(all) = branches(at) {
-        let kinds = all.iter().filter_map(|branch| tagged(resolve(root, branch)));
-        return kinds.into_iter().find(|(kind, _)| *kind == name).map(|(_, inner)| inner);
-    }
-    if let Some(other) = at.get("additionalProperties").filter(|other| other.is_object()) {
-        return Some(other);
-    }
-    // A list's items may be named by `[*]`, `[0]` or be skipped.
-    let items = at.get("items")?;
-    if name == "*" { Some(items) } else { step(root, items, name) }
-}
-
-fn names_below(root: &Value, at: &Value) -> Vec<String> {
-    let at = unwrap_optional(root, at);
-    let mut names: Vec<String> = Vec::new();
-    if let Some(properties) = at.get("properties").and_then(Value::as_object) {
-        names.extend(properties.keys().cloned());
-    }
-    for branch in branches(at).into_iter().flatten() {
-        names.extend(tagged(resolve(root, branch)).map(|(kind, _)| kind.to_owned()));
-    }
-    if let Some(items) = at.get("items") {
-        names.extend(names_below(root, items));
-    }
-    names
 }
 
 /// A text of the schema at a field, from the field itself or from its type.

@@ -1,5 +1,4 @@
 //! Text to scenario: parse, findings with a place, resolve, explain.
-mod assign;
 mod check;
 mod codes;
 mod explain;
@@ -15,10 +14,11 @@ mod shape;
 pub mod spec;
 pub mod threshold;
 mod tree;
+mod vary;
+mod vary_values;
 mod words;
 mod yaml;
 
-pub use assign::{assign, value_at};
 pub use check::{REQUESTS_MAX, USERS_MAX, check};
 pub use codes::{CODES, Code, explain_code, find_code};
 pub use explain::explain;
@@ -30,3 +30,4 @@ pub use resolve::{Assumed, assumptions, mark_resolved, unknown_assumed_paths};
 pub use schema::{schema_of, schema_text};
 pub use shape::check_shape;
 pub use tree::{Entry, Kind, Tree, parse};
+pub use vary::{Assignment, Axis, POINTS_MAX, points, read_varied, value_text};

@@ -1,5 +1,6 @@
 //! The place of a value inside a scenario: `designs.lambda.nodes.fn.memory`, `stages[3].for`.
 
+use serde_json::Value;
 use std::fmt;
 
 /// One step of a [`Path`].
@@ -54,6 +55,16 @@ impl Path {
         self.with(Segment::Index(index))
     }
 
+    /// What the path leads to; where `*` stands for several places, the first.
+    pub fn find<'a>(&self, scenario: &'a Value) -> Option<&'a Value> {
+        self.0.iter().try_fold(scenario, |place, segment| match (segment, place) {
+            (Segment::Key(key), Value::Object(map)) if key == "*" => map.values().next(),
+            (Segment::Key(key), Value::Array(list)) if key == "*" => list.first(),
+            (Segment::Key(key), _) => place.get(key),
+            (Segment::Index(index), _) => place.get(*index),
+        })
+    }
+
     fn with(&self, segment: Segment) -> Path {
         let mut longer = self.clone();
         longer.0.push(segment);
@@ -83,7 +94,7 @@ impl fmt::Display for Path {
             match segment {
                 Segment::Index(index) => write!(f, "[{index}]")?,
                 Segment::Key(key) if needs_quotes(key) => {
-                    write!(f, "[{}]", serde_json::Value::from(key.as_str()))?;
+                    write!(f, "[{}]", Value::from(key.as_str()))?;
                 }
                 Segment::Key(key) if at == 0 => f.write_str(key)?,
                 Segment::Key(key) => write!(f, ".{key}")?,

@@ -4,7 +4,7 @@ use super::check::check;
 use super::finding::{Finding, Findings};
 use super::path::Path;
 use super::resolve::unknown_assumed_paths;
-use super::schema::schema_of;
+use super::schema::schema_of_scenario;
 use super::shape::check_shape;
 use super::spec::Scenario;
 use super::tree::{Tree, parse};
@@ -13,7 +13,6 @@ use crate::model::data::Data;
 use crate::model::work::StepSpec;
 use crate::price::Table;
 use serde_json::Value;
-use std::sync::LazyLock;
 
 /// A text that has the shape of a scenario.
 #[derive(Debug, Clone)]
@@ -29,14 +28,19 @@ pub struct Read {
     tree: Tree,
 }
 
-/// The schema of scenarios, made once.
-static SCHEMA: LazyLock<Value> = LazyLock::new(schema_of::<Scenario>);
-
 /// Reads bytes up to the shape of a scenario. Without errors in the findings there is one.
 pub fn read(bytes: &[u8]) -> (Option<Read>, Findings) {
-    let (tree, mut findings) = parse(bytes);
-    let Some(tree) = tree else { return (None, findings) };
-    findings.extend(check_shape(&tree, &SCHEMA));
+    let (tree, findings) = parse(bytes);
+    match tree {
+        Some(tree) => read_tree(tree, findings),
+        None => (None, findings),
+    }
+}
+
+/// Holds a tree against the schema and reads it; `findings` are those of the text.
+pub(super) fn read_tree(tree: Tree, mut findings: Findings) -> (Option<Read>, Findings) {
+    let schema = schema_of_scenario();
+    findings.extend(check_shape(&tree, schema));
     if findings.has_errors() {
         return (None, findings);
     }
@@ -44,7 +48,7 @@ pub fn read(bytes: &[u8]) -> (Option<Read>, Findings) {
     match serde_json::from_value::<Scenario>(said.clone()) {
         Ok(scenario) => {
             let resolved = serde_json::to_value(&scenario).unwrap_or_default();
-            (Some(Read { scenario, said, resolved, schema: &SCHEMA, tree }), findings)
+            (Some(Read { scenario, said, resolved, schema, tree }), findings)
         }
         Err(why) => {
             // The shape check should have found this: say it all the same, at the beginning.

@@ -1,13 +1,21 @@
 //! JSON Schema (draft-07) from the types: for editors, for the shape check, for `explain`.
 
+use super::spec::Scenario;
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
+use std::sync::LazyLock;
 
 /// The schema of a type.
 pub fn schema_of<T: JsonSchema>() -> Value {
     let generator = SchemaSettings::draft07().into_generator();
     generator.into_root_schema_for::<T>().to_value()
+}
+
+/// The schema of scenarios, made once.
+pub(super) fn schema_of_scenario() -> &'static Value {
+    static SCHEMA: LazyLock<Value> = LazyLock::new(schema_of::<Scenario>);
+    &SCHEMA
 }
 
 /// The schema as text, with a trailing newline.
@@ -60,4 +68,38 @@ pub(super) fn tagged(branch: &Value) -> Option<(&str, &Value)> {
         (Some((key, value)), 1, 1) => Some((key, value)),
         _ => None,
     }
+}
+
+/// The schema one segment further: a property, a value of a map, an item of a list, a kind of an enum.
+pub(super) fn step<'a>(root: &'a Value, at: &'a Value, name: &str) -> Option<&'a Value> {
+    let at = unwrap_optional(root, at);
+    if let Some(property) = at.get("properties").and_then(|p| p.get(name)) {
+        return Some(property);
+    }
+    if let Some(all) = branches(at) {
+        let kinds = all.iter().filter_map(|branch| tagged(resolve(root, branch)));
+        return kinds.into_iter().find(|(kind, _)| *kind == name).map(|(_, inner)| inner);
+    }
+    if let Some(other) = at.get("additionalProperties").filter(|other| other.is_object()) {
+        return Some(other);
+    }
+    // A list's items may be named by `[*]`, `[0]` or be skipped.
+    let items = at.get("items")?;
+    if name == "*" { Some(items) } else { step(root, items, name) }
+}
+
+/// What may stand one segment further, where that is a closed list.
+pub(super) fn names_below(root: &Value, at: &Value) -> Vec<String> {
+    let at = unwrap_optional(root, at);
+    let mut names: Vec<String> = Vec::new();
+    if let Some(properties) = at.get("properties").and_then(Value::as_object) {
+        names.extend(properties.keys().cloned());
+    }
+    for branch in branches(at).into_iter().flatten() {
+        names.extend(tagged(resolve(root, branch)).map(|(kind, _)| kind.to_owned()));
+    }
+    if let Some(items) = at.get("items") {
+        names.extend(names_below(root, items));
+    }
+    names
 }

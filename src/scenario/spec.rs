@@ -73,6 +73,11 @@ pub struct RunSpec {
     #[serde(default)]
     #[schemars(extend("x-source" = "off: an account shares them among all it runs"))]
     pub free_tier: bool,
+    /// Whether the steady state under load is asked for: success, mean latency and throughput after the warm-up, beside the
+    /// figures of the whole run.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(extend("x-source" = "off: a burst has no steady state"))]
+    pub steady_state: bool,
 }
 
 /// How the simulated window makes up a month.
@@ -106,6 +111,7 @@ impl Default for RunSpec {
             horizon: horizon_default(),
             month: MonthSpec::default(),
             free_tier: false,
+            steady_state: false,
         }
     }
 }

@@ -255,25 +255,10 @@ fn commands_in_the_documents_do_what_they_say() {
     let mut run = 0;
     for name in ["README.md", "CONTRIBUTING.md", "docs/design.md"] {
         let Ok(document) = std::fs::read_to_string(root.join(name)) else { continue };
-        for block in document.split("```console\n").skip(1) {
-            let block = block.split("```").next().unwrap();
-            for session in block.split("$ headroom").skip(1) {
-                let (command, expected) = session.split_once('\n').unwrap();
-                let args: Vec<&str> = command.split_whitespace().collect();
-                let output = headroom(&args);
-                let printed = text(&output.stdout) + &text(&output.stderr);
-                let expected = expected.trim();
-                run += 1;
-                // "…" stands for lines left out.
-                let mut rest = printed.as_str();
-                for piece in expected.split("\n…").map(|piece| piece.trim_matches('\n')) {
-                    let at = rest.find(piece).unwrap_or_else(|| {
-                        panic!("{name}: headroom{command}\nexpected:\n{piece}\nprinted:\n{printed}")
-                    });
-                    rest = &rest[at + piece.len()..];
-                }
-            }
-        }
+        run += super::common::follow(name, &document, &|args| {
+            let output = headroom(args);
+            text(&output.stdout) + &text(&output.stderr)
+        });
     }
     assert!(run >= 4, "the README shows commands");
 }

@@ -19,6 +19,30 @@ pub(crate) fn plan(text: &str) -> Plan {
     }
 }
 
+/// Follows every `$ headroom …` line of a document's console blocks: `headroom` runs it, and what it prints must hold what
+/// the document shows, where `…` stands for lines left out. Says how many were followed.
+pub(crate) fn follow(name: &str, document: &str, headroom: &dyn Fn(&[&str]) -> String) -> usize {
+    let mut followed = 0;
+    for block in document.split("```console\n").skip(1) {
+        let block = block.split("```").next().unwrap();
+        for session in block.split("$ headroom").skip(1) {
+            let (command, expected) = session.split_once('\n').unwrap();
+            // Quotes keep a shell from reading `*`; there is no shell here.
+            let words = command.split_whitespace().map(|word| word.trim_matches('\''));
+            let printed = headroom(&words.collect::<Vec<_>>());
+            let mut rest = printed.as_str();
+            for piece in expected.trim().split("\n…").map(|piece| piece.trim_matches('\n')) {
+                let at = rest.find(piece).unwrap_or_else(|| {
+                    panic!("{name}: headroom{command}\nexpected:\n{piece}\nprinted:\n{printed}")
+                });
+                rest = &rest[at + piece.len()..];
+            }
+            followed += 1;
+        }
+    }
+    followed
+}
+
 /// Runs a plan to its result.
 pub(crate) fn result(text: &str) -> RunResult {
     run(&plan(text), &Silent).unwrap_or_else(|e| panic!("{e}"))

@@ -14,6 +14,9 @@ mod paint;
 mod rows;
 mod scale;
 mod scene;
+mod sweep;
+
+pub use sweep::sweep_charts;
 
 use crate::experiment::result::RunResult;
 

@@ -3,6 +3,7 @@
 use super::framed;
 use crate::experiment::result::{Assumption, RunResult};
 use crate::experiment::verification::{Metric, Verification};
+use crate::report::words::{capital, precision};
 use maud::{Markup, html};
 
 /// Every value that nobody measured or said; one that several fields share for one reason stands once.
@@ -117,8 +118,8 @@ pub(super) fn method(result: &RunResult) -> Markup {
         section id="method" aria-labelledby="method-title" {
             h2 id="method-title" { "How to read this" }
             ul {
-                li { "Each design was simulated " (result.replications) " times, request by request. All designs face the same users with the same work in the same replication, so differences are paired." }
-                li { "A figure in brackets is a 95 % confidence interval over replications (Student's t; order statistics for quantiles; Wilson where all or none succeeded). It says how sure the simulation is of its own figure, not how well the model fits a real system." }
+                li { "Each design was simulated " (result.replications) " times, request by request. " @if let Some(own) = &result.precision { (capital(&precision(own))) ". " } "All designs face the same users with the same work in the same replication, so differences are paired." }
+                li { "A figure in brackets is a 95 % confidence interval over replications (Student's t; order statistics for quantiles; exact bounds where all or none succeeded). It says how sure the simulation is of its own figure, not how well the model fits a real system." }
                 li { "Latency is that of successful requests from the first attempt's start to the last attempt's end. Quantiles come from histograms that are exact to 0.8 %, over time to 9 %." }
                 li { "A design's first bottleneck is the first limit to bind that caused at least 5 % of the failures, or of the waiting where nothing failed." }
                 li { "Money is in " (result.prices.currency) " by the price table " (result.prices.name) " of " (result.prices.date) ". An unknown price would have stopped the run." }

@@ -8,7 +8,7 @@ use crate::experiment::result::{
     Bottleneck, ClassRow, DesignResult, FailureRow, GaugeSeries, NodeRow,
 };
 use crate::report::format::{count, interval, seconds, share};
-use crate::report::words::{capital, first_limit, outcome};
+use crate::report::words::{capital, first_limit, outcome, steady};
 use maud::{Markup, html};
 
 /// Everything about one design.
@@ -24,6 +24,7 @@ pub(super) fn section(at: usize, design: &DesignResult, currency: &str) -> Marku
                 @if let Some(limit) = &design.bottleneck { " First limit to bind: " (first_limit(limit)) "." }
             }
             (figures(design))
+            @if let Some(own) = &design.steady { p { "Steady state: " (steady(own)) "." } }
             (story(&design.story))
             (failures(&design.failures))
             (limits(&design.name, &design.limits))

@@ -1,0 +1,61 @@
+//! The steady state where one is asked for: against theory, and only there.
+
+use super::common::{plan, result};
+use headroom::experiment::{Silent, run};
+
+/// M/M/1 with load 0.9.
+fn queue(seconds: u32, steady: bool) -> String {
+    format!(
+        r#"{{"name": "queue", "workload": {{"users": {{"load": {{"open": {{"rate": {{"steady": {{"rate": "9/s", "for": "{seconds}s"}}}}}}}},
+        "request": "job", "connection": {{"rtt": "0s", "tls": false, "keepalive": false}}}}}}, "work": {{"job": [{{"wait": {{"exponential": {{"mean": "100ms"}}}}}}]}},
+        "designs": {{"d": {{"enter": {{"users": "s"}}, "nodes": {{"s": {{"pods": {{"replicas": 1, "runtime": {{"threads": {{"threads": 1}}}}}}}}}}}}}},
+        "run": {{"replications": 20, "steady_state": {steady}}}}}"#
+    )
+}
+
+/// A crowd of 100 at once before M/M/1 with load 0.5: it takes about 20 s to go, then the mean time in the system is
+/// 0.1 / (1 − 0.5) = 0.2 s.
+#[test]
+fn what_comes_before_the_steady_state_is_cut_away() {
+    let crowd = r#""crowd": {"load": {"burst": {"requests": 100}}, "request": "job", "connection": {"rtt": "0s", "tls": false, "keepalive": false}}, "users": {"load""#;
+    let text = queue(400, true).replace("9/s", "5/s");
+    let text = text.replace(r#""users": {"load""#, crowd);
+    let text = text.replace(r#""enter": {"#, r#""enter": {"crowd": "s", "#);
+    let mut plan = plan(&text);
+    let (mut covered, mut whole, mut cut, n) = (0, 0, 0.0, 40);
+    for seed in 0..n {
+        plan.scenario.run.seed = seed;
+        let design = run(&plan, &Silent).unwrap().designs.remove(0);
+        let steady = design.steady.unwrap();
+        let warm_up = steady.warm_up.unwrap();
+        assert!(warm_up >= 10.0, "{warm_up}");
+        cut += warm_up / n as f64;
+        covered += usize::from(steady.latency_mean.unwrap().holds(0.2));
+        whole += usize::from(design.latency.mean.holds(0.2));
+    }
+    assert!(covered >= 34 && whole == 0, "{covered} of {n}, {whole} uncut");
+    assert!((15.0..80.0).contains(&cut), "{cut}");
+}
+
+#[test]
+fn without_a_warm_up_almost_nothing_goes() {
+    // Nobody waits: the latencies are independent from the first on.
+    let text = queue(500, true).replace("\"threads\": 1}", "\"threads\": 10000}");
+    let design = result(&text).designs.remove(0);
+    let steady = design.steady.unwrap();
+    assert!(steady.warm_up.unwrap() <= 50.0, "{steady:?}");
+    assert!(steady.latency_mean.unwrap().holds(0.1), "{steady:?}");
+    assert!(steady.throughput.unwrap().holds(9.0), "{steady:?}");
+    assert_eq!(steady.success_rate.unwrap().value.to_bits(), 1.0_f64.to_bits());
+}
+
+#[test]
+fn a_run_that_does_not_ask_is_not_cut_and_a_burst_has_none() {
+    let plain = result(&queue(20, false));
+    assert!(plain.designs[0].steady.is_none());
+    assert!(plain.resolved["run"].get("steady_state").is_none());
+    // More comes than one server can do: the wait grows to the end.
+    let text = queue(200, true).replace("9/s", "12/s");
+    let steady = result(&text).designs.remove(0).steady.unwrap();
+    assert_eq!((steady.warm_up, steady.latency_mean), (None, None));
+}
