@@ -49,6 +49,7 @@ fn fields(kind: &str, limit: &str, spec: &Value) -> Result<Vec<Field>, &'static 
         ("pods", "concurrency") => places(spec),
         ("pods", "queue") => vec![own(&["queue"], Value::Null)],
         ("pods", "cpu") => vec![own(&["hosts", "speed"], 100.0)],
+        ("pods", "cpu_credits") => vec![own(&["hosts", "credits"], Value::Null)],
         ("pods", "connection_pool") => vec![Pools("max", 100_000.into())],
         ("nginx", "nofile") => vec![own(&["nofile"], 10_000_000)],
         ("nginx", "worker_connections") => vec![own(&["worker_connections"], 10_000_000)],

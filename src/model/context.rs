@@ -2,6 +2,8 @@
 
 use super::account::Account;
 use super::calls::{Call, Calls, Op, Via};
+use super::endpoints::Endpoints;
+use super::faults::Faults;
 use super::ledger::{Ledger, LimitId};
 use super::listener::{data_retry, timer_wheel};
 use super::message::{CallId, Cause, Event, Message, NodeId, Outcome};
@@ -47,6 +49,10 @@ pub struct Ctx<'a> {
     pub calls: &'a mut Calls,
     /// What is counted.
     pub ledger: &'a mut Ledger,
+    /// Addresses that take new connections.
+    pub endpoints: &'a mut Endpoints,
+    /// Faults of the network that are in force.
+    pub faults: &'a Faults,
     /// AWS accounts of the design.
     pub accounts: &'a mut [Account],
     /// What happens to nodes at given times.
@@ -55,11 +61,18 @@ pub struct Ctx<'a> {
     pub works: &'a [Work],
     /// Keys of the nodes, by name.
     pub salts: &'a [u64],
+    /// How many nodes there are: whoever has a higher number is a class of users.
+    pub nodes: usize,
     /// The node itself.
     pub me: NodeId,
 }
 
 impl Ctx<'_> {
+    /// Whether a call comes from users, and not from a node that chose an address itself.
+    pub fn from_users(&mut self, call: CallId) -> bool {
+        self.calls.get(call).from.index() >= self.nodes
+    }
+
     /// Time of the event being handled.
     pub fn now(&self) -> Time {
         self.queue.now()
@@ -86,6 +99,7 @@ impl Ctx<'_> {
     pub fn call(&mut self, call: Call, delay: Span) -> CallId {
         let now = self.now();
         let to = call.to;
+        let delay = delay + self.faults.delay(to);
         let id = self.calls.open(Call { sent: now, ..call });
         let node = &mut self.ledger.nodes[to.index()];
         node.arrived += 1;

@@ -6,10 +6,12 @@ use super::client::{Class, ClassSpec};
 use super::component::NodeReport;
 use super::context::Ctx;
 use super::data::Data;
+use super::endpoints::Endpoints;
 use super::era::Era;
+use super::faults::Faults;
 use super::ledger::{ClassLedger, Ledger, NodeLedger};
-use super::message::{Event, Message, NodeId};
-use super::operation::{OPERATION, Operation};
+use super::message::{Cause, Event, Message, NodeId};
+use super::operation::{Action, OPERATION, Operation};
 use super::registry::{Node, NodeSpec};
 use super::wiring::{Facts, Wiring};
 use super::work::{StepSpec, Work};
@@ -84,6 +86,8 @@ pub struct World {
     queue: Queue<Event>,
     calls: Calls,
     ledger: Ledger,
+    endpoints: Endpoints,
+    faults: Faults,
     accounts: Vec<Account>,
     operations: Vec<Operation>,
     works: Vec<Work>,
@@ -150,22 +154,19 @@ impl World {
             let entry = wiring.node(entry).map_err(fail)?;
             classes.push(Class::new(spec, index, entry, &mut wiring).map_err(fail)?);
         }
-        schedule(&design.events, &names, &mut queue)?;
-        let accounts = design.accounts.iter().map(|(name, spec)| {
-            let reserved = design.nodes.values().filter_map(|node| node.spec().reservation());
-            let sum = reserved.filter(|(account, _)| account == name).map(|(_, n)| n).sum();
-            Account::new(spec, setup.era, sum)
-        });
+        schedule(setup, root, &names, &mut queue)?;
         Ok(World {
-            accounts: accounts.collect(),
+            accounts: accounts(design, setup.era),
             operations: design.events.clone(),
             nodes,
             classes,
             queue,
             calls: Calls::default(),
+            endpoints: Endpoints::default(),
+            faults: Faults::default(),
             ledger,
             works,
-            salts: listed.iter().map(|(name, _)| Key::root(0, 0).named(name).bits()).collect(),
+            salts: salts(&listed),
             names: listed,
             horizon: Time::ZERO + setup.horizon,
         })
@@ -204,8 +205,20 @@ impl World {
         match event.message {
             // The caller gave up while the answer was on its way.
             Message::Reply(call) if self.calls.get(call).abandoned => self.calls.close(call),
+            Message::Wake(OPERATION, index, begins)
+                if self.around(event.to, index, begins == 0) => {}
             _ => self.dispatch(event.to, Some(event)),
         }
+    }
+
+    /// Begins or ends a fault of the network, if that is what happens.
+    fn around(&mut self, node: NodeId, index: u32, begins: bool) -> bool {
+        match &self.operations[index as usize].action {
+            Action::Slow(slowness) => self.faults.lengthen(node, slowness.by, begins),
+            Action::Down(_) => self.faults.take_down(node, begins),
+            _ => return false,
+        }
+        true
     }
 
     fn dispatch(&mut self, to: NodeId, event: Option<Event>) {
@@ -213,13 +226,21 @@ impl World {
             queue: &mut self.queue,
             calls: &mut self.calls,
             ledger: &mut self.ledger,
+            endpoints: &mut self.endpoints,
+            faults: &self.faults,
             accounts: &mut self.accounts,
             operations: &self.operations,
             works: &self.works,
             salts: &self.salts,
+            nodes: self.nodes.len(),
             me: to,
         };
         let nodes = self.nodes.len();
+        if let Some(Event { message: Message::Arrive(call), .. }) = event
+            && ctx.faults.down(to)
+        {
+            return ctx.fail(call, Cause::Refused, 0);
+        }
         match (self.nodes.get_mut(to.index()), event) {
             (Some(node), Some(event)) => node.handle(event.message, &mut ctx),
             (Some(node), None) => node.start(&mut ctx),
@@ -235,10 +256,13 @@ impl World {
                 queue: &mut self.queue,
                 calls: &mut self.calls,
                 ledger: &mut self.ledger,
+                endpoints: &mut self.endpoints,
+                faults: &self.faults,
                 accounts: &mut self.accounts,
                 operations: &self.operations,
                 works: &self.works,
                 salts: &self.salts,
+                nodes: self.nodes.len(),
                 me: NodeId(index as u16),
             };
             reports.push(self.nodes[index].close(&mut ctx));
@@ -307,20 +331,54 @@ impl World {
     }
 }
 
+/// The accounts of a design, each with what its functions have reserved.
+fn accounts(design: &DesignSpec, era: Era) -> Vec<Account> {
+    let account = |(name, spec): (&String, &AccountSpec)| {
+        let reserved = design.nodes.values().filter_map(|node| node.spec().reservation());
+        let sum = reserved.filter(|(account, _)| account == name).map(|(_, n)| n).sum();
+        Account::new(spec, era, sum)
+    };
+    design.accounts.iter().map(account).collect()
+}
+
+/// Keys of the draws of nodes and classes, by name.
+fn salts(listed: &[(String, &'static str)]) -> Vec<u64> {
+    listed.iter().map(|(name, _)| Key::root(0, 0).named(name).bits()).collect()
+}
+
 /// Puts what is to happen at given times into the queue.
 fn schedule(
-    events: &[Operation],
+    setup: &Setup,
+    root: Key,
     names: &BTreeMap<String, NodeId>,
     queue: &mut Queue<Event>,
 ) -> Result<(), String> {
-    for (index, operation) in events.iter().enumerate() {
+    let end = Time::ZERO + setup.horizon;
+    for (index, operation) in setup.design.events.iter().enumerate() {
         let to = names.get(&operation.node).copied();
         let to = to.ok_or_else(|| format!("no node \"{}\"", operation.node))?;
-        let message = Message::Wake(OPERATION, index as u32, 0);
-        queue.at(Time::ZERO + operation.at, Rank::Completion, Event { to, message });
+        let mut again = operation.every.as_ref().map(|law| law.sampler(setup.data)).transpose()?;
+        let mut stream = root.named("events").named(&operation.node).with(index as u64).stream();
+        let mut at = Time::ZERO + operation.at;
+        loop {
+            let message = Message::Wake(OPERATION, index as u32, 0);
+            queue.at(at, Rank::Completion, Event { to, message });
+            if let Some(lasts) = operation.action.around() {
+                let message = Message::Wake(OPERATION, index as u32, 1);
+                queue.at(at + lasts, Rank::Completion, Event { to, message });
+            }
+            let Some(law) = &mut again else { break };
+            at += law.sample(&mut stream).max(LEAST_BETWEEN);
+            if at > end {
+                break;
+            }
+        }
     }
     Ok(())
 }
+
+/// Least time between two events of a kind: a law may give nothing.
+const LEAST_BETWEEN: Span = Span::from_secs(1);
 
 /// Addresses and listening of every node and, for its users, of every class.
 fn facts(design: &DesignSpec) -> Vec<Facts> {

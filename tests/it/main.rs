@@ -9,6 +9,7 @@
 
 mod analytic;
 mod analytic_loss;
+mod autoscaling;
 mod causes;
 mod cli;
 mod common;
@@ -20,6 +21,7 @@ mod fact_ids;
 mod facts_cluster;
 mod facts_events;
 mod facts_lambda;
+mod failures;
 mod find;
 mod fuzz;
 mod golden;
@@ -30,6 +32,7 @@ mod lambda_limits;
 mod lambda_log;
 mod lambda_starts;
 mod models;
+mod pod_life;
 mod precision;
 mod report;
 mod scenario;

@@ -50,6 +50,31 @@ fn without_a_warm_up_almost_nothing_goes() {
 }
 
 #[test]
+fn intervals_of_a_steady_state_cover_the_truth() {
+    let text =
+        queue(30, true).replace("9/s", "10/s").replace("\"threads\": 1}", "\"threads\": 10000}");
+    // So short a service that the first requests, of which only the quick have ended, weigh nothing.
+    let text = text.replace("100ms", "20ms");
+    let mut plan = plan(&text.replace("\"replications\": 20", "\"replications\": 10"));
+    let (mut mean, mut rate, mut cut, mut found, n) = (0, 0, 0.0, 0, 700);
+    for seed in 0..n {
+        plan.scenario.run.seed = seed;
+        let steady = run(&plan, &Silent).unwrap().designs.remove(0).steady.unwrap();
+        let Some(warm_up) = steady.warm_up else { continue };
+        found += 1;
+        cut += warm_up / steady.until;
+        mean += usize::from(steady.latency_mean.unwrap().holds(0.02));
+        rate += usize::from(steady.throughput.unwrap().holds(10.0));
+    }
+    // Now and then noise looks like a trend; then no figure is given.
+    assert!(found >= 680 && cut / f64::from(found) < 0.06, "{found}, {cut}");
+    for (what, count) in [("mean", mean), ("throughput", rate)] {
+        let share = count as f64 / f64::from(found);
+        assert!((0.93..=0.97).contains(&share), "{what}: {share:.3}");
+    }
+}
+
+#[test]
 fn a_run_that_does_not_ask_is_not_cut_and_a_burst_has_none() {
     let plain = result(&queue(20, false));
     assert!(plain.designs[0].steady.is_none());

@@ -3,7 +3,7 @@
 use crate::kernel::{Key, Span};
 use crate::model::component::{About, Check, Component, NodeReport, Spec};
 use crate::model::context::Ctx;
-use crate::model::message::{Message, NodeId};
+use crate::model::message::{Cause, Message, NodeId};
 use crate::model::wiring::Wiring;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -99,9 +99,13 @@ impl Component for Dns {
         };
         let period = ctx.now().nanos() / self.ttl.nanos().max(1);
         let mut stream = self.key.with(resolver).with(period).stream();
-        let at = stream.below(self.addresses.len() as u64) as usize;
-        let (node, address) = self.addresses[at];
-        ctx.pass_on(call, node, address);
+        let takes = |(node, address): &&(NodeId, u16)| ctx.endpoints.takes(*node, *address);
+        let present = self.addresses.iter().filter(takes).count();
+        let at = stream.below(present.max(1) as u64) as usize;
+        match self.addresses.iter().filter(takes).nth(at) {
+            Some(&(node, address)) => ctx.pass_on(call, node, address),
+            None => ctx.fail(call, Cause::Refused, 0),
+        }
     }
 
     fn close(&mut self, _ctx: &mut Ctx) -> NodeReport {

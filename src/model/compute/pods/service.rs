@@ -1,17 +1,21 @@
 //! The service as it runs: connects, admission, processor sharing on hosts, pools to stores.
 
+use super::burst::{Burst, CREDITS};
+use super::fleet::{FLEET, Fleet, hosts, places};
 use super::operations::THAW;
 use super::pod::{IDLE, Life, Pod, RUNNING, StorePool};
-use super::spec::{PodsSpec, Runtime};
+use super::spec::{PodsSpec, Runtime, SURPLUS};
 use crate::kernel::{Rank, Span, Time};
 use crate::model::calls::{Op, Via};
 use crate::model::component::{Component, NodeReport};
 use crate::model::context::Ctx;
 use crate::model::cpu::{Processor, Sharing};
+use crate::model::endpoints::HEALTHY;
 use crate::model::ledger::{GaugeId, LimitId};
 use crate::model::listener::{Connect, Listener};
 use crate::model::message::{CallId, Cause, Message, NodeId, Outcome};
 use crate::model::operation::OPERATION;
+use crate::model::probe::PROBE;
 use crate::model::sdk::SdkClients;
 use crate::model::usage::{UsageLine, host_hours};
 use crate::model::wiring::Wiring;
@@ -38,7 +42,7 @@ pub struct Pods {
     /// SDK clients of the pods.
     sdk: SdkClients,
     pub(super) pods: Vec<Pod>,
-    hosts: Vec<Processor>,
+    pub(super) hosts: Vec<Processor>,
     host_cores: f64,
     speed: f64,
     instance: Option<String>,
@@ -54,6 +58,8 @@ pub struct Pods {
     in_progress: u64,
     in_accept_queue: u64,
     pub(super) counts: Counts,
+    pub(super) fleet: Option<Box<Fleet>>,
+    pub(super) burst: Option<Box<Burst>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -131,30 +137,36 @@ impl Component for Pods {
             .syn_backlog(spec.max_syn_backlog)
             .aborting(spec.abort_on_overflow);
         let accept_max = listener.places();
-        let mut pods: Vec<Pod> = (0..spec.replicas)
-            .map(|i| Pod::new(i % spec.hosts.count, listener.clone(), own_pools()))
-            .collect();
+        let fleet = Fleet::build(spec, wiring)?;
+        let (host_count, host_of) = hosts(spec);
+        let burst = Burst::build(&spec.hosts, host_count, sharing, wiring);
+        let pod_count = places(spec);
+        let mut pods: Vec<Pod> =
+            (0..pod_count).map(|i| Pod::new(host_of(i), listener.clone(), own_pools())).collect();
+        for pod in pods.iter_mut().skip(usize::from(spec.replicas)) {
+            pod.life = Life::Down;
+        }
         for slow in &spec.slow {
             pods[usize::from(slow.pod)].slow = slow.factor;
         }
         let places = spec.places();
         let limits = Limits::announce(spec, accept_max, wiring);
         let ledger = &mut *wiring.ledger;
-        let all = u64::from(places).checked_mul(u64::from(spec.replicas));
+        let all = u64::from(places).checked_mul(u64::from(pod_count));
         let limited = all.filter(|_| places < u32::MAX);
         let gauges = Gauges {
             in_progress: ledger.gauge(me, "requests in progress", limited),
             accept_queue: ledger.gauge(
                 me,
                 "accept queue",
-                Some(accept_max as u64 * u64::from(spec.replicas)),
+                Some(accept_max as u64 * u64::from(pod_count)),
             ),
         };
         Ok(Pods {
             name: wiring.name.to_owned(),
             sdk: SdkClients::default(),
             pods,
-            hosts: (0..spec.hosts.count).map(|_| Processor::new(sharing)).collect(),
+            hosts: (0..host_count).map(|_| Processor::new(sharing)).collect(),
             host_cores: spec.hosts.vcpu,
             speed: spec.hosts.speed,
             instance: spec.hosts.instance.clone(),
@@ -173,7 +185,17 @@ impl Component for Pods {
             in_progress: 0,
             in_accept_queue: 0,
             counts: Counts::default(),
+            fleet,
+            burst,
         })
+    }
+
+    fn start(&mut self, ctx: &mut Ctx) {
+        if let Some(fleet) = &mut self.fleet {
+            fleet.begin(ctx);
+            self.watch_running(ctx);
+        }
+        self.begin_credits(ctx);
     }
 
     fn handle(&mut self, message: Message, ctx: &mut Ctx) {
@@ -186,9 +208,14 @@ impl Component for Pods {
                 let operations = ctx.operations;
                 self.operate(&operations[index as usize].action, ctx);
             }
+            Message::Wake(CREDITS, ..) => self.count_credits(ctx),
             Message::Wake(THAW, pod, _) => self.thaw(pod as usize, ctx),
             Message::Wake(IDLE, pod, store) => {
                 self.close_idle(pod as u16, NodeId(store as u16), ctx);
+            }
+            Message::Wake(HEALTHY, pod, healthy) => self.gated(pod as usize, healthy == 1, ctx),
+            Message::Wake(timer, word, turn) if timer >= FLEET => {
+                self.fleet_woken((timer, word, turn), ctx);
             }
             Message::Wake(timer, slot, turn) => {
                 let call = CallId { slot, turn };
@@ -219,9 +246,12 @@ impl Component for Pods {
 
     fn close(&mut self, ctx: &mut Ctx) -> NodeReport {
         let seconds = ctx.now().as_secs_f64();
-        let hours = host_hours(ctx.now()) * self.hosts.len() as f64;
+        let machines = self.fleet.as_mut().and_then(|fleet| fleet.machine_seconds(ctx.now()));
+        let whole = seconds * self.hosts.len() as f64;
+        let hours =
+            machines.map_or(host_hours(ctx.now()) * self.hosts.len() as f64, |s| s / 3600.0);
         let work: f64 = self.hosts.iter().map(Processor::work_done).sum::<f64>() * 1e-9;
-        let capacity = self.host_cores * self.speed * seconds * self.hosts.len() as f64;
+        let capacity = self.host_cores * self.speed * machines.unwrap_or(whole);
         let busy = if capacity > 0.0 { (work / capacity).min(1.0) } else { 0.0 };
         let usage = self.instance.iter().map(|instance| UsageLine {
             node: self.name.clone(),
@@ -232,16 +262,32 @@ impl Component for Pods {
             idle: hours * (1.0 - busy),
             wasted: 0.0,
         });
-        NodeReport {
-            counters: vec![
-                ("syn_dropped", self.counts.syn_dropped),
-                ("rejected", self.counts.rejected),
-                ("cancelled", self.counts.cancelled),
-                ("cpu_permille", (busy * 1000.0) as u64),
-                ("connections_max", self.counts.connections_max),
-            ],
-            usage: usage.collect(),
+        let mut counters = vec![
+            ("syn_dropped", self.counts.syn_dropped),
+            ("rejected", self.counts.rejected),
+            ("cancelled", self.counts.cancelled),
+            ("cpu_permille", (busy * 1000.0) as u64),
+            ("connections_max", self.counts.connections_max),
+        ];
+        if let Some(fleet) = &self.fleet {
+            counters.extend([("pods_added", fleet.added), ("pods_removed", fleet.removed)]);
+            if fleet.restarted > 0 {
+                counters.push(("restarts", fleet.restarted));
+            }
         }
+        let surplus = self.burst.as_ref().map(|burst| {
+            counters.push(("throttled_host_seconds", burst.throttled_seconds as u64));
+            UsageLine {
+                node: self.name.clone(),
+                item: SURPLUS.to_owned(),
+                quantity: burst.surplus(),
+                unit: "vCPU-hour",
+                reserved: false,
+                idle: 0.0,
+                wasted: 0.0,
+            }
+        });
+        NodeReport { counters, usage: usage.chain(surplus).collect() }
     }
 }
 
@@ -251,9 +297,20 @@ impl Pods {
         let row = ctx.calls.get(call);
         let open = row.via != Via::New;
         if let Via::Open(pod) = row.via {
-            row.address = pod as u16;
+            let mut pod = pod as u16;
+            if self.fleet.is_some()
+                && self.pods[usize::from(pod)].life != Life::Up
+                && ctx.from_users(call)
+                && let Some(other) = Fleet::another(call, ctx)
+            {
+                // The pod closed the connection when it went: its user has opened another one, to a pod that is there.
+                pod = other;
+            }
+            let row = ctx.calls.get(call);
+            row.address = pod;
             row.mark = ctx.queue.now();
         }
+        let row = ctx.calls.get(call);
         let pod = row.address;
         if self.pods[pod as usize].life != Life::Up {
             // The port is closed, and so is every connection that led there.
@@ -380,6 +437,9 @@ impl Pods {
     fn run(&mut self, call: CallId, ctx: &mut Ctx) {
         let works = ctx.works;
         let row = *ctx.calls.get(call);
+        if row.work == PROBE {
+            return self.run_probe(call, ctx);
+        }
         let steps = &works[usize::from(row.work)].steps;
         match steps.get(usize::from(row.step)) {
             None => self.finish(call, Outcome::OK, ctx),
@@ -426,7 +486,7 @@ impl Pods {
     }
 
     /// A processor step: on an event loop it waits for the one thread.
-    fn compute(&mut self, call: CallId, ctx: &mut Ctx) {
+    pub(super) fn compute(&mut self, call: CallId, ctx: &mut Ctx) {
         let now = ctx.now();
         let row = ctx.calls.get(call);
         row.mark = now;
@@ -458,6 +518,9 @@ impl Pods {
         let row = ctx.calls.get(call);
         row.step += 1;
         let (pod, mark, amount) = (row.address, row.mark, row.amount);
+        if let Some(fleet) = &mut self.fleet {
+            fleet.worked(pod, amount);
+        }
         // What the step took beyond its time on an idle reference core is waiting for the processor.
         ctx.ledger.waited_for(self.limits.cpu, mark + amount, now);
         if self.kind == KindOf::EventLoop {
@@ -532,6 +595,9 @@ impl Pods {
 
     /// A connection, statement or call on behalf of a request was answered.
     fn answered(&mut self, child: CallId, ctx: &mut Ctx) {
+        if ctx.calls.get(child).work == PROBE {
+            return self.probe_answered(child, ctx);
+        }
         let parent = ctx.calls.get(child).parent;
         let pod = ctx.calls.get(parent).address;
         if self.defers(pod, Message::Reply(child)) {
@@ -598,6 +664,10 @@ impl Pods {
         row.b = ENDED;
         // A connection to a pod is known by the pod; sync workers close after every answer.
         row.keep_alive &= self.kind != KindOf::SyncWorkers && outcome.status != 0;
+        if let Some(fleet) = &mut self.fleet {
+            row.keep_alive &= fleet.keeps(row.address);
+            fleet.answered(row.address);
+        }
         row.via = Via::Open(u32::from(row.address));
         ctx.reply(call, outcome);
     }
@@ -617,7 +687,7 @@ impl Pods {
     }
 }
 
-fn wake_host(host: usize, due: Option<(Time, u32)>, ctx: &mut Ctx) {
+pub(super) fn wake_host(host: usize, due: Option<(Time, u32)>, ctx: &mut Ctx) {
     if let Some((at, turn)) = due {
         ctx.wake_at(at, Rank::Completion, CPU, turn, host as u32);
     }

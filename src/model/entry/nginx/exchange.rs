@@ -44,6 +44,7 @@ impl Nginx {
         let exchange = self.exchanges[at as usize];
         let worker = exchange.worker as usize;
         let mut stream = ctx.stream(call, Purpose::Routing);
+        self.workers[worker].peers.follow(ctx.endpoints);
         let Some(peer) = self.workers[worker].peers.choose(exchange.tried, now, &mut stream) else {
             ctx.ledger.refused_by(self.limits.upstream, now);
             return self.answer(call, Outcome::failed(Cause::NoLiveUpstreams, ctx.me, 502), ctx);

@@ -2,6 +2,7 @@
 
 use super::spec::Balance;
 use crate::kernel::{Stream, Time};
+use crate::model::endpoints::Endpoints;
 use crate::model::message::NodeId;
 
 /// One upstream server in the eyes of one worker process.
@@ -21,6 +22,8 @@ pub(super) struct Peer {
     pub(super) connections: u32,
     /// Idle connections kept to it.
     pub(super) idle: Vec<u32>,
+    /// Left out of the configuration: no endpoint of its service.
+    absent: bool,
 }
 
 /// All upstream servers of one worker.
@@ -30,6 +33,8 @@ pub(super) struct Peers {
     balance: Balance,
     max_fails: u32,
     fail_timeout: u64,
+    /// Version of the endpoints that is in force.
+    version: u64,
 }
 
 impl Peers {
@@ -49,8 +54,15 @@ impl Peers {
             accessed: 0,
             connections: 0,
             idle: Vec::new(),
+            absent: false,
         };
-        Peers { rows: servers.iter().map(peer).collect(), balance, max_fails, fail_timeout }
+        Peers {
+            rows: servers.iter().map(peer).collect(),
+            balance,
+            max_fails,
+            fail_timeout,
+            version: 0,
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -59,6 +71,16 @@ impl Peers {
 
     pub(super) fn get(&mut self, at: usize) -> &mut Peer {
         &mut self.rows[at]
+    }
+
+    /// Takes over which servers there are, as an ingress controller or a resolver tells.
+    pub(super) fn follow(&mut self, endpoints: &Endpoints) {
+        if self.version != endpoints.version() {
+            self.version = endpoints.version();
+            for peer in &mut self.rows {
+                peer.absent = !endpoints.takes(peer.node, peer.address);
+            }
+        }
     }
 
     /// The server for a request that has tried those in `tried` (a bit each); none: no live upstream.
@@ -71,7 +93,7 @@ impl Peers {
                 && max_fails > 0
                 && peer.fails >= max_fails
                 && second - peer.checked <= fail_timeout;
-            tried & (1 << at.min(63)) == 0 && !failed
+            !peer.absent && tried & (1 << at.min(63)) == 0 && !failed
         };
         let best = match self.balance {
             Balance::RoundRobin => self.round_robin(usable),
