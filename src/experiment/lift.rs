@@ -54,6 +54,10 @@ fn fields(kind: &str, limit: &str, spec: &Value) -> Result<Vec<Field>, &'static 
         ("nginx", "nofile") => vec![own(&["nofile"], 10_000_000)],
         ("nginx", "worker_connections") => vec![own(&["worker_connections"], 10_000_000)],
         ("nginx", "cpu") => vec![own(&["cpu_request"], "0s"), own(&["cpu_handshake"], "0s")],
+        ("nginx", "ephemeral_ports") => vec![own(&["upstream_closed_by"], "upstream")],
+        ("nginx", "request_limit") => {
+            vec![own(&["limit_req"], Value::Null), own(&["limit_conn"], Value::Null)]
+        }
         ("haproxy", "maxconn") => vec![own(&["maxconn"], 1_000_000)],
         ("haproxy", "server_maxconn") => vec![own(&["server_maxconn"], Value::Null)],
         ("haproxy", "cpu") => vec![own(&["cpu_request"], "0s")],

@@ -124,6 +124,13 @@ pub trait Spec {
             "other events than `slow` and `down` happen to pods and hosts of a `pods` node",
         );
     }
+    /// Whether its threads can run on a machine that it shares with other nodes; if not, why.
+    ///
+    /// # Errors
+    /// What stands against it, for the reader.
+    fn shares_machine(&self) -> Result<(), &'static str> {
+        Err("its processors are not modelled, or they are the provider's")
+    }
     /// Items of the price table that a run may need.
     fn items(&self, _era: Era) -> Vec<String> {
         Vec::new()

@@ -2,8 +2,10 @@
 
 use super::account::Account;
 use super::calls::{Call, Calls, Op, Via};
+use super::cpu::Sharing;
 use super::endpoints::Endpoints;
 use super::faults::Faults;
+use super::host::{Host, HostId, Job};
 use super::ledger::{Ledger, LimitId};
 use super::listener::{data_retry, timer_wheel};
 use super::message::{CallId, Cause, Event, Message, NodeId, Outcome};
@@ -59,6 +61,8 @@ pub struct Ctx<'a> {
     pub operations: &'a [Operation],
     /// Kinds of request.
     pub works: &'a [Work],
+    /// Processors.
+    pub hosts: &'a mut [Host],
     /// Keys of the nodes, by name.
     pub salts: &'a [u64],
     /// How many nodes there are: whoever has a higher number is a class of users.
@@ -88,6 +92,56 @@ impl Ctx<'_> {
     pub fn wake_at(&mut self, at: Time, rank: Rank, timer: u8, word: u32, turn: u32) {
         let event = Event { to: self.me, message: Message::Wake(timer, word, turn) };
         self.queue.at(at, rank, event);
+    }
+
+    /// Runs `work` on a host; this node is woken with `timer` when it is done.
+    pub fn compute(&mut self, host: HostId, work: Span, timer: u8, word: u32, turn: u32) {
+        self.compute_as(false, host, work, timer, word, turn);
+    }
+
+    /// The same, in a process that may have a session of its own.
+    pub fn compute_as(
+        &mut self,
+        own_session: bool,
+        host: HostId,
+        work: Span,
+        timer: u8,
+        word: u32,
+        turn: u32,
+    ) {
+        let job = Job { node: self.me, timer, word, turn, own_session };
+        let due = self.hosts[usize::from(host.0)].start(self.queue.now(), job, work);
+        self.come_back(host, due);
+    }
+
+    /// Takes such work off the host before its end.
+    pub fn stop_computing(&mut self, host: HostId, timer: u8, word: u32, turn: u32) {
+        let job = Job { node: self.me, timer, word, turn, own_session: false };
+        let due = self.hosts[usize::from(host.0)].remove(self.queue.now(), job);
+        self.come_back(host, due);
+    }
+
+    /// Changes how a host of this node is shared.
+    pub fn reshare(&mut self, host: HostId, sharing: Sharing) {
+        let due = self.hosts[usize::from(host.0)].reshare(self.queue.now(), sharing);
+        self.come_back(host, due);
+    }
+
+    /// Reference work that a host has done by now, nanoseconds.
+    pub fn work_done(&mut self, host: HostId) -> f64 {
+        self.hosts[usize::from(host.0)].done_by(self.queue.now())
+    }
+
+    /// A host.
+    pub fn host(&self, host: HostId) -> &Host {
+        &self.hosts[usize::from(host.0)]
+    }
+
+    /// Notes when the next work of a host is done.
+    pub(super) fn come_back(&mut self, host: HostId, due: Option<(Time, u32, u32)>) {
+        if let Some((at, core, turn)) = due {
+            self.queue.at(at, Rank::Completion, host.event(core, turn));
+        }
     }
 
     /// Arms a constant timer of this node.

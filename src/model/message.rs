@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 pub struct NodeId(pub(crate) u16);
 
 impl NodeId {
+    /// The processors of hosts: the world tells whose work on them is done.
+    pub(crate) const HOSTS: NodeId = NodeId(u16::MAX);
+
     /// The index of the node.
     pub fn index(self) -> usize {
         usize::from(self.0)
@@ -103,6 +106,8 @@ causes! {
     Refused "refused" "The connection was refused.",
     Reset "reset" "The connection was closed without an answer.",
     ConnectTimeout "connect_timeout" "The connection was not established in time.",
+    RateLimited "rate_limited" "A rate limiter refused the request.",
+    ConcurrencyLimited "concurrency_limited" "A limit of requests in progress refused the request.",
     ClientTimeout "client_timeout" "The client gave up waiting.",
 }
 

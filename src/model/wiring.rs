@@ -1,8 +1,10 @@
 //! What a node is given when it is built: names of others, streams, lanes, the era.
 
 use super::account::AccountSpec;
+use super::cpu::Sharing;
 use super::data::Data;
 use super::era::Era;
+use super::host::{Host, HostId};
 use super::ledger::Ledger;
 use super::message::{Event, NodeId};
 use crate::kernel::{Key, Queue, Span};
@@ -46,6 +48,10 @@ pub struct Wiring<'a> {
     pub queue: &'a mut Queue<Event>,
     /// Ledger, for announcing limits and gauges.
     pub ledger: &'a mut Ledger,
+    /// Processors.
+    pub hosts: &'a mut Vec<Host>,
+    /// The machine that a node shares with others, by the node's name.
+    pub machines: &'a BTreeMap<&'a str, HostId>,
     /// Key of the replication.
     pub root: Key,
     /// Platform era.
@@ -83,6 +89,17 @@ impl Wiring<'_> {
     pub fn account(&self, name: &str) -> Result<u16, String> {
         let at = self.accounts.keys().position(|account| account == name);
         at.map(|i| i as u16).ok_or_else(|| format!("no account \"{name}\""))
+    }
+
+    /// The machine that this node shares with others, if it does.
+    pub fn machine(&self) -> Option<HostId> {
+        self.machines.get(self.name).copied()
+    }
+
+    /// A host of this node alone.
+    pub fn host(&mut self, sharing: Sharing) -> HostId {
+        self.hosts.push(Host::new(sharing));
+        HostId((self.hosts.len() - 1) as u16)
     }
 
     /// Key of the node's own streams: by name, so that other nodes do not matter.

@@ -9,6 +9,7 @@ use super::data::Data;
 use super::endpoints::Endpoints;
 use super::era::Era;
 use super::faults::Faults;
+use super::host::{Host, HostId, MachineSpec};
 use super::ledger::{ClassLedger, Ledger, NodeLedger};
 use super::message::{Cause, Event, Message, NodeId};
 use super::operation::{Action, OPERATION, Operation};
@@ -34,6 +35,9 @@ pub struct DesignSpec {
     /// AWS accounts by name.
     #[serde(default)]
     pub accounts: BTreeMap<String, AccountSpec>,
+    /// Machines that several nodes share, by name. A node that is on none has processors of its own.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub machines: BTreeMap<String, MachineSpec>,
 }
 
 /// All that one replication is made of.
@@ -89,6 +93,7 @@ pub struct World {
     endpoints: Endpoints,
     faults: Faults,
     accounts: Vec<Account>,
+    hosts: Vec<Host>,
     operations: Vec<Operation>,
     works: Vec<Work>,
     names: Vec<(String, &'static str)>,
@@ -123,6 +128,7 @@ impl World {
             ..Ledger::default()
         };
         let root = Key::root(setup.seed, setup.replication);
+        let (mut hosts, machines) = machines(design);
         let mut wiring = Wiring {
             names: &names,
             facts: &facts,
@@ -131,6 +137,8 @@ impl World {
             data: setup.data,
             queue: &mut queue,
             ledger: &mut ledger,
+            hosts: &mut hosts,
+            machines: &machines,
             root,
             era: setup.era,
             name: "",
@@ -156,7 +164,8 @@ impl World {
         }
         schedule(setup, root, &names, &mut queue)?;
         Ok(World {
-            accounts: accounts(design, setup.era),
+            accounts: accounts(setup),
+            hosts,
             operations: design.events.clone(),
             nodes,
             classes,
@@ -205,6 +214,9 @@ impl World {
         match event.message {
             // The caller gave up while the answer was on its way.
             Message::Reply(call) if self.calls.get(call).abandoned => self.calls.close(call),
+            Message::Wake(_, word, turn) if event.to == NodeId::HOSTS => {
+                self.computed(HostId((word >> 16) as u16), word & 0xffff, turn);
+            }
             Message::Wake(OPERATION, index, begins)
                 if self.around(event.to, index, begins == 0) => {}
             _ => self.dispatch(event.to, Some(event)),
@@ -221,6 +233,18 @@ impl World {
         true
     }
 
+    /// Work on a host is done: tells the node whose it was.
+    fn computed(&mut self, host: HostId, core: u32, turn: u32) {
+        let now = self.queue.now();
+        let (ended, due) = self.hosts[usize::from(host.0)].complete(now, core, turn);
+        if let Some((at, core, turn)) = due {
+            self.queue.at(at, Rank::Completion, host.event(core, turn));
+        }
+        let Some(job) = ended else { return };
+        let message = Message::Wake(job.timer, job.word, job.turn);
+        self.dispatch(job.node, Some(Event { to: job.node, message }));
+    }
+
     fn dispatch(&mut self, to: NodeId, event: Option<Event>) {
         let mut ctx = Ctx {
             queue: &mut self.queue,
@@ -231,6 +255,7 @@ impl World {
             accounts: &mut self.accounts,
             operations: &self.operations,
             works: &self.works,
+            hosts: &mut self.hosts,
             salts: &self.salts,
             nodes: self.nodes.len(),
             me: to,
@@ -261,6 +286,7 @@ impl World {
                 accounts: &mut self.accounts,
                 operations: &self.operations,
                 works: &self.works,
+                hosts: &mut self.hosts,
                 salts: &self.salts,
                 nodes: self.nodes.len(),
                 me: NodeId(index as u16),
@@ -331,12 +357,13 @@ impl World {
     }
 }
 
-/// The accounts of a design, each with what its functions have reserved.
-fn accounts(design: &DesignSpec, era: Era) -> Vec<Account> {
+/// The accounts of a design, with what its functions reserve.
+fn accounts(setup: &Setup) -> Vec<Account> {
+    let design = setup.design;
     let account = |(name, spec): (&String, &AccountSpec)| {
         let reserved = design.nodes.values().filter_map(|node| node.spec().reservation());
         let sum = reserved.filter(|(account, _)| account == name).map(|(_, n)| n).sum();
-        Account::new(spec, era, sum)
+        Account::new(spec, setup.era, sum)
     };
     design.accounts.iter().map(account).collect()
 }
@@ -344,6 +371,18 @@ fn accounts(design: &DesignSpec, era: Era) -> Vec<Account> {
 /// Keys of the draws of nodes and classes, by name.
 fn salts(listed: &[(String, &'static str)]) -> Vec<u64> {
     listed.iter().map(|(name, _)| Key::root(0, 0).named(name).bits()).collect()
+}
+
+/// The machines that nodes share, and which node is on which.
+fn machines(design: &DesignSpec) -> (Vec<Host>, BTreeMap<&str, HostId>) {
+    let mut hosts = Vec::new();
+    let mut on = BTreeMap::new();
+    for machine in design.machines.values() {
+        let id = HostId(hosts.len() as u16);
+        on.extend(machine.nodes.iter().map(|node| (node.as_str(), id)));
+        hosts.push(Host::machine(machine));
+    }
+    (hosts, on)
 }
 
 /// Puts what is to happen at given times into the queue.

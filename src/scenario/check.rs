@@ -359,6 +359,31 @@ fn events(
     }
 }
 
+/// Nodes of machines exist, stand on one machine only, and have threads that can run there.
+fn machines(path: &str, spec: &DesignSpec, problems: &mut Problems) {
+    let mut taken: BTreeMap<&str, &str> = BTreeMap::new();
+    for (machine, row) in &spec.machines {
+        for (i, name) in row.nodes.iter().enumerate() {
+            let at = format!("{path}.machines.{machine}.nodes[{i}]");
+            let Some(node) = spec.nodes.get(name) else {
+                let remedy = nearest(name, spec.nodes.keys());
+                let what = format!("there is no node \"{name}\" in this design");
+                problems.add("E0301", &at, what, &remedy);
+                continue;
+            };
+            if let Some(other) = taken.insert(name, machine) {
+                let what = format!("\"{name}\" is on machine \"{other}\" already");
+                problems.add("E0377", &at, what, "name a node on one machine only");
+            }
+            if let Err(why) = node.spec().shares_machine() {
+                let what = format!("\"{name}\" cannot share a machine: {why}");
+                let remedy = "leave it out: it has processors of its own then";
+                problems.add("E0377", &at, what, remedy);
+            }
+        }
+    }
+}
+
 fn design(scenario: &Scenario, name: &str, spec: &DesignSpec, problems: &mut Problems) {
     let path = format!("designs.{name}");
     let known = Known::of(spec);
@@ -415,6 +440,7 @@ fn design(scenario: &Scenario, name: &str, spec: &DesignSpec, problems: &mut Pro
         }
     }
     events(scenario, &path, spec, &known, problems);
+    machines(&path, spec, problems);
     for (account, limits) in &spec.accounts {
         let own = spec.nodes.values().filter_map(|node| node.spec().claim());
         let reserved: u32 = own.filter(|(name, _)| name == account).map(|(_, n)| n).sum();

@@ -516,6 +516,12 @@ pub const CODES: &[Code] = &[
         "The kind of node that an event names knows no such event.",
     ),
     code(
+        "E0377",
+        "a node that cannot be on this machine",
+        "Machines are for processes on one host: pods without `hosts` of their own, nginx, HAProxy, PgBouncer and \
+         databases. A node is on one machine at most.",
+    ),
+    code(
         "E0380",
         "an autoscaler that Kubernetes would refuse",
         "The specification of a HorizontalPodAutoscaler, or a conformance case around it, contradicts itself: more minReplicas than maxReplicas, a metric whose details do not fit its type, no target or several, an empty list of policies. The API server refuses it, and so does this program.",

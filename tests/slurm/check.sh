@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # A sweep as a real Slurm array: a controller and one node on this machine, four tasks, merged to the bytes of one process.
 # Run as `tests/slurm/check.sh PATH-OF-HEADROOM`; needs the packages slurm-wlm and munge. Nothing is left behind.
+# Exit status 3: Slurm's daemons do not run on this machine, which says nothing of the program.
 set -euo pipefail
 headroom=$(realpath "$1")
 root=$(realpath "$(dirname "$0")/../..")
@@ -64,7 +65,7 @@ until sinfo -h -t idle -o %D 2>/dev/null | grep -q 1; do
   if [ "$waited" -gt 60 ]; then
     echo "Slurm did not come up:"
     tail -n 20 slurmctld.out slurmd.out slurmctld.log slurmd.log munged.err 2>/dev/null
-    exit 1
+    exit 3
   fi
   sleep 1
 done

@@ -7,6 +7,7 @@ use crate::model::message::{Cause, Message, NodeId};
 use crate::model::wiring::Wiring;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// See the module's head.
 pub const ABOUT: About = About {
@@ -37,6 +38,23 @@ pub struct DnsSpec {
     #[serde(default)]
     #[schemars(range(min = 0, max = 1_000_000), extend("x-source" = "assumed: many independent resolvers", "x-assumed" = true))]
     pub resolvers: u32,
+    /// In which order answers list the addresses.
+    #[serde(default)]
+    #[schemars(extend("x-source" = "BIND 9 rrset-order: random"))]
+    pub rotation: Rotation,
+}
+
+/// BIND's `rrset-order`: which address an answer lists first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Rotation {
+    /// Any, at random.
+    #[default]
+    Random,
+    /// The next one for each answer in turn.
+    Cyclic,
+    /// Always the first.
+    Fixed,
 }
 
 fn ttl_default() -> Span {
@@ -73,6 +91,10 @@ pub struct Dns {
     addresses: Vec<(NodeId, u16)>,
     ttl: Span,
     resolvers: u32,
+    rotation: Rotation,
+    /// With cyclic order: the answer each cache holds, and of which period it is.
+    answers: BTreeMap<u64, (u64, usize)>,
+    asked: usize,
     key: Key,
 }
 
@@ -85,7 +107,15 @@ impl Component for Dns {
             let node = wiring.node(name)?;
             addresses.extend((0..wiring.addresses(node)).map(|address| (node, address)));
         }
-        Ok(Dns { addresses, ttl: spec.ttl, resolvers: spec.resolvers, key: wiring.key() })
+        Ok(Dns {
+            addresses,
+            ttl: spec.ttl,
+            resolvers: spec.resolvers,
+            rotation: spec.rotation,
+            answers: BTreeMap::new(),
+            asked: 0,
+            key: wiring.key(),
+        })
     }
 
     fn handle(&mut self, message: Message, ctx: &mut Ctx) {
@@ -98,17 +128,43 @@ impl Component for Dns {
             n => self.key.named("resolver").with(user).stream().below(u64::from(n)),
         };
         let period = ctx.now().nanos() / self.ttl.nanos().max(1);
-        let mut stream = self.key.with(resolver).with(period).stream();
-        let takes = |(node, address): &&(NodeId, u16)| ctx.endpoints.takes(*node, *address);
-        let present = self.addresses.iter().filter(takes).count();
-        let at = stream.below(present.max(1) as u64) as usize;
-        match self.addresses.iter().filter(takes).nth(at) {
-            Some(&(node, address)) => ctx.pass_on(call, node, address),
-            None => ctx.fail(call, Cause::Refused, 0),
+        let present: Vec<(NodeId, u16)> = self
+            .addresses
+            .iter()
+            .copied()
+            .filter(|(node, address)| ctx.endpoints.takes(*node, *address))
+            .collect();
+        if present.is_empty() {
+            return ctx.fail(call, Cause::Refused, 0);
         }
+        let (node, address) = present[self.first(resolver, period, present.len())];
+        ctx.pass_on(call, node, address);
     }
 
     fn close(&mut self, _ctx: &mut Ctx) -> NodeReport {
         NodeReport::default()
+    }
+}
+
+impl Dns {
+    /// Which of `n` addresses a cache's answer of this period lists first.
+    fn first(&mut self, resolver: u64, period: u64, n: usize) -> usize {
+        match self.rotation {
+            Rotation::Fixed => 0,
+            Rotation::Random => {
+                let mut stream = self.key.with(resolver).with(period).stream();
+                stream.below(n as u64) as usize
+            }
+            Rotation::Cyclic => {
+                let held = self.answers.get(&resolver).filter(|(of, _)| *of == period);
+                if let Some((_, at)) = held.filter(|_| !self.ttl.is_zero()) {
+                    return *at % n;
+                }
+                let at = self.asked % n;
+                self.asked += 1;
+                self.answers.insert(resolver, (period, at));
+                at
+            }
+        }
     }
 }

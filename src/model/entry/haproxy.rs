@@ -8,6 +8,7 @@ use crate::model::era::Era;
 use crate::model::ledger::{GaugeId, LimitId};
 use crate::model::listener::{Connect, Listener, SynRetry};
 use crate::model::message::{CallId, Cause, Message, NodeId, Outcome};
+use crate::model::thread::Thread;
 use crate::model::usage::{UsageLine, host_hours};
 use crate::model::wiring::Wiring;
 use schemars::JsonSchema;
@@ -154,6 +155,9 @@ impl Spec for HaproxySpec {
             );
         }
     }
+    fn shares_machine(&self) -> Result<(), &'static str> {
+        Ok(())
+    }
     fn items(&self, _era: Era) -> Vec<String> {
         self.instance.iter().map(|instance| format!("ec2.{instance}")).collect()
     }
@@ -225,7 +229,7 @@ pub struct Haproxy {
     hop: Span,
     syn_retry: SynRetry,
     cpu_request: Span,
-    busy_until: Time,
+    thread: Thread,
     limits: Limits,
     queue_gauge: GaugeId,
     queue_timeouts: u64,
@@ -256,6 +260,7 @@ impl Component for Haproxy {
             wiring.queue.lane(spec.timeout_server, Rank::Timeout),
             wiring.queue.lane(spec.timeout_queue, Rank::Timeout),
         ];
+        let thread = Thread::new(wiring.machine());
         let ledger = &mut *wiring.ledger;
         let places = listener.places();
         let per_server = spec
@@ -290,7 +295,7 @@ impl Component for Haproxy {
             hop: spec.upstream_rtt.scaled(0.5),
             syn_retry: spec.upstream_syn_retry,
             cpu_request: spec.cpu_request,
-            busy_until: Time::ZERO,
+            thread,
             queue_gauge: ledger.gauge(me, "queue", None),
             limits,
             queue_timeouts: 0,
@@ -309,6 +314,9 @@ impl Component for Haproxy {
                 }
             }
             Message::Wake(timer, slot, turn) => {
+                if timer == SEND {
+                    self.thread.done(ctx);
+                }
                 let call = CallId { slot, turn };
                 if !ctx.calls.alive(call) {
                     return;
@@ -454,9 +462,8 @@ impl Haproxy {
         let row = ctx.calls.get(call);
         row.a = at;
         row.b = 0;
-        self.busy_until = self.busy_until.max(now) + self.cpu_request;
-        ctx.ledger.waited_for(self.limits.cpu, now + self.cpu_request, self.busy_until);
-        ctx.wake_at(self.busy_until, Rank::Completion, SEND, call.slot, call.turn);
+        let done = self.thread.run(self.cpu_request, SEND, call.slot, call.turn, ctx);
+        ctx.ledger.waited_for(self.limits.cpu, now + self.cpu_request, done);
     }
 
     /// A server that has a place.

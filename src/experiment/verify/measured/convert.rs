@@ -45,7 +45,13 @@ pub fn scenario(case: &MeasuredCase) -> Result<Value, String> {
             "jitter": if retry.jitter.is_empty() { "none" } else { retry.jitter.as_str() },
         }});
     }
-    let mut design = json!({"enter": {"users": entry}, "nodes": nodes});
+    // All ran on the measuring machine.
+    let kinds = ["pods", "nginx", "haproxy", "postgres", "pgbouncer"];
+    let shares = |node: &Value| kinds.iter().any(|kind| node[kind].is_object());
+    let there: Vec<&String> =
+        nodes.iter().filter(|(_, node)| shares(node)).map(|(name, _)| name).collect();
+    let machine = json!({"machine": {"vcpu": PROCESSORS, "autogroup_nice": NICE, "nodes": there}});
+    let mut design = json!({"enter": {"users": entry}, "nodes": nodes, "machines": machine});
     design["events"] = events(config, &servers)?.into();
     if let Some(lambda) = &config.lambda {
         design["accounts"] = json!({"local": {"concurrency": lambda.cap}});
@@ -59,6 +65,10 @@ pub fn scenario(case: &MeasuredCase) -> Result<Value, String> {
         "run": {"horizon": s(load.duration_s + load.drain_s)},
     }))
 }
+
+/// Processors of the measuring machine, and nice value that it gave to a repetition's session (its README, "how a case runs").
+const PROCESSORS: f64 = 2.0;
+const NICE: i8 = -10;
 
 /// A time in seconds as a text that keeps microseconds.
 fn s(seconds: f64) -> String {
@@ -295,8 +305,8 @@ fn databases(config: &Config, base: &Baseline, nodes: &mut Map<String, Value>) {
         } else {
             base.pg_max_connects_per_s_trust_16_clients
         };
-        let login = 2e3 / most - driver_cpu("direct", base) - FORK_AND_EXIT_MS;
-        node["login"] = json!({"constant": ms(login.max(0.0))});
+        let login = PROCESSORS * 1e3 / most - driver_cpu("direct", base) - FORK_AND_EXIT_MS;
+        node["login"] = json!({"lognormal": {"mean": ms(login.max(0.0)), "cv": 0.3}});
         // PostgreSQL 15 listens for twice MaxBackends: the connections, 4 of autovacuum, 8 of other workers.
         node["backlog"] = (2 * (postgres.max_connections + 12)).into();
         // pg_sleep needs no processor: statements do not slow one another down.
@@ -326,7 +336,6 @@ fn databases(config: &Config, base: &Baseline, nodes: &mut Map<String, Value>) {
 fn pod_node(pod: &PodConfig, replicas: usize, config: &Config) -> Result<Value, String> {
     let mut node = json!({
         "replicas": replicas,
-        "hosts": {"count": 1, "vcpu": 2},
         "somaxconn": somaxconn(config),
         "syncookies": syncookies(config),
         "abort_on_overflow": sysctl(config, "tcp_abort_on_overflow") == Some(1.0),
@@ -390,6 +399,10 @@ fn entry(
             Ok("haproxy".into())
         }
         "pods" if servers.places.len() == 1 => Ok(servers.nodes[0].clone()),
+        "pods" => {
+            nodes.insert("names".into(), json!({"dns": names(&config.load.pick, &servers.nodes)?}));
+            Ok("names".into())
+        }
         "nodeport" if servers.nodes.len() == 1 => {
             let node_port = json!({"node_port": {"to": servers.nodes[0], "nodes": 1}});
             nodes.insert("node_port".into(), node_port);
@@ -402,6 +415,19 @@ fn entry(
         }
         other => Err(format!("entry \"{other}\" is not supported here")),
     }
+}
+
+/// Clients that choose among servers themselves: each keeps to one, or chooses for every connection.
+fn names(pick: &str, servers: &[String]) -> Result<Value, String> {
+    let (rotation, ttl) = match pick {
+        "user_rr" => ("cyclic", "1000d"),
+        "user_random" => ("random", "1000d"),
+        "request_rr" => ("cyclic", "0s"),
+        "request_random" => ("random", "0s"),
+        "first" => ("fixed", "1000d"),
+        other => return Err(format!("choice \"{other}\" among servers is not known")),
+    };
+    Ok(json!({"to": servers, "ttl": ttl, "rotation": rotation}))
 }
 
 fn function(lambda: &LambdaConfig, base: &Baseline) -> Result<Value, String> {
@@ -481,6 +507,7 @@ fn nginx_node(
         "balance": match upstream.lb.as_deref().unwrap_or("round_robin") {
             "least_conn" => "least_conn",
             "random" => "random",
+            "ip_hash" => "ip_hash",
             "round_robin" => "round_robin",
             other => return Err(format!("balancing \"{other}\" is not known")),
         },
@@ -502,6 +529,10 @@ fn nginx_node(
     set("keepalive_requests", nginx.keepalive_requests.map(Into::into));
     set("proxy_connect_timeout", nginx.proxy_connect_timeout_s.map(|t| s(t).into()));
     set("proxy_read_timeout", nginx.proxy_read_timeout_s.map(|t| s(t).into()));
+    set("max_conns", upstream.max_conns.map(Into::into));
+    set("zone", Some(upstream.zone.into()));
+    set("next_upstream_tries", Some(nginx.proxy_next_upstream_tries.into()));
+    set("next_upstream_timeout", Some(s(nginx.proxy_next_upstream_timeout_s).into()));
     set("max_fails", upstream.max_fails.map(Into::into));
     set("fail_timeout", upstream.fail_timeout_s.map(|t| s(t).into()));
     if kept > 0 {

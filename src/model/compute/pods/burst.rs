@@ -1,6 +1,6 @@
 //! Credits of burstable hosts: counted every second, and in standard mode the brake when there are none.
 
-use super::service::{Pods, wake_host};
+use super::service::Pods;
 use super::spec::Hosts;
 use crate::kernel::{Span, Time};
 use crate::model::context::Ctx;
@@ -93,7 +93,7 @@ impl Pods {
         let seconds = now.since(before).as_secs_f64();
         let mut total = 0.0;
         for (host, row) in burst.rows.iter_mut().enumerate() {
-            let done = self.hosts[host].done_by(now);
+            let done = ctx.work_done(self.hosts[host]);
             let used = (done - row.seen) * 1e-9 / burst.speed;
             row.seen = done;
             row.credits.advance(seconds, used);
@@ -105,8 +105,7 @@ impl Pods {
             if row.throttled != row.credits.throttled() {
                 row.throttled = !row.throttled;
                 let sharing = if row.throttled { burst.slow } else { burst.full };
-                let due = self.hosts[host].reshare(now, sharing);
-                wake_host(host, due, ctx);
+                ctx.reshare(self.hosts[host], sharing);
             }
         }
         ctx.ledger.set(burst.gauge, now, total.round() as u64);

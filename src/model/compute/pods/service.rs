@@ -5,12 +5,13 @@ use super::fleet::{FLEET, Fleet, hosts, places};
 use super::operations::THAW;
 use super::pod::{IDLE, Life, Pod, RUNNING, StorePool};
 use super::spec::{PodsSpec, Runtime, SURPLUS};
-use crate::kernel::{Rank, Span, Time};
+use crate::kernel::Span;
 use crate::model::calls::{Op, Via};
 use crate::model::component::{Component, NodeReport};
 use crate::model::context::Ctx;
-use crate::model::cpu::{Processor, Sharing};
+use crate::model::cpu::Sharing;
 use crate::model::endpoints::HEALTHY;
+use crate::model::host::HostId;
 use crate::model::ledger::{GaugeId, LimitId};
 use crate::model::listener::{Connect, Listener};
 use crate::model::message::{CallId, Cause, Message, NodeId, Outcome};
@@ -23,7 +24,7 @@ use crate::model::work::Step;
 
 const READ: u8 = 0;
 const STEP: u8 = 1;
-/// Processor of a host: word is the turn, turn is the host.
+/// A processor step is done.
 const CPU: u8 = 3;
 /// The client's kernel gave up connecting.
 const SYN_END: u8 = 4;
@@ -42,7 +43,7 @@ pub struct Pods {
     /// SDK clients of the pods.
     sdk: SdkClients,
     pub(super) pods: Vec<Pod>,
-    pub(super) hosts: Vec<Processor>,
+    pub(super) hosts: Vec<HostId>,
     host_cores: f64,
     speed: f64,
     instance: Option<String>,
@@ -139,6 +140,10 @@ impl Component for Pods {
         let accept_max = listener.places();
         let fleet = Fleet::build(spec, wiring)?;
         let (host_count, host_of) = hosts(spec);
+        let machine = wiring.machine();
+        let hosts: Vec<HostId> = (0..host_count)
+            .map(|_| machine.unwrap_or_else(|| wiring.host(sharing)))
+            .collect();
         let burst = Burst::build(&spec.hosts, host_count, sharing, wiring);
         let pod_count = places(spec);
         let mut pods: Vec<Pod> =
@@ -166,7 +171,7 @@ impl Component for Pods {
             name: wiring.name.to_owned(),
             sdk: SdkClients::default(),
             pods,
-            hosts: (0..host_count).map(|_| Processor::new(sharing)).collect(),
+            hosts,
             host_cores: spec.hosts.vcpu,
             speed: spec.hosts.speed,
             instance: spec.hosts.instance.clone(),
@@ -203,7 +208,7 @@ impl Component for Pods {
             Message::Arrive(call) => self.arrive(call, ctx),
             Message::Reply(child) => self.answered(child, ctx),
             Message::Cancel(call) => self.cancelled(call, ctx),
-            Message::Wake(CPU, turn, host) => self.cpu_done(host as usize, turn, ctx),
+            Message::Wake(CPU, slot, turn) => self.cpu_done(CallId { slot, turn }, ctx),
             Message::Wake(OPERATION, index, _) => {
                 let operations = ctx.operations;
                 self.operate(&operations[index as usize].action, ctx);
@@ -250,7 +255,8 @@ impl Component for Pods {
         let whole = seconds * self.hosts.len() as f64;
         let hours =
             machines.map_or(host_hours(ctx.now()) * self.hosts.len() as f64, |s| s / 3600.0);
-        let work: f64 = self.hosts.iter().map(Processor::work_done).sum::<f64>() * 1e-9;
+        let work: f64 =
+            self.hosts.iter().map(|host| ctx.host(*host).work_done()).sum::<f64>() * 1e-9;
         let capacity = self.host_cores * self.speed * machines.unwrap_or(whole);
         let busy = if capacity > 0.0 { (work / capacity).min(1.0) } else { 0.0 };
         let usage = self.instance.iter().map(|instance| UsageLine {
@@ -502,19 +508,14 @@ impl Pods {
     }
 
     fn on_processor(&mut self, call: CallId, ctx: &mut Ctx) {
-        let now = ctx.now();
         let row = ctx.calls.get(call);
-        let host = self.pods[row.address as usize].host;
+        let host = self.hosts[self.pods[row.address as usize].host as usize];
         let amount = row.amount;
-        let due = self.hosts[host as usize].start(now, call.slot, call.turn, amount);
-        wake_host(host as usize, Some(due), ctx);
+        ctx.compute(host, amount, CPU, call.slot, call.turn);
     }
 
-    fn cpu_done(&mut self, host: usize, turn: u32, ctx: &mut Ctx) {
+    fn cpu_done(&mut self, call: CallId, ctx: &mut Ctx) {
         let now = ctx.now();
-        let Some(((slot, call_turn), next)) = self.hosts[host].complete(now, turn) else { return };
-        wake_host(host, next, ctx);
-        let call = CallId { slot, turn: call_turn };
         let row = ctx.calls.get(call);
         row.step += 1;
         let (pod, mark, amount) = (row.address, row.mark, row.amount);
@@ -573,9 +574,8 @@ impl Pods {
 
     /// A call that may be on the processor leaves it.
     pub(super) fn off_processor(&mut self, pod: usize, call: CallId, ctx: &mut Ctx) {
-        let host = self.pods[pod].host as usize;
-        let due = self.hosts[host].remove(ctx.queue.now(), call.slot, call.turn);
-        wake_host(host, due, ctx);
+        let host = self.hosts[self.pods[pod].host as usize];
+        ctx.stop_computing(host, CPU, call.slot, call.turn);
     }
 
     fn next_connection(&mut self, pod: u16, ctx: &mut Ctx) -> Option<CallId> {
@@ -684,11 +684,5 @@ impl Pods {
             let me = ctx.me;
             self.finish(call, Outcome::failed(Cause::ClientTimeout, me, 0), ctx);
         }
-    }
-}
-
-pub(super) fn wake_host(host: usize, due: Option<(Time, u32)>, ctx: &mut Ctx) {
-    if let Some((at, turn)) = due {
-        ctx.wake_at(at, Rank::Completion, CPU, turn, host as u32);
     }
 }

@@ -309,6 +309,12 @@ impl Spec for PodsSpec {
             );
         }
     }
+    fn shares_machine(&self) -> Result<(), &'static str> {
+        if self.hosts != Hosts::default() || self.cpu.is_some() {
+            return Err("it has `hosts` or a `cpu` limit of its own");
+        }
+        Ok(())
+    }
     fn items(&self, _era: Era) -> Vec<String> {
         let surplus = self.hosts.credits.iter().map(|_| SURPLUS.to_owned());
         self.hosts.instance.iter().map(|name| format!("ec2.{name}")).chain(surplus).collect()

@@ -157,7 +157,10 @@ impl Nginx {
             ctx.ledger.waited_for(self.limits.cpu, since, now);
             let cost = cost + std::mem::take(&mut row.owed);
             row.current = Some(task);
-            return ctx.wake_at(now + cost, Rank::Completion, LOOP, worker as u32, 0);
+            return match self.machine {
+                Some(machine) => ctx.compute(machine, cost, LOOP, worker as u32, 0),
+                None => ctx.wake_at(now + cost, Rank::Completion, LOOP, worker as u32, 0),
+            };
         }
     }
 
@@ -308,7 +311,7 @@ impl Nginx {
         self.leave_reusable(connection, ctx);
         self.connections[connection as usize].state = State::Active;
         self.new_exchange(call, connection, ctx);
-        self.send_upstream(call, ctx);
+        self.pass_limits(call, ctx);
     }
 
     /// The worker handles a request on a kept connection.
@@ -322,7 +325,7 @@ impl Nginx {
             return;
         }
         self.new_exchange(call, connection, ctx);
-        self.send_upstream(call, ctx);
+        self.pass_limits(call, ctx);
     }
 
     fn new_connection(&mut self, connection: Connection) -> u32 {

@@ -1,12 +1,18 @@
 //! One proxied request: choosing a peer, connecting, waiting, trying the next, answering.
 
-use super::parts::Exchange;
-use super::proxy::{CONNECT_TIMEOUT, IDLE, Nginx, READ_TIMEOUT};
+use super::limits::Passage;
+use super::parts::{Exchange, NextUpstream};
+use super::peers::Peers;
+use super::proxy::{CONNECT_TIMEOUT, DELAYED, IDLE, Nginx, READ_TIMEOUT};
+use super::spec::Closer;
 use super::worker::State;
 use crate::kernel::{Rank, Span, Time, TimerId};
 use crate::model::calls::{Call, Via};
 use crate::model::context::{Ctx, Purpose};
 use crate::model::message::{CallId, Cause, NodeId, Outcome};
+
+/// The call's second word once its answer is on the way.
+const ANSWERED: u32 = 1;
 
 impl Nginx {
     /// Notes what is done for a request.
@@ -21,6 +27,8 @@ impl Nginx {
             tried: 0,
             tries: 0,
             holds: false,
+            counted: false,
+            since: ctx.now(),
             connect_timer: TimerId::NONE,
             timer: TimerId::NONE,
         };
@@ -37,6 +45,44 @@ impl Nginx {
         ctx.calls.get(call).a = at;
     }
 
+    /// What the worker sees of a peer group: its own, or with a zone everybody's.
+    fn peers(&mut self, worker: usize) -> &mut Peers {
+        let at = if self.zone { 0 } else { worker };
+        &mut self.workers[at].peers
+    }
+
+    /// The client of a connection, by the number of its user.
+    fn client_of(&self, connection: u32) -> u32 {
+        self.connections[connection as usize].owner.1
+    }
+
+    /// The request has been read: it passes the limits, waits, or is refused.
+    pub(super) fn pass_limits(&mut self, call: CallId, ctx: &mut Ctx) {
+        let (now, me) = (ctx.now(), ctx.me);
+        let at = ctx.calls.get(call).a as usize;
+        let client = self.client_of(self.exchanges[at].connection);
+        let passage = self.requests.pass(client, now);
+        self.exchanges[at].counted = !matches!(passage, Passage::TooMany(_));
+        let refused = match passage {
+            Passage::After(delay) if delay.is_zero() => return self.send_upstream(call, ctx),
+            Passage::After(delay) => {
+                ctx.ledger.waited_for(self.limits.requests, now, now + delay);
+                return ctx.wake(delay, DELAYED, call.slot, call.turn);
+            }
+            Passage::TooFast(status) => Outcome::failed(Cause::RateLimited, me, status),
+            Passage::TooMany(status) => Outcome::failed(Cause::ConcurrencyLimited, me, status),
+        };
+        ctx.ledger.refused_by(self.limits.requests, now);
+        self.answer(call, refused, ctx);
+    }
+
+    /// A request has been held back long enough, if its client is still there.
+    pub(super) fn delayed(&mut self, call: CallId, ctx: &mut Ctx) {
+        if ctx.calls.get(call).b != ANSWERED {
+            self.send_upstream(call, ctx);
+        }
+    }
+
     /// Chooses a peer, gets a connection to it, sends the request.
     pub(super) fn send_upstream(&mut self, call: CallId, ctx: &mut Ctx) {
         let now = ctx.now();
@@ -44,12 +90,15 @@ impl Nginx {
         let exchange = self.exchanges[at as usize];
         let worker = exchange.worker as usize;
         let mut stream = ctx.stream(call, Purpose::Routing);
-        self.workers[worker].peers.follow(ctx.endpoints);
-        let Some(peer) = self.workers[worker].peers.choose(exchange.tried, now, &mut stream) else {
+        let client = self.client_of(exchange.connection);
+        self.peers(worker).follow(ctx.endpoints);
+        let Some(peer) = self.peers(worker).choose(exchange.tried, client, now, &mut stream) else {
             ctx.ledger.refused_by(self.limits.upstream, now);
             return self.answer(call, Outcome::failed(Cause::NoLiveUpstreams, ctx.me, 502), ctx);
         };
-        let cached = self.workers[worker].peers.get(peer).idle.pop();
+        let kept = &mut self.peers(worker).get(peer).idle;
+        let own = kept.iter().rposition(|(of, _)| usize::from(*of) == worker);
+        let cached = own.map(|at| kept.remove(at).1);
         if cached.is_none() {
             if !self.workers[worker].has_descriptor() {
                 ctx.ledger.refused_by(self.limits.descriptors, now);
@@ -62,10 +111,20 @@ impl Nginx {
                 let outcome = Outcome::failed(Cause::WorkerConnections, ctx.me, 500);
                 return self.answer(call, outcome, ctx);
             }
+            if !self.ports[peer].take(self.local_ports, now) {
+                ctx.ledger.refused_by(self.limits.ports, now);
+                let exchange = &mut self.exchanges[at as usize];
+                exchange.peer = peer as u16;
+                exchange.tried |= 1 << peer.min(63);
+                exchange.tries += 1;
+                self.blame(at, ctx);
+                let outcome = Outcome::failed(Cause::PortsExhausted, ctx.me, 502);
+                return self.try_next(call, outcome, true, ctx);
+            }
             self.workers[worker].take();
             self.show_connections(ctx);
         }
-        let row = self.workers[worker].peers.get(peer);
+        let row = self.peers(worker).get(peer);
         row.connections += 1;
         let (node, address) = (row.node, row.address);
         let parent = *ctx.calls.get(call);
@@ -107,7 +166,7 @@ impl Nginx {
             return;
         }
         ctx.abandon(child);
-        self.release_upstream(at, None, ctx);
+        self.release_upstream(at, None, true, ctx);
         self.blame(at, ctx);
         let outcome = Outcome::failed(Cause::UpstreamConnectTimeout, ctx.me, 504);
         self.try_next(call, outcome, true, ctx);
@@ -133,7 +192,7 @@ impl Nginx {
             return ctx.wake_at(due, Rank::Timeout, READ_TIMEOUT, call.slot, call.turn);
         }
         ctx.abandon(row.child);
-        self.release_upstream(row.a, None, ctx);
+        self.release_upstream(row.a, None, true, ctx);
         self.blame(row.a, ctx);
         let outcome = Outcome::failed(Cause::UpstreamTimeout, ctx.me, 504);
         self.try_next(call, outcome, row.idempotent, ctx);
@@ -141,23 +200,27 @@ impl Nginx {
 
     fn blame(&mut self, at: u32, ctx: &mut Ctx) {
         let exchange = self.exchanges[at as usize];
-        let peers = &mut self.workers[exchange.worker as usize].peers;
-        peers.failed(exchange.peer as usize, ctx.now());
+        self.peers(exchange.worker as usize).failed(exchange.peer as usize, ctx.now());
     }
 
-    /// Gives the upstream connection back, or keeps it as `idle`.
-    fn release_upstream(&mut self, at: u32, idle: Option<u32>, ctx: &mut Ctx) {
+    /// Gives the upstream connection back, or keeps it as `idle`; `aborted` when nginx closes it before its answer.
+    fn release_upstream(&mut self, at: u32, idle: Option<u32>, aborted: bool, ctx: &mut Ctx) {
         let exchange = &mut self.exchanges[at as usize];
         exchange.holds = false;
         ctx.queue.cancel(exchange.timer);
         ctx.queue.cancel(exchange.connect_timer);
         let (worker, peer) = (exchange.worker as usize, exchange.peer as usize);
-        let row = self.workers[worker].peers.get(peer);
+        let keep = self.upstream_keepalive as usize;
+        let row = self.peers(worker).get(peer);
         row.connections -= 1;
-        let room = row.idle.len() < self.upstream_keepalive as usize;
+        let own = row.idle.iter().filter(|(of, _)| usize::from(*of) == worker).count();
         match idle {
-            Some(connection) if room => row.idle.push(connection),
-            _ => self.workers[worker].give(),
+            Some(connection) if own < keep => row.idle.push((worker as u16, connection)),
+            _ => {
+                self.workers[worker].give();
+                let closes = aborted || self.upstream_closed_by == Closer::Nginx;
+                self.ports[peer].give(closes, ctx.now());
+            }
         }
         self.show_connections(ctx);
     }
@@ -165,9 +228,13 @@ impl Nginx {
     /// Passes the request to the next peer if the rules allow, else answers.
     fn try_next(&mut self, call: CallId, outcome: Outcome, may_repeat: bool, ctx: &mut Ctx) {
         let at = ctx.calls.get(call).a;
-        let exchange = &self.exchanges[at as usize];
-        let left = (exchange.tries as usize) < self.workers[exchange.worker as usize].peers.len();
-        if self.next_upstream && may_repeat && left {
+        let exchange = self.exchanges[at as usize];
+        let all = self.ports.len();
+        let NextUpstream { on, tries, timeout } = self.next;
+        let most = if tries == 0 { all } else { tries.min(all) };
+        let left = usize::from(exchange.tries) < most;
+        let late = !timeout.is_zero() && ctx.now() - exchange.since >= timeout;
+        if on && may_repeat && left && !late {
             self.counts.next_upstream += 1;
             return self.send_upstream(call, ctx);
         }
@@ -189,11 +256,11 @@ impl Nginx {
             }
             _ => None,
         };
-        self.release_upstream(at, kept, ctx);
+        self.release_upstream(at, kept, false, ctx);
         let exchange = self.exchanges[at as usize];
         if answer.outcome.status != 0 {
             // An answer of the application, good or bad, is passed on as it is.
-            self.workers[exchange.worker as usize].peers.answered(exchange.peer as usize);
+            self.peers(exchange.worker as usize).answered(exchange.peer as usize);
             return self.answer(call, answer.outcome, ctx);
         }
         self.blame(at, ctx);
@@ -213,6 +280,11 @@ impl Nginx {
         let now = ctx.now();
         let row = *ctx.calls.get(call);
         let connection = self.exchanges[row.a as usize].connection;
+        if self.exchanges[row.a as usize].counted {
+            let client = self.client_of(connection);
+            self.requests.leave(client);
+        }
+        ctx.calls.get(call).b = ANSWERED;
         self.free_exchanges.push(row.a);
         let worker = self.connections[connection as usize].worker as usize;
         let owed = self.workers[worker].owed;
@@ -256,7 +328,7 @@ impl Nginx {
                 self.counts.client_closed += 1;
                 if self.exchanges[row.a as usize].holds {
                     ctx.abandon(row.child);
-                    self.release_upstream(row.a, None, ctx);
+                    self.release_upstream(row.a, None, true, ctx);
                 }
                 let outcome = Outcome::failed(Cause::ClientTimeout, NodeId(row.from.0), 499);
                 self.answer(call, outcome, ctx);

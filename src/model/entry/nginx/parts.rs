@@ -1,9 +1,10 @@
 //! What the proxy notes: a request under way, the limits it announces, what it counts.
 
-use crate::kernel::{Time, TimerId};
-use crate::model::ledger::LimitId;
+use super::spec::NginxSpec;
+use crate::kernel::{Span, Time, TimerId};
+use crate::model::ledger::{Ledger, LimitId};
 use crate::model::listener::Listener;
-use crate::model::message::CallId;
+use crate::model::message::{CallId, NodeId};
 use std::collections::VecDeque;
 
 /// A listening socket: connections that no worker has accepted yet, and since when they wait.
@@ -23,6 +24,10 @@ pub(super) struct Exchange {
     pub(super) tries: u16,
     /// Whether an upstream connection is held.
     pub(super) holds: bool,
+    /// Whether it counts for `limit_conn`.
+    pub(super) counted: bool,
+    /// When it began.
+    pub(super) since: Time,
     /// Connect timeout, then nothing.
     pub(super) connect_timer: TimerId,
     /// Read timeout.
@@ -35,6 +40,47 @@ pub(super) struct Limits {
     pub(super) slots: LimitId,
     pub(super) cpu: LimitId,
     pub(super) upstream: LimitId,
+    pub(super) ports: LimitId,
+    pub(super) requests: LimitId,
+}
+
+impl Limits {
+    pub(super) fn announce(
+        spec: &NginxSpec,
+        listen_max: usize,
+        me: NodeId,
+        ledger: &mut Ledger,
+    ) -> Limits {
+        let workers = u64::from(spec.workers);
+        let (nofile, wc) = (spec.nofile, spec.worker_connections);
+        Limits {
+            listen: ledger.limit(me, "listen_queue", format!("listen queue of {listen_max}")),
+            descriptors: ledger.limit(me, "nofile", format!("{nofile} descriptors per worker")),
+            slots: ledger.limit(me, "worker_connections", format!("worker_connections {wc}")),
+            cpu: ledger.limit(me, "cpu", format!("{workers} worker processes")),
+            upstream: ledger.limit(
+                me,
+                "upstream",
+                "upstream servers that fail or do not answer".into(),
+            ),
+            ports: ledger.limit(
+                me,
+                "ephemeral_ports",
+                format!("{} ports per upstream server", spec.local_ports),
+            ),
+            requests: ledger.limit(me, "request_limit", "limit_req and limit_conn".into()),
+        }
+    }
+}
+
+/// When a request goes to another server (`proxy_next_upstream`).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NextUpstream {
+    pub(super) on: bool,
+    /// Most servers; 0: each once.
+    pub(super) tries: usize,
+    /// No other server after this; zero: no limit.
+    pub(super) timeout: Span,
 }
 
 #[derive(Default)]

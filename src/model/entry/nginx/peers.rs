@@ -1,7 +1,7 @@
 //! The upstream servers as one worker sees them: whose turn it is, who is marked as failed. Pure decisions.
 
 use super::spec::Balance;
-use crate::kernel::{Stream, Time};
+use crate::kernel::{Key, Stream, Time};
 use crate::model::endpoints::Endpoints;
 use crate::model::message::NodeId;
 
@@ -20,8 +20,8 @@ pub(super) struct Peer {
     accessed: u64,
     /// Connections of this worker to it.
     pub(super) connections: u32,
-    /// Idle connections kept to it.
-    pub(super) idle: Vec<u32>,
+    /// Idle connections kept to it: whose worker, and the number there.
+    pub(super) idle: Vec<(u16, u32)>,
     /// Left out of the configuration: no endpoint of its service.
     absent: bool,
 }
@@ -33,6 +33,7 @@ pub(super) struct Peers {
     balance: Balance,
     max_fails: u32,
     fail_timeout: u64,
+    max_conns: u32,
     /// Version of the endpoints that is in force.
     version: u64,
 }
@@ -41,8 +42,8 @@ impl Peers {
     pub(super) fn new(
         servers: &[(NodeId, u16)],
         balance: Balance,
-        max_fails: u32,
-        fail_timeout: u64,
+        (max_fails, fail_timeout): (u32, u64),
+        max_conns: u32,
     ) -> Peers {
         let peer = |&(node, address): &(NodeId, u16)| Peer {
             node,
@@ -61,12 +62,9 @@ impl Peers {
             balance,
             max_fails,
             fail_timeout,
+            max_conns,
             version: 0,
         }
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.rows.len()
     }
 
     pub(super) fn get(&mut self, at: usize) -> &mut Peer {
@@ -83,17 +81,25 @@ impl Peers {
         }
     }
 
-    /// The server for a request that has tried those in `tried` (a bit each); none: no live upstream.
-    pub(super) fn choose(&mut self, tried: u64, now: Time, stream: &mut Stream) -> Option<usize> {
+    /// The server for a request of `client` that has tried those in `tried` (a bit each); none: no live upstream.
+    pub(super) fn choose(
+        &mut self,
+        tried: u64,
+        client: u32,
+        now: Time,
+        stream: &mut Stream,
+    ) -> Option<usize> {
         let second = now.nanos() / 1_000_000_000;
         let alone = self.rows.len() == 1;
         let (max_fails, fail_timeout) = (self.max_fails, self.fail_timeout);
+        let max_conns = self.max_conns;
         let usable = |at: usize, peer: &Peer| {
             let failed = !alone
                 && max_fails > 0
                 && peer.fails >= max_fails
                 && second - peer.checked <= fail_timeout;
-            !peer.absent && tried & (1 << at.min(63)) == 0 && !failed
+            let full = max_conns > 0 && peer.connections >= max_conns;
+            !peer.absent && tried & (1 << at.min(63)) == 0 && !failed && !full
         };
         let best = match self.balance {
             Balance::RoundRobin => self.round_robin(usable),
@@ -102,6 +108,14 @@ impl Peers {
                     |(at, peer): (usize, &Peer)| usable(at, peer).then_some(peer.connections);
                 let least = self.rows.iter().enumerate().filter_map(open).min()?;
                 self.round_robin(|at, peer| usable(at, peer) && peer.connections == least)
+            }
+            Balance::IpHash => {
+                // A server that is out passes its clients to the next hash; after 20 to the turns.
+                let mut hash = Key::root(u64::from(client), 0).stream();
+                (0..20)
+                    .map(|_| hash.below(self.rows.len() as u64) as usize)
+                    .find(|&at| usable(at, &self.rows[at]))
+                    .or_else(|| self.round_robin(usable))
             }
             Balance::Random => {
                 let live: Vec<usize> =
@@ -167,7 +181,7 @@ mod tests {
 
     fn peers(n: u16, balance: Balance) -> Peers {
         let servers: Vec<_> = (0..n).map(|i| (NodeId(0), i)).collect();
-        Peers::new(&servers, balance, 1, 10)
+        Peers::new(&servers, balance, (1, 10), 0)
     }
     fn at(seconds: u64) -> Time {
         Time::from_nanos(seconds * 1_000_000_000)
@@ -177,7 +191,8 @@ mod tests {
     fn round_robin_takes_turns() {
         let mut peers = peers(3, Balance::RoundRobin);
         let mut stream = Key::root(1, 0).stream();
-        let turns: Vec<_> = (0..6).map(|_| peers.choose(0, at(0), &mut stream).unwrap()).collect();
+        let turns: Vec<_> =
+            (0..6).map(|_| peers.choose(0, 0, at(0), &mut stream).unwrap()).collect();
         assert_eq!(turns, [0, 1, 2, 0, 1, 2]);
     }
 
@@ -187,12 +202,14 @@ mod tests {
         let mut stream = Key::root(1, 0).stream();
         peers.failed(0, at(5));
         for second in 5..=15 {
-            assert_eq!(peers.choose(0, at(second), &mut stream), Some(1), "second {second}");
+            assert_eq!(peers.choose(0, 0, at(second), &mut stream), Some(1), "second {second}");
         }
-        let later: Vec<_> = (0..4).map(|_| peers.choose(0, at(16), &mut stream).unwrap()).collect();
+        let later: Vec<_> =
+            (0..4).map(|_| peers.choose(0, 0, at(16), &mut stream).unwrap()).collect();
         assert_eq!(later.iter().filter(|&&p| p == 0).count(), 1, "one probe: {later:?}");
         peers.answered(0);
-        let after: Vec<_> = (0..4).map(|_| peers.choose(0, at(16), &mut stream).unwrap()).collect();
+        let after: Vec<_> =
+            (0..4).map(|_| peers.choose(0, 0, at(16), &mut stream).unwrap()).collect();
         assert_eq!(after.iter().filter(|&&p| p == 0).count(), 2, "{after:?}");
     }
 
@@ -201,11 +218,42 @@ mod tests {
         let mut one = peers(1, Balance::RoundRobin);
         let mut stream = Key::root(1, 0).stream();
         one.failed(0, at(1));
-        assert_eq!(one.choose(0, at(1), &mut stream), Some(0));
+        assert_eq!(one.choose(0, 0, at(1), &mut stream), Some(0));
         let mut two = peers(2, Balance::RoundRobin);
         two.failed(0, at(1));
         two.failed(1, at(1));
-        assert_eq!(two.choose(0, at(2), &mut stream), None);
+        assert_eq!(two.choose(0, 0, at(2), &mut stream), None);
+    }
+
+    #[test]
+    fn max_conns_is_a_limit_without_a_queue() {
+        let servers: Vec<_> = (0..2).map(|i| (NodeId(0), i)).collect();
+        let mut peers = Peers::new(&servers, Balance::RoundRobin, (1, 10), 3);
+        let mut stream = Key::root(1, 0).stream();
+        for _ in 0..6 {
+            let at = peers.choose(0, 0, at(0), &mut stream).unwrap();
+            peers.get(at).connections += 1;
+        }
+        assert_eq!(peers.choose(0, 0, at(0), &mut stream), None);
+    }
+
+    #[test]
+    fn ip_hash_keeps_a_client_at_its_server_and_moves_it_when_that_is_out() {
+        let mut peers = peers(3, Balance::IpHash);
+        let mut stream = Key::root(1, 0).stream();
+        let of = |peers: &mut Peers, stream: &mut Stream| -> Vec<usize> {
+            (0..300).map(|client| peers.choose(0, client, at(1), stream).unwrap()).collect()
+        };
+        let first = of(&mut peers, &mut stream);
+        assert_eq!(first, of(&mut peers, &mut stream));
+        for server in 0..3 {
+            let n = first.iter().filter(|at| **at == server).count();
+            assert!((70..130).contains(&n), "{server}: {n}");
+        }
+        peers.failed(0, at(1));
+        let moved = of(&mut peers, &mut stream);
+        let stay = first.iter().zip(&moved).all(|(a, b)| if *a == 0 { *b != 0 } else { a == b });
+        assert!(stay, "only the clients of the failed server move");
     }
 
     #[test]
@@ -216,7 +264,7 @@ mod tests {
         peers.get(1).connections = 1;
         peers.get(2).connections = 1;
         let mut turns: Vec<_> =
-            (0..2).map(|_| peers.choose(0, at(0), &mut stream).unwrap()).collect();
+            (0..2).map(|_| peers.choose(0, 0, at(0), &mut stream).unwrap()).collect();
         turns.sort_unstable();
         assert_eq!(turns, [1, 2]);
     }

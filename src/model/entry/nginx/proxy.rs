@@ -1,12 +1,15 @@
 //! The proxy as it runs: what it holds, and who handles which message.
 
-use super::parts::{Counts, Exchange, Limits, Socket};
+use super::limits::RequestLimits;
+use super::parts::{Counts, Exchange, Limits, NextUpstream, Socket};
 use super::peers::Peers;
-use super::spec::{NginxSpec, Version};
+use super::ports::Ports;
+use super::spec::{Closer, NginxSpec, Version};
 use super::worker::{Connection, State, Worker};
 use crate::kernel::{LaneId, Rank, Span};
 use crate::model::component::{Component, NodeReport};
 use crate::model::context::Ctx;
+use crate::model::host::HostId;
 use crate::model::ledger::GaugeId;
 use crate::model::listener::{Listener, SynRetry};
 use crate::model::message::{CallId, Cause, Message};
@@ -24,11 +27,15 @@ pub(super) const SYN_END: u8 = 5;
 pub(super) const LOOP: u8 = 6;
 /// Data of a half-open connection comes again.
 pub(super) const DATA: u8 = 7;
+/// A request that `limit_req` held back goes on.
+pub(super) const DELAYED: u8 = 8;
 
 /// nginx as it runs.
 pub struct Nginx {
     pub(super) name: String,
     pub(super) instance: Option<String>,
+    /// The machine it shares with other nodes; none: a core for each worker.
+    pub(super) machine: Option<HostId>,
     pub(super) workers: Vec<Worker>,
     pub(super) connections: Vec<Connection>,
     pub(super) free: Vec<u32>,
@@ -46,7 +53,14 @@ pub struct Nginx {
     pub(super) connect_timeout: LaneId,
     pub(super) read_timeout: LaneId,
     pub(super) read_span: Span,
-    pub(super) next_upstream: bool,
+    pub(super) next: NextUpstream,
+    /// Whether workers share what they know of upstream servers.
+    pub(super) zone: bool,
+    /// Ephemeral ports, by upstream server.
+    pub(super) ports: Vec<Ports>,
+    pub(super) local_ports: u32,
+    pub(super) upstream_closed_by: Closer,
+    pub(super) requests: RequestLimits,
     pub(super) upstream_hop: Span,
     pub(super) upstream_syn_retry: SynRetry,
     pub(super) cpu_accept: Span,
@@ -73,7 +87,8 @@ impl Component for Nginx {
         // The listening sockets and the channel to the master stand in the same table.
         let slots = spec.worker_connections.saturating_sub(spec.listeners + 1);
         let worker = |_| {
-            let peers = Peers::new(&servers, spec.balance, spec.max_fails, fail_timeout);
+            let fails = (spec.max_fails, fail_timeout);
+            let peers = Peers::new(&servers, spec.balance, fails, spec.max_conns);
             Worker::new(peers, descriptors, slots, spec.worker_connections / 16, spec.version)
         };
         let socket = || Socket {
@@ -85,23 +100,13 @@ impl Component for Nginx {
         let listen_max = socket().listener.places() * usize::from(sockets);
         let ledger = &mut *wiring.ledger;
         let workers = u64::from(spec.workers);
-        let (nofile, wc) = (spec.nofile, spec.worker_connections);
-        let limits = Limits {
-            listen: ledger.limit(me, "listen_queue", format!("listen queue of {listen_max}")),
-            descriptors: ledger.limit(me, "nofile", format!("{nofile} descriptors per worker")),
-            slots: ledger.limit(me, "worker_connections", format!("worker_connections {wc}")),
-            cpu: ledger.limit(me, "cpu", format!("{workers} worker processes")),
-            upstream: ledger.limit(
-                me,
-                "upstream",
-                "upstream servers that fail or do not answer".into(),
-            ),
-        };
+        let limits = Limits::announce(spec, listen_max, me, ledger);
         let connections_gauge = ledger.gauge(me, "connections", Some(workers * u64::from(slots)));
         let listen_gauge = ledger.gauge(me, "listen queue", Some(listen_max as u64));
         Ok(Nginx {
             name: wiring.name.to_owned(),
             instance: spec.host.instance.clone(),
+            machine: wiring.machine(),
             workers: (0..spec.workers).map(worker).collect(),
             connections: Vec::new(),
             free: Vec::new(),
@@ -119,7 +124,16 @@ impl Component for Nginx {
             connect_timeout: wiring.queue.lane(spec.proxy_connect_timeout, Rank::Timeout),
             read_timeout: wiring.queue.lane(spec.proxy_read_timeout, Rank::Timeout),
             read_span: spec.proxy_read_timeout,
-            next_upstream: spec.next_upstream,
+            next: NextUpstream {
+                on: spec.next_upstream,
+                tries: usize::from(spec.next_upstream_tries),
+                timeout: spec.next_upstream_timeout,
+            },
+            zone: spec.zone,
+            ports: vec![Ports::default(); servers.len()],
+            local_ports: spec.local_ports,
+            upstream_closed_by: spec.upstream_closed_by,
+            requests: RequestLimits::new(spec),
             upstream_hop: spec.upstream_rtt.scaled(0.5),
             upstream_syn_retry: spec.upstream_syn_retry,
             cpu_accept: spec.cpu_accept,
@@ -159,6 +173,7 @@ impl Component for Nginx {
                 match timer {
                     READ => self.request_in(call, ctx),
                     DATA => self.data_again(call, ctx),
+                    DELAYED => self.delayed(call, ctx),
                     CONNECT_TIMEOUT => self.connect_timed_out(call, ctx),
                     READ_TIMEOUT => self.read_timed_out(call, ctx),
                     _ => {

@@ -1,5 +1,6 @@
 //! nginx as the scenario writes it: its directives, under their own names where they fit one word.
 
+use super::limits::{LimitConn, LimitReq};
 use crate::kernel::Span;
 use crate::model::component::{About, Check, Spec};
 use crate::model::era::Era;
@@ -112,10 +113,42 @@ pub struct NginxSpec {
     #[serde(default = "yes")]
     #[schemars(extend("x-source" = "nginx default: error timeout"))]
     pub next_upstream: bool,
+    /// `proxy_next_upstream_tries`: most servers for one request; 0: each once.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 64), extend("x-source" = "nginx default: 0"))]
+    pub next_upstream_tries: u16,
+    /// `proxy_next_upstream_timeout`: no other server after this; 0s: no limit.
+    #[serde(default)]
+    #[schemars(extend("x-source" = "nginx default: 0"))]
+    pub next_upstream_timeout: Span,
+    /// `limit_req`: most requests per second; none: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit_req: Option<LimitReq>,
+    /// `limit_conn`: most requests in progress; none: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit_conn: Option<LimitConn>,
+    /// Who closes an upstream connection that is not kept: the upstream server (HTTP/1.0 or `Connection: close`), or nginx
+    /// (HTTP/1.1 with another `Connection` header and no upstream keepalive), whose port is in TIME_WAIT then.
+    #[serde(default)]
+    #[schemars(extend("x-source" = "nginx default: proxy_http_version 1.0, which means Connection: close"))]
+    pub upstream_closed_by: Closer,
+    /// Ports for outgoing connections to one upstream server (`net.ipv4.ip_local_port_range`).
+    #[serde(default = "local_ports_default")]
+    #[schemars(range(min = 1, max = 64_512), extend("x-source" = "Linux default 32768 to 60999"))]
+    pub local_ports: u32,
     /// `max_fails` of every upstream server; 0: never marked as failed.
     #[serde(default = "max_fails_default")]
     #[schemars(range(min = 0, max = 1_000_000), extend("x-source" = "nginx default: 1"))]
     pub max_fails: u32,
+    /// `max_conns` of every upstream server, per worker unless `zone` is set; 0: no limit. There is no queue: a request that
+    /// finds no server below it is answered with 502.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 1_000_000), extend("x-source" = "nginx default: 0"))]
+    pub max_conns: u32,
+    /// `zone` of the upstream: workers share turns, failures and numbers of connections.
+    #[serde(default)]
+    #[schemars(extend("x-source" = "nginx default: none"))]
+    pub zone: bool,
     /// `fail_timeout` of every upstream server.
     #[serde(default = "fail_timeout_default")]
     #[schemars(extend("x-source" = "nginx default: 10 s"))]
@@ -177,6 +210,19 @@ pub enum Balance {
     LeastConn,
     /// Uniformly at random.
     Random,
+    /// By the client's address; another server if that one is out.
+    IpHash,
+}
+
+/// Which side closes a connection first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Closer {
+    /// The upstream server.
+    #[default]
+    Upstream,
+    /// nginx.
+    Nginx,
 }
 
 fn workers_default() -> u16 {
@@ -196,6 +242,9 @@ fn somaxconn_default() -> u32 {
 }
 fn listeners_default() -> u32 {
     2
+}
+fn local_ports_default() -> u32 {
+    28_232
 }
 fn keepalive_timeout_default() -> Span {
     Span::from_secs(75)
@@ -284,6 +333,9 @@ impl Spec for NginxSpec {
                 "name an EC2 instance type, e.g. \"t3.small\"",
             );
         }
+    }
+    fn shares_machine(&self) -> Result<(), &'static str> {
+        Ok(())
     }
     fn items(&self, _era: Era) -> Vec<String> {
         self.host.instance.iter().map(|instance| format!("ec2.{instance}")).collect()

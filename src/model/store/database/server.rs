@@ -12,6 +12,7 @@ use crate::model::component::{Component, NodeReport};
 use crate::model::context::{Ctx, Purpose};
 use crate::model::cpu::{Processor, Sharing};
 use crate::model::dist::Sampler;
+use crate::model::host::HostId;
 use crate::model::ledger::{GaugeId, LimitId};
 use crate::model::listener::accept_queue;
 use crate::model::message::{CallId, Cause, Message, NodeId, Outcome};
@@ -19,7 +20,7 @@ use crate::model::usage::UsageLine;
 use crate::model::wiring::Wiring;
 use std::collections::{BTreeMap, VecDeque};
 
-/// The processor for connections: word is the turn.
+/// Processor time for a connection is spent.
 const CPU: u8 = 0;
 const STATEMENT: u8 = 1;
 const WAITED: u8 = 2;
@@ -31,8 +32,8 @@ const UNLOCK: u8 = 4;
 // Where a login stands, in its call's second word.
 const FORK: u32 = 1;
 const LOGIN: u32 = 2;
-/// A processor job that is the end of a connection; its turn is the number of slots.
-const EXIT: u32 = u32::MAX;
+/// The end of a connection is done: word is the number of its slots.
+const EXIT: u8 = 5;
 
 /// A statement without a connection, in its call's first word.
 const NO_ROW: u32 = u32::MAX;
@@ -83,7 +84,9 @@ pub struct Database {
     exit: Span,
     login: Sampler,
     login_wait: Sampler,
-    cpu: Processor,
+    host: HostId,
+    /// Whether every connection has a process with a session of its own.
+    sessions: bool,
     /// DocumentDB: connections that wait for a slot.
     slot_line: VecDeque<CallId>,
     /// DocumentDB: connections with a slot that wait for the session map.
@@ -169,9 +172,10 @@ impl Component for Database {
         let limits = Limits::announce(spec, slots, accept_max, active_max, wiring);
         let login =
             spec.login.clone().unwrap_or_else(|| engine.login(spec.auth.unwrap_or_default()));
+        let cores = Sharing::Cores { cores: spec.vcpu, speed: 1.0, per_job: 1.0 };
+        let host = wiring.machine().unwrap_or_else(|| wiring.host(cores));
         let (me, ledger) = (wiring.me, &mut *wiring.ledger);
         let active_limit = (active_max < u32::MAX).then_some(u64::from(active_max));
-        let cores = Sharing::Cores { cores: spec.vcpu, speed: 1.0, per_job: 1.0 };
         Ok(Database {
             engine,
             name: wiring.name.to_owned(),
@@ -189,7 +193,8 @@ impl Component for Database {
             exit: spec.exit.unwrap_or_else(|| engine.exit()),
             login: login.sampler(wiring.data)?,
             login_wait: spec.login_wait.sampler(wiring.data)?,
-            cpu: Processor::new(cores),
+            host,
+            sessions: engine == Engine::Postgres,
             slot_line: VecDeque::new(),
             map_line: VecDeque::new(),
             when_full: spec.when_full.unwrap_or_default(),
@@ -217,7 +222,8 @@ impl Component for Database {
                 Op::Connect => self.connect(call, ctx),
                 Op::Query | Op::Request | Op::Event | Op::Deliver => self.statement(call, ctx),
             },
-            Message::Wake(CPU, turn, _) => self.cpu_done(turn, ctx),
+            Message::Wake(CPU, slot, turn) => self.cpu_done(CallId { slot, turn }, ctx),
+            Message::Wake(EXIT, slots, _) => self.ended(slots, ctx),
             Message::Wake(STATEMENT, turn, _) => self.complete(turn, ctx),
             Message::Wake(WAITED, slot, turn) => self.listen(CallId { slot, turn }, ctx),
             Message::Wake(SYN_END, slot, turn) => {
@@ -289,7 +295,7 @@ impl Database {
             } else {
                 self.forking = true;
                 ctx.calls.get(call).b = FORK;
-                self.on_cpu(call.slot, call.turn, self.fork, ctx);
+                ctx.compute(self.host, self.fork, CPU, call.slot, call.turn);
             }
         }
     }
@@ -330,21 +336,10 @@ impl Database {
         row.b = LOGIN;
         row.amount = work;
         // Through the heap even if it costs nothing, so that long queues do not recurse.
-        self.on_cpu(call.slot, call.turn, work, ctx);
+        ctx.compute_as(self.sessions, self.host, work, CPU, call.slot, call.turn);
     }
 
-    fn on_cpu(&mut self, id: u32, turn: u32, work: Span, ctx: &mut Ctx) {
-        let due = self.cpu.start(ctx.now(), id, turn, work);
-        wake(CPU, Some(due), ctx);
-    }
-
-    fn cpu_done(&mut self, turn: u32, ctx: &mut Ctx) {
-        let Some(((slot, job_turn), next)) = self.cpu.complete(ctx.now(), turn) else { return };
-        wake(CPU, next, ctx);
-        if slot == EXIT {
-            return self.ended(job_turn, ctx);
-        }
-        let call = CallId { slot, turn: job_turn };
+    fn cpu_done(&mut self, call: CallId, ctx: &mut Ctx) {
         if ctx.calls.get(call).b == FORK {
             self.forking = false;
             self.accepted(call, ctx);
@@ -364,7 +359,7 @@ impl Database {
         if self.engine == Engine::Postgres && self.taken > self.slots {
             // Its slot is free as soon as it gives up; its process still has to end.
             self.refuse(call, ctx);
-            self.on_cpu(EXIT, 0, self.exit, ctx);
+            ctx.compute_as(self.sessions, self.host, self.exit, EXIT, 0, 0);
             return self.ended(slots, ctx);
         }
         if !self.engine.slots_before_login() && !row.abandoned {
@@ -420,7 +415,7 @@ impl Database {
         if self.exit.is_zero() {
             self.ended(slots, ctx);
         } else {
-            self.on_cpu(EXIT, slots, self.exit, ctx);
+            ctx.compute_as(self.sessions, self.host, self.exit, EXIT, slots, 0);
         }
     }
 

@@ -235,6 +235,9 @@ impl Spec for DatabaseSpec {
             );
         }
     }
+    fn shares_machine(&self) -> Result<(), &'static str> {
+        Ok(())
+    }
     fn items(&self, _era: Era) -> Vec<String> {
         self.class.iter().cloned().collect()
     }

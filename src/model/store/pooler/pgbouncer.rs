@@ -151,6 +151,9 @@ impl Spec for PgbouncerSpec {
             );
         }
     }
+    fn shares_machine(&self) -> Result<(), &'static str> {
+        Ok(())
+    }
     fn items(&self, _era: Era) -> Vec<String> {
         self.instance.iter().map(|instance| format!("ec2.{instance}")).collect()
     }

@@ -11,6 +11,7 @@ use crate::model::context::{Ctx, Purpose};
 use crate::model::dist::Sampler;
 use crate::model::ledger::{GaugeId, LimitId};
 use crate::model::message::{CallId, Cause, Message, NodeId, Outcome};
+use crate::model::thread::Thread;
 use crate::model::wiring::Wiring;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -92,7 +93,7 @@ pub(super) struct Pooler {
     welcome_line: VecDeque<CallId>,
     welcome: bool,
     refused_at: Option<Time>,
-    busy_until: Time,
+    thread: Thread,
     /// Phase of the periodic check.
     phase: Span,
     check_at: Option<Time>,
@@ -126,6 +127,7 @@ struct Counts {
 impl Pooler {
     pub(super) fn new(policy: Policy, wiring: &mut Wiring) -> Pooler {
         let key = wiring.key();
+        let thread = Thread::new(wiring.machine());
         let (me, ledger) = (wiring.me, &mut *wiring.ledger);
         let (clients_max, size) = (policy.clients_max, policy.size);
         let all = size + policy.reserve.map_or(0, |(more, _)| more);
@@ -146,7 +148,7 @@ impl Pooler {
             welcome_line: VecDeque::new(),
             welcome: false,
             refused_at: None,
-            busy_until: Time::ZERO,
+            thread,
             check_at: None,
             check_turn: 0,
             limits: Limits {
@@ -173,8 +175,15 @@ impl Pooler {
     pub(super) fn handle(&mut self, message: Message, ctx: &mut Ctx) {
         match message {
             Message::Arrive(call) => self.arrive(call, ctx),
-            Message::Wake(LOGIN, slot, turn) => self.logged_in(CallId { slot, turn }, ctx),
-            Message::Wake(STATEMENT, slot, turn) => self.statement(CallId { slot, turn }, ctx),
+            Message::Wake(timer @ (LOGIN | STATEMENT), slot, turn) => {
+                self.thread.done(ctx);
+                let call = CallId { slot, turn };
+                if timer == LOGIN {
+                    self.logged_in(call, ctx);
+                } else {
+                    self.statement(call, ctx);
+                }
+            }
             Message::Wake(CHECK, _, turn) if turn == self.check_turn => self.check(ctx),
             Message::Wake(RETRY, ..) => self.launch(ctx),
             Message::Wake(..) => {}
@@ -201,16 +210,18 @@ impl Pooler {
     fn arrive(&mut self, call: CallId, ctx: &mut Ctx) {
         let now = ctx.now();
         let login = ctx.calls.get(call).op == Op::Connect;
-        let delay = match &self.policy.cost {
+        let timer = if login { LOGIN } else { STATEMENT };
+        match &self.policy.cost {
             Cost::Thread { login: cost, statement } => {
-                let begin = self.busy_until.max(now);
-                ctx.ledger.waited_for(self.limits.thread, now, begin);
-                self.busy_until = begin + if login { *cost } else { *statement };
-                self.busy_until.since(now)
+                let cost = if login { *cost } else { *statement };
+                let done = self.thread.run(cost, timer, call.slot, call.turn, ctx);
+                ctx.ledger.waited_for(self.limits.thread, now + cost, done);
             }
-            Cost::Latency(law) => law.sample(&mut ctx.stream(call, Purpose::FrontDoor)),
-        };
-        ctx.wake(delay, if login { LOGIN } else { STATEMENT }, call.slot, call.turn);
+            Cost::Latency(law) => {
+                let delay = law.sample(&mut ctx.stream(call, Purpose::FrontDoor));
+                ctx.wake(delay, timer, call.slot, call.turn);
+            }
+        }
     }
 
     fn logged_in(&mut self, call: CallId, ctx: &mut Ctx) {

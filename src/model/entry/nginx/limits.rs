@@ -1,0 +1,224 @@
+//! `limit_req` and `limit_conn`: requests that are delayed or refused before a server is chosen.
+
+use super::spec::NginxSpec;
+use crate::kernel::{Span, Time};
+use crate::units::Rate;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// What the key of a limit's zone is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LimitKey {
+    /// `$binary_remote_addr`: every user for itself.
+    #[default]
+    Client,
+    /// `$server_name`: all together.
+    Server,
+}
+
+impl LimitKey {
+    fn of(self, client: u32) -> u32 {
+        match self {
+            LimitKey::Client => client,
+            LimitKey::Server => 0,
+        }
+    }
+}
+
+/// `limit_req_zone` and `limit_req`: a leaky bucket.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LimitReq {
+    /// `rate`.
+    pub rate: Rate,
+    /// `burst`: how many requests may be ahead of the rate.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 1_000_000), extend("x-source" = "nginx default: 0"))]
+    pub burst: u32,
+    /// `nodelay`: requests within the burst pass at once instead of at the rate.
+    #[serde(default)]
+    #[schemars(extend("x-source" = "nginx default: delayed"))]
+    pub nodelay: bool,
+    /// `limit_req_status`.
+    #[serde(default = "status_default")]
+    #[schemars(range(min = 400, max = 599), extend("x-source" = "nginx default: 503"))]
+    pub status: u16,
+    /// What the rate holds for.
+    #[serde(default)]
+    #[schemars(extend("x-source" = "nginx documentation's example: $binary_remote_addr"))]
+    pub key: LimitKey,
+}
+
+/// `limit_conn_zone` and `limit_conn`: most requests in progress.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LimitConn {
+    /// How many.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub max: u32,
+    /// `limit_conn_status`.
+    #[serde(default = "status_default")]
+    #[schemars(range(min = 400, max = 599), extend("x-source" = "nginx default: 503"))]
+    pub status: u16,
+    /// What the number holds for.
+    #[serde(default)]
+    #[schemars(extend("x-source" = "nginx documentation's example: $binary_remote_addr"))]
+    pub key: LimitKey,
+}
+
+fn status_default() -> u16 {
+    503
+}
+
+/// Both limits of one server.
+#[derive(Debug)]
+pub(super) struct RequestLimits {
+    rate: Option<(Buckets, LimitKey, u16)>,
+    in_progress: Option<(InProgress, LimitKey, u16)>,
+}
+
+/// What becomes of a request at the limits.
+pub(super) enum Passage {
+    /// It goes on after so long.
+    After(Span),
+    /// Its rate is too high: refused with this status.
+    TooFast(u16),
+    /// Too many are in progress: refused with this status.
+    TooMany(u16),
+}
+
+impl RequestLimits {
+    pub(super) fn new(spec: &NginxSpec) -> RequestLimits {
+        let rate = |limit: &LimitReq| (Buckets::new(limit), limit.key, limit.status);
+        let number = |limit: &LimitConn| (InProgress::new(limit), limit.key, limit.status);
+        RequestLimits {
+            rate: spec.limit_req.as_ref().map(rate),
+            in_progress: spec.limit_conn.as_ref().map(number),
+        }
+    }
+
+    /// A request of `client`; one that is not `TooMany` counts as in progress until it leaves.
+    pub(super) fn pass(&mut self, client: u32, now: Time) -> Passage {
+        if let Some((limit, key, status)) = &mut self.in_progress
+            && !limit.enter(key.of(client))
+        {
+            return Passage::TooMany(*status);
+        }
+        let Some((buckets, key, status)) = &mut self.rate else {
+            return Passage::After(Span::ZERO);
+        };
+        let delay = buckets.admit(key.of(client), now);
+        delay.map_or(Passage::TooFast(*status), Passage::After)
+    }
+
+    /// A request that counted has ended.
+    pub(super) fn leave(&mut self, client: u32) {
+        if let Some((limit, key, _)) = &mut self.in_progress {
+            limit.leave(key.of(client));
+        }
+    }
+}
+
+/// A leaky bucket per key, as in `ngx_http_limit_req_lookup`: the excess over the rate in thousandths of a request, at
+/// milliseconds.
+#[derive(Debug)]
+struct Buckets {
+    /// Thousandths of a request per second.
+    rate: u64,
+    burst: u64,
+    nodelay: bool,
+    rows: BTreeMap<u32, (u64, u64)>,
+}
+
+impl Buckets {
+    fn new(limit: &LimitReq) -> Buckets {
+        Buckets {
+            rate: ((limit.rate.per_second() * 1000.0).round() as u64).max(1),
+            burst: u64::from(limit.burst) * 1000,
+            nodelay: limit.nodelay,
+            rows: BTreeMap::new(),
+        }
+    }
+
+    /// How long the request is held back; none: it is refused.
+    fn admit(&mut self, key: u32, now: Time) -> Option<Span> {
+        let ms = now.nanos() / 1_000_000;
+        let Some((excess, last)) = self.rows.get_mut(&key) else {
+            self.rows.insert(key, (0, ms));
+            return Some(Span::ZERO);
+        };
+        let leaked = self.rate * (ms - *last) / 1000;
+        let level = (*excess + 1000).saturating_sub(leaked);
+        if level > self.burst {
+            return None;
+        }
+        *excess = level;
+        *last = ms;
+        let delay = if self.nodelay { 0 } else { level * 1000 / self.rate };
+        Some(Span::from_millis(delay))
+    }
+}
+
+/// Requests in progress per key.
+#[derive(Debug)]
+struct InProgress {
+    max: u32,
+    rows: BTreeMap<u32, u32>,
+}
+
+impl InProgress {
+    fn new(limit: &LimitConn) -> InProgress {
+        InProgress { max: limit.max, rows: BTreeMap::new() }
+    }
+
+    /// Counts a request, unless there are too many already.
+    fn enter(&mut self, key: u32) -> bool {
+        let n = self.rows.entry(key).or_insert(0);
+        let room = *n < self.max;
+        *n += u32::from(room);
+        room
+    }
+
+    /// A counted request has ended.
+    fn leave(&mut self, key: u32) {
+        if let Some(n) = self.rows.get_mut(&key) {
+            *n -= 1;
+            if *n == 0 {
+                self.rows.remove(&key);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limit(burst: u32, nodelay: bool) -> LimitReq {
+        LimitReq { rate: Rate(10.0), burst, nodelay, status: 503, key: LimitKey::Client }
+    }
+
+    #[test]
+    fn a_burst_is_delayed_to_the_rate_and_the_rest_refused() {
+        // ngx_http_limit_req_module's documentation: rate 10/s, burst 3: of 6 at once one passes, three wait 0.1, 0.2 and
+        // 0.3 s, two are refused.
+        let mut buckets = Buckets::new(&limit(3, false));
+        let got: Vec<_> = (0..6).map(|_| buckets.admit(7, Time::ZERO)).collect();
+        let ms = |n| Some(Span::from_millis(n));
+        assert_eq!(got, [ms(0), ms(100), ms(200), ms(300), None, None]);
+        // Another client has a bucket of its own.
+        assert_eq!(buckets.admit(8, Time::ZERO), ms(0));
+    }
+
+    #[test]
+    fn nodelay_passes_the_burst_at_once_and_refills_at_the_rate() {
+        let mut buckets = Buckets::new(&limit(3, true));
+        let passed = (0..10).filter(|_| buckets.admit(0, Time::ZERO).is_some()).count();
+        assert_eq!(passed, 4);
+        let later = Time::from_nanos(200_000_000);
+        let passed = (0..10).filter(|_| buckets.admit(0, later).is_some()).count();
+        assert_eq!(passed, 2);
+    }
+}
