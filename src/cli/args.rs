@@ -83,7 +83,7 @@ pub(super) enum Command {
     Check(CheckArgs),
     /// Say what a scenario field or an error code means
     Explain(ExplainArgs),
-    /// Hold predictions against theory, measurements and logs
+    /// Hold predictions against measurements, logs and tables of cases
     Verify(VerifyArgs),
     /// Print the JSON Schema of scenarios (draft-07), for editors
     Schema,

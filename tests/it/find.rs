@@ -245,3 +245,36 @@ fn a_value_that_makes_no_scenario_ends_the_search() {
     let missing = plan(&staffing()).with(&[Path::parse("designs.staton.enter.users")], &[json!(1)]);
     assert!(missing.unwrap_err().contains("station"));
 }
+
+/// One function with one environment held ready, and without: all month long, in windows of 300 s.
+fn held(rate: &str) -> String {
+    let function = |provisioned: Value| {
+        let mut lambda = json!({"account": "x", "runtime": "go", "memory": "1024MB", "timeout": "60s", "place": {"constant": "0s"}, "init": {"constant": "0s"}});
+        if !provisioned.is_null() {
+            lambda["provisioned"] = provisioned;
+        }
+        json!({"enter": {"users": "fn"}, "accounts": {"x": {}}, "nodes": {"fn": {"lambda": lambda}}})
+    };
+    json!({"name": "held", "workload": {"users": {"load": {"open": {"arrivals": "even", "rate": {"steady": {"rate": rate, "for": "299s"}}}},
+            "request": "job", "connection": no_network()}},
+        "work": {"job": [{"wait": {"uniform": {"low": "80ms", "high": "120ms"}}}]},
+        "designs": {"on demand": function(Value::Null), "provisioned": function(json!({"concurrency": 1}))},
+        "run": {"month": {"windows": 8_760}}})
+    .to_string()
+}
+
+/// One environment at work for 60 % of the time: 0.0000041667 / (0.0000166667 − 0.0000097222).
+#[test]
+fn t_cost_6_provisioned_pays_from_sixty_percent_on() {
+    let path = "workload.users.load.open.rate.steady.rate";
+    let grid = Grid::parse(path, "1/s..9/s").unwrap();
+    let (answer, runs, stop) = searched(&held("6/s"), &[path], (10, 160), |search| {
+        break_even(search, &grid, ["on demand", "provisioned"], "cost_monthly")
+    });
+    assert_eq!((stop, &answer.outcome), (None, &Outcome::Found), "{}", answer.text);
+    // A request is billed 100.5 ms on average; 299 s of 300 have arrivals, and all 730 h are held.
+    let utilisation = answer.estimate.unwrap().times(0.1005 * 299.0 / 300.0);
+    let truth = 0.000_004_166_7 / (0.000_016_666_7 - 0.000_009_722_2);
+    assert!(utilisation.holds(truth), "{truth} is not in {utilisation:?}");
+    assert!(utilisation.high - utilisation.low < 0.02 && runs <= 600, "{utilisation:?}, {runs}");
+}

@@ -15,6 +15,7 @@ pub const ABOUT: About = About {
     models: &[
         "resolver caches (groups of users): each holds one order of the addresses for the time to live",
         "users of a cache all take its first address for new connections; open connections stay where they are",
+        "answers in random, cyclic or fixed order (BIND's rrset-order)",
         "dead addresses are handed out like live ones",
     ],
     leaves_out: &[
