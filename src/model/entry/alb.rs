@@ -421,7 +421,10 @@ impl Alb {
         ctx.calls.get(call).child = CallId::NONE;
         ctx.abandon(child);
         self.targets[at].outstanding -= 1;
-        ctx.ledger.refused_by(self.timeout_limit, now);
+        // Who left before cannot be refused any more.
+        if !ctx.calls.get(call).abandoned {
+            ctx.ledger.refused_by(self.timeout_limit, now);
+        }
         ctx.fail(call, cause, 504);
     }
 }

@@ -141,9 +141,8 @@ impl Component for Pods {
         let fleet = Fleet::build(spec, wiring)?;
         let (host_count, host_of) = hosts(spec);
         let machine = wiring.machine();
-        let hosts: Vec<HostId> = (0..host_count)
-            .map(|_| machine.unwrap_or_else(|| wiring.host(sharing)))
-            .collect();
+        let hosts: Vec<HostId> =
+            (0..host_count).map(|_| machine.unwrap_or_else(|| wiring.host(sharing))).collect();
         let burst = Burst::build(&spec.hosts, host_count, sharing, wiring);
         let pod_count = places(spec);
         let mut pods: Vec<Pod> =
