@@ -49,6 +49,12 @@ fn fields(kind: &str, limit: &str, spec: &Value) -> Result<Vec<Field>, &'static 
         ("pods", "concurrency") => places(spec),
         ("pods", "queue") => vec![own(&["queue"], Value::Null)],
         ("pods", "cpu") => vec![own(&["hosts", "speed"], 100.0)],
+        ("pods", "endpoint_removal") => {
+            vec![own(&["lifecycle", "pre_stop"], "5m"), own(&["lifecycle", "grace"], "15m")]
+        }
+        ("pods", "termination_grace") => {
+            vec![own(&["lifecycle", "grace"], "1h"), own(&["lifecycle", "sigterm"], "drain")]
+        }
         ("pods", "cpu_credits") => vec![own(&["hosts", "credits"], Value::Null)],
         ("pods", "connection_pool") => vec![Pools("max", 100_000.into())],
         ("nginx", "nofile") => vec![own(&["nofile"], 10_000_000)],

@@ -326,6 +326,11 @@ impl Pods {
         }
     }
 
+    /// Whether a pod was deleted and is on its way out, or gone.
+    pub(super) fn ending(&self, at: usize) -> bool {
+        self.fleet.as_ref().is_some_and(|fleet| !fleet.row(at).here())
+    }
+
     /// Whether a process answers probes with 503: it has been told to go.
     pub(super) fn tells_probes(&self, at: usize) -> bool {
         self.fleet.as_ref().is_some_and(|fleet| fleet.laws.fails_probes && fleet.row(at).signalled)

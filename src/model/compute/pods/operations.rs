@@ -77,6 +77,9 @@ impl Pods {
         let queued = std::mem::take(&mut self.pods[pod].accept_queue);
         self.left_accept_queue(queued.len(), ctx);
         for call in queued {
+            if self.ending(pod) {
+                ctx.ledger.refused_by(self.limits.removal, ctx.queue.now());
+            }
             self.reply(call, Outcome::failed(Cause::Reset, ctx.me, 0), ctx);
         }
     }
@@ -111,6 +114,9 @@ impl Pods {
         self.off_processor(pod, call, ctx);
         ctx.queue.cancel(row.timer);
         self.left_progress(call, ctx);
+        if self.ending(pod) {
+            ctx.ledger.refused_by(self.limits.grace, ctx.queue.now());
+        }
         self.reply(call, Outcome::failed(Cause::Reset, ctx.me, 0), ctx);
     }
 

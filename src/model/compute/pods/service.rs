@@ -76,6 +76,9 @@ pub(super) struct Limits {
     queue: LimitId,
     cpu: LimitId,
     pub(super) pool: LimitId,
+    /// Proxies still send to pods that are on their way out; and those are killed in the midst of work.
+    pub(super) removal: LimitId,
+    pub(super) grace: LimitId,
 }
 
 impl Limits {
@@ -105,6 +108,12 @@ impl Limits {
                 ),
             ),
             pool: ledger.limit(me, "connection_pool", "connection pools of the pods".into()),
+            removal: ledger.limit(
+                me,
+                "endpoint_removal",
+                "lag of those who send to pods that end".into(),
+            ),
+            grace: ledger.limit(me, "termination_grace", "time that ending pods have left".into()),
         }
     }
 }
@@ -319,6 +328,9 @@ impl Pods {
         let pod = row.address;
         if self.pods[pod as usize].life != Life::Up {
             // The port is closed, and so is every connection that led there.
+            if self.ending(usize::from(pod)) {
+                ctx.ledger.refused_by(self.limits.removal, ctx.queue.now());
+            }
             return self.reply(call, Outcome::failed(Cause::Refused, ctx.me, 0), ctx);
         }
         if open {
