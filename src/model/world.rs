@@ -115,15 +115,14 @@ impl World {
             names.insert(name.clone(), NodeId(listed.len() as u16));
             listed.push((name.clone(), spec.kind()));
         }
-        let entering: Vec<(&String, &String)> = design.enter.iter().collect();
-        listed.extend(entering.iter().map(|(class, _)| ((*class).clone(), "users")));
+        listed.extend(design.enter.keys().map(|class| (class.clone(), "users")));
         let facts = facts(design);
         let node = |name: &str| names.get(name).copied();
         let works = Work::compile_all(setup.work, &node, setup.data)?;
         let work_names: Vec<String> = works.iter().map(|work| work.name.clone()).collect();
         let mut queue = Queue::default();
         let mut ledger = Ledger {
-            classes: vec![ClassLedger::default(); entering.len()],
+            classes: vec![ClassLedger::default(); design.enter.len()],
             nodes: vec![NodeLedger::default(); listed.len()],
             ..Ledger::default()
         };
@@ -152,16 +151,7 @@ impl World {
             wiring.me = NodeId(index as u16);
             nodes.push(spec.build(&mut wiring).map_err(|why| format!("node \"{name}\": {why}"))?);
         }
-        let mut classes = Vec::new();
-        for (index, (name, entry)) in entering.iter().enumerate() {
-            wiring.name = name;
-            wiring.me = NodeId((nodes.len() + index) as u16);
-            let fail = |why: String| format!("class \"{name}\": {why}");
-            let spec =
-                setup.workload.get(*name).ok_or_else(|| fail("not in the workload".into()))?;
-            let entry = wiring.node(entry).map_err(fail)?;
-            classes.push(Class::new(spec, index, entry, &mut wiring).map_err(fail)?);
-        }
+        let classes = classes(setup, nodes.len(), &mut wiring)?;
         schedule(setup, root, &names, &mut queue)?;
         Ok(World {
             accounts: accounts(setup),
@@ -355,6 +345,24 @@ impl World {
         }
         Ok(unfinished)
     }
+}
+
+/// The classes of users that enter a design of `nodes` nodes.
+fn classes<'a>(
+    setup: &Setup<'a>,
+    nodes: usize,
+    wiring: &mut Wiring<'a>,
+) -> Result<Vec<Class>, String> {
+    let mut classes = Vec::new();
+    for (index, (name, entry)) in setup.design.enter.iter().enumerate() {
+        wiring.name = name;
+        wiring.me = NodeId((nodes + index) as u16);
+        let fail = |why: String| format!("class \"{name}\": {why}");
+        let spec = setup.workload.get(name).ok_or_else(|| fail("not in the workload".into()))?;
+        let entry = wiring.node(entry).map_err(fail)?;
+        classes.push(Class::new(spec, index, entry, wiring).map_err(fail)?);
+    }
+    Ok(classes)
 }
 
 /// The accounts of a design, with what its functions reserve.
