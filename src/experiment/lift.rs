@@ -19,6 +19,8 @@ enum Field {
 }
 use Field::{Account, Behind, Own, Pools};
 
+const UNKNOWN: &str = "no field of the scenario is known to raise it";
+
 fn own(path: &'static [&'static str], value: impl Into<Value>) -> Field {
     Own(path, value.into())
 }
@@ -46,10 +48,7 @@ fn fields(kind: &str, limit: &str, spec: &Value) -> Result<Vec<Field>, &'static 
         | (_, "listen_backlog") => {
             vec![own(&["backlog"], 65_535), own(&["somaxconn"], 65_535)]
         }
-        ("pods", "concurrency") => places(spec),
-        ("pods", "queue") => vec![own(&["queue"], Value::Null)],
-        ("pods", "cpu") => vec![own(&["hosts", "speed"], 100.0)],
-        ("pods", "connection_pool") => vec![Pools("max", 100_000.into())],
+        ("pods", _) => return pods(limit, spec),
         ("nginx", "nofile") => vec![own(&["nofile"], 10_000_000)],
         ("nginx", "worker_connections") => vec![own(&["worker_connections"], 10_000_000)],
         ("nginx", "cpu") => vec![own(&["cpu_request"], "0s"), own(&["cpu_handshake"], "0s")],
@@ -93,7 +92,25 @@ fn fields(kind: &str, limit: &str, spec: &Value) -> Result<Vec<Field>, &'static 
         (_, "upstream" | "targets") => {
             return Err("it is the servers behind it that fail; see their limits");
         }
-        _ => return Err("no field of the scenario is known to raise it"),
+        _ => return Err(UNKNOWN),
+    })
+}
+
+/// The fields of pods.
+fn pods(limit: &str, spec: &Value) -> Result<Vec<Field>, &'static str> {
+    Ok(match limit {
+        "concurrency" => places(spec),
+        "queue" => vec![own(&["queue"], Value::Null)],
+        "cpu" => vec![own(&["hosts", "speed"], 100.0)],
+        "cpu_credits" => vec![own(&["hosts", "credits"], Value::Null)],
+        "connection_pool" => vec![Pools("max", 100_000.into())],
+        "endpoint_removal" => {
+            vec![own(&["lifecycle", "pre_stop"], "5m"), own(&["lifecycle", "grace"], "15m")]
+        }
+        "termination_grace" => {
+            vec![own(&["lifecycle", "grace"], "1h"), own(&["lifecycle", "sigterm"], "drain")]
+        }
+        _ => return Err(UNKNOWN),
     })
 }
 
@@ -109,7 +126,7 @@ fn queue(limit: &str, spec: &Value) -> Result<Vec<Field>, &'static str> {
         "max_receives" => vec![own(&["max_receives"], Value::Null)],
         "in_flight" => return Err("SQS sets it, no field raises it"),
         "retention" => vec![own(&["retention"], "336h")],
-        _ => return Err("no field of the scenario is known to raise it"),
+        _ => return Err(UNKNOWN),
     })
 }
 

@@ -121,7 +121,7 @@ pub trait Spec {
             "E0376",
             "do",
             "nothing of the kind can happen to this kind of node".into(),
-            "events terminate, kill, start, freeze, thaw or block a pod of a `pods` node",
+            "other events than `slow` and `down` happen to pods and hosts of a `pods` node",
         );
     }
     /// Whether its threads can run on a machine that it shares with other nodes; if not, why.

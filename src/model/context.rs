@@ -2,6 +2,9 @@
 
 use super::account::Account;
 use super::calls::{Call, Calls, Op, Via};
+use super::cpu::Sharing;
+use super::endpoints::Endpoints;
+use super::faults::Faults;
 use super::host::{Host, HostId, Job};
 use super::ledger::{Ledger, LimitId};
 use super::listener::{data_retry, timer_wheel};
@@ -48,6 +51,10 @@ pub struct Ctx<'a> {
     pub calls: &'a mut Calls,
     /// What is counted.
     pub ledger: &'a mut Ledger,
+    /// Addresses that take new connections.
+    pub endpoints: &'a mut Endpoints,
+    /// Faults of the network that are in force.
+    pub faults: &'a Faults,
     /// AWS accounts of the design.
     pub accounts: &'a mut [Account],
     /// What happens to nodes at given times.
@@ -58,11 +65,18 @@ pub struct Ctx<'a> {
     pub hosts: &'a mut [Host],
     /// Keys of the nodes, by name.
     pub salts: &'a [u64],
+    /// How many nodes there are: whoever has a higher number is a class of users.
+    pub nodes: usize,
     /// The node itself.
     pub me: NodeId,
 }
 
 impl Ctx<'_> {
+    /// Whether a call comes from users, and not from a node that chose an address itself.
+    pub fn from_users(&mut self, call: CallId) -> bool {
+        self.calls.get(call).from.index() >= self.nodes
+    }
+
     /// Time of the event being handled.
     pub fn now(&self) -> Time {
         self.queue.now()
@@ -107,6 +121,17 @@ impl Ctx<'_> {
         self.come_back(host, due);
     }
 
+    /// Changes how a host of this node is shared.
+    pub fn reshare(&mut self, host: HostId, sharing: Sharing) {
+        let due = self.hosts[usize::from(host.0)].reshare(self.queue.now(), sharing);
+        self.come_back(host, due);
+    }
+
+    /// Reference work that a host has done by now, nanoseconds.
+    pub fn work_done(&mut self, host: HostId) -> f64 {
+        self.hosts[usize::from(host.0)].done_by(self.queue.now())
+    }
+
     /// A host.
     pub fn host(&self, host: HostId) -> &Host {
         &self.hosts[usize::from(host.0)]
@@ -128,6 +153,7 @@ impl Ctx<'_> {
     pub fn call(&mut self, call: Call, delay: Span) -> CallId {
         let now = self.now();
         let to = call.to;
+        let delay = delay + self.faults.delay(to);
         let id = self.calls.open(Call { sent: now, ..call });
         let node = &mut self.ledger.nodes[to.index()];
         node.arrived += 1;

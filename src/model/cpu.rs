@@ -253,6 +253,12 @@ impl Processor {
         self.busy_ns
     }
 
+    /// Reference work done until `now`, nanoseconds.
+    pub fn done_by(&mut self, now: Time) -> f64 {
+        self.advance(now);
+        self.busy_ns
+    }
+
     /// How much longer a job lasts among the present ones than alone.
     pub fn slowdown(&self) -> f64 {
         self.sharing.rate(1) / self.sharing.rate(self.jobs.len().max(1))

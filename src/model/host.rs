@@ -119,6 +119,24 @@ impl Host {
         }
     }
 
+    /// Reference work done by now, nanoseconds.
+    pub(super) fn done_by(&mut self, now: Time) -> f64 {
+        match &mut self.cores {
+            Cores::Shared(processor) => processor.done_by(now),
+            Cores::Turns { cores, .. } => cores.work_done(),
+        }
+    }
+
+    /// Changes how the jobs of a host of one node share it (credits run out).
+    pub(super) fn reshare(&mut self, now: Time, sharing: Sharing) -> Due {
+        match &mut self.cores {
+            Cores::Shared(processor) => {
+                processor.reshare(now, sharing).map(|(due, turn)| (due, 0, turn))
+            }
+            Cores::Turns { .. } => None,
+        }
+    }
+
     pub(super) fn start(&mut self, now: Time, job: Job, work: Span) -> Due {
         let at = if let Some(at) = self.free.pop() {
             self.jobs[at as usize] = job;

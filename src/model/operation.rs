@@ -1,5 +1,6 @@
 //! What happens to a node at a given time of a run: an operator, a kernel or a failure does something to it.
 
+use super::dist::Dist;
 use crate::kernel::Span;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,9 @@ pub const OPERATION: u8 = u8::MAX;
 pub struct Operation {
     /// When, from the start of the run.
     pub at: Span,
+    /// Time until it happens again, and again, to the end of the run; none: it happens once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub every: Option<Dist>,
     /// To which node.
     pub node: String,
     /// What.
@@ -34,6 +38,20 @@ pub enum Action {
     Freeze(PodNumber),
     /// A frozen process runs on (SIGCONT).
     Thaw(PodNumber),
+    /// Every pod is replaced by a rolling update.
+    RollOut(RollOut),
+    /// Hosts of pods are lost at once, as those of a zone are: their pods fall silent, count as not ready 50 s later and are replaced after
+    /// 5 minutes more.
+    LoseHosts(HostNumbers),
+    /// Hosts of pods are told that they will be taken away, as spot instances are: replacements are started, the pods leave within their
+    /// disruption budget, and what is left at the end of the notice dies.
+    Interrupt(Interruption),
+    /// Hosts of pods are drained: as `interrupt`, without an end.
+    DrainHosts(HostNumbers),
+    /// The way to a node takes longer for a while: a slow dependency, a slow network. For every kind of node.
+    Slow(Slowness),
+    /// A node cannot be reached for a while: every call is refused. For every kind of node.
+    Down(Outage),
     /// A pod's event loop is blocked for a while: garbage collection, a long computation.
     Block(Block),
 }
@@ -45,6 +63,59 @@ pub struct PodNumber {
     /// Its number, from 0.
     #[schemars(range(min = 0, max = 9_999))]
     pub pod: u16,
+}
+
+/// No parameters: the pods' `lifecycle` says how.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RollOut {}
+
+/// Which hosts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HostNumbers {
+    /// Their numbers, from 0; all hosts of a zone for the loss of a zone.
+    pub hosts: Vec<u16>,
+}
+
+/// Which hosts, and how long before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Interruption {
+    /// Their numbers, from 0: those of one pool go together.
+    pub hosts: Vec<u16>,
+    /// From the notice to the end.
+    #[serde(default = "notice_default")]
+    #[schemars(extend("x-source" = "EC2 user guide: an interruption notice two minutes before"))]
+    pub notice: Span,
+    /// How much earlier a rebalance recommendation comes, on which the pods begin to leave.
+    #[serde(default)]
+    #[schemars(extend("x-source" = "EC2 user guide: a recommendation may come earlier, or together with the notice"))]
+    pub rebalance: Span,
+}
+
+fn notice_default() -> Span {
+    Span::from_secs(120)
+}
+
+/// How much longer, and for how long.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Slowness {
+    /// What every call to the node takes longer.
+    pub by: Span,
+    /// For how long.
+    #[serde(rename = "for")]
+    pub duration: Span,
+}
+
+/// For how long.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Outage {
+    /// For how long.
+    #[serde(rename = "for")]
+    pub duration: Span,
 }
 
 /// Which pod, and for how long.
@@ -60,15 +131,34 @@ pub struct Block {
 }
 
 impl Action {
-    /// The pod it happens to.
-    pub fn pod(&self) -> u16 {
+    /// How long it lasts, if it happens to the network around a node and not to the node itself.
+    pub fn around(&self) -> Option<Span> {
+        match self {
+            Action::Slow(slowness) => Some(slowness.duration),
+            Action::Down(outage) => Some(outage.duration),
+            _ => None,
+        }
+    }
+
+    /// The hosts it happens to.
+    pub fn hosts(&self) -> &[u16] {
+        match self {
+            Action::LoseHosts(lost) | Action::DrainHosts(lost) => &lost.hosts,
+            Action::Interrupt(interruption) => &interruption.hosts,
+            _ => &[],
+        }
+    }
+
+    /// The pod it happens to, if it is one.
+    pub fn pod(&self) -> Option<u16> {
         match self {
             Action::Terminate(at)
             | Action::Kill(at)
             | Action::Start(at)
             | Action::Freeze(at)
-            | Action::Thaw(at) => at.pod,
-            Action::Block(block) => block.pod,
+            | Action::Thaw(at) => Some(at.pod),
+            Action::Block(block) => Some(block.pod),
+            _ => None,
         }
     }
 }

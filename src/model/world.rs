@@ -6,11 +6,13 @@ use super::client::{Class, ClassSpec};
 use super::component::NodeReport;
 use super::context::Ctx;
 use super::data::Data;
+use super::endpoints::Endpoints;
 use super::era::Era;
+use super::faults::Faults;
 use super::host::{Host, HostId, MachineSpec};
 use super::ledger::{ClassLedger, Ledger, NodeLedger};
-use super::message::{Event, Message, NodeId};
-use super::operation::{OPERATION, Operation};
+use super::message::{Cause, Event, Message, NodeId};
+use super::operation::{Action, OPERATION, Operation};
 use super::registry::{Node, NodeSpec};
 use super::wiring::{Facts, Wiring};
 use super::work::{StepSpec, Work};
@@ -88,6 +90,8 @@ pub struct World {
     queue: Queue<Event>,
     calls: Calls,
     ledger: Ledger,
+    endpoints: Endpoints,
+    faults: Faults,
     accounts: Vec<Account>,
     hosts: Vec<Host>,
     operations: Vec<Operation>,
@@ -111,15 +115,14 @@ impl World {
             names.insert(name.clone(), NodeId(listed.len() as u16));
             listed.push((name.clone(), spec.kind()));
         }
-        let entering: Vec<(&String, &String)> = design.enter.iter().collect();
-        listed.extend(entering.iter().map(|(class, _)| ((*class).clone(), "users")));
+        listed.extend(design.enter.keys().map(|class| (class.clone(), "users")));
         let facts = facts(design);
         let node = |name: &str| names.get(name).copied();
         let works = Work::compile_all(setup.work, &node, setup.data)?;
         let work_names: Vec<String> = works.iter().map(|work| work.name.clone()).collect();
         let mut queue = Queue::default();
         let mut ledger = Ledger {
-            classes: vec![ClassLedger::default(); entering.len()],
+            classes: vec![ClassLedger::default(); design.enter.len()],
             nodes: vec![NodeLedger::default(); listed.len()],
             ..Ledger::default()
         };
@@ -148,17 +151,8 @@ impl World {
             wiring.me = NodeId(index as u16);
             nodes.push(spec.build(&mut wiring).map_err(|why| format!("node \"{name}\": {why}"))?);
         }
-        let mut classes = Vec::new();
-        for (index, (name, entry)) in entering.iter().enumerate() {
-            wiring.name = name;
-            wiring.me = NodeId((nodes.len() + index) as u16);
-            let fail = |why: String| format!("class \"{name}\": {why}");
-            let spec =
-                setup.workload.get(*name).ok_or_else(|| fail("not in the workload".into()))?;
-            let entry = wiring.node(entry).map_err(fail)?;
-            classes.push(Class::new(spec, index, entry, &mut wiring).map_err(fail)?);
-        }
-        schedule(&design.events, &names, &mut queue)?;
+        let classes = classes(setup, nodes.len(), &mut wiring)?;
+        schedule(setup, root, &names, &mut queue)?;
         Ok(World {
             accounts: accounts(setup),
             hosts,
@@ -167,9 +161,11 @@ impl World {
             classes,
             queue,
             calls: Calls::default(),
+            endpoints: Endpoints::default(),
+            faults: Faults::default(),
             ledger,
             works,
-            salts: listed.iter().map(|(name, _)| Key::root(0, 0).named(name).bits()).collect(),
+            salts: salts(&listed),
             names: listed,
             horizon: Time::ZERO + setup.horizon,
         })
@@ -211,8 +207,20 @@ impl World {
             Message::Wake(_, word, turn) if event.to == NodeId::HOSTS => {
                 self.computed(HostId((word >> 16) as u16), word & 0xffff, turn);
             }
+            Message::Wake(OPERATION, index, begins)
+                if self.around(event.to, index, begins == 0) => {}
             _ => self.dispatch(event.to, Some(event)),
         }
+    }
+
+    /// Begins or ends a fault of the network, if that is what happens.
+    fn around(&mut self, node: NodeId, index: u32, begins: bool) -> bool {
+        match &self.operations[index as usize].action {
+            Action::Slow(slowness) => self.faults.lengthen(node, slowness.by, begins),
+            Action::Down(_) => self.faults.take_down(node, begins),
+            _ => return false,
+        }
+        true
     }
 
     /// Work on a host is done: tells the node whose it was.
@@ -232,14 +240,22 @@ impl World {
             queue: &mut self.queue,
             calls: &mut self.calls,
             ledger: &mut self.ledger,
+            endpoints: &mut self.endpoints,
+            faults: &self.faults,
             accounts: &mut self.accounts,
             operations: &self.operations,
             works: &self.works,
             hosts: &mut self.hosts,
             salts: &self.salts,
+            nodes: self.nodes.len(),
             me: to,
         };
         let nodes = self.nodes.len();
+        if let Some(Event { message: Message::Arrive(call), .. }) = event
+            && ctx.faults.down(to)
+        {
+            return ctx.fail(call, Cause::Refused, 0);
+        }
         match (self.nodes.get_mut(to.index()), event) {
             (Some(node), Some(event)) => node.handle(event.message, &mut ctx),
             (Some(node), None) => node.start(&mut ctx),
@@ -255,11 +271,14 @@ impl World {
                 queue: &mut self.queue,
                 calls: &mut self.calls,
                 ledger: &mut self.ledger,
+                endpoints: &mut self.endpoints,
+                faults: &self.faults,
                 accounts: &mut self.accounts,
                 operations: &self.operations,
                 works: &self.works,
                 hosts: &mut self.hosts,
                 salts: &self.salts,
+                nodes: self.nodes.len(),
                 me: NodeId(index as u16),
             };
             reports.push(self.nodes[index].close(&mut ctx));
@@ -328,6 +347,24 @@ impl World {
     }
 }
 
+/// The classes of users that enter a design of `nodes` nodes.
+fn classes<'a>(
+    setup: &Setup<'a>,
+    nodes: usize,
+    wiring: &mut Wiring<'a>,
+) -> Result<Vec<Class>, String> {
+    let mut classes = Vec::new();
+    for (index, (name, entry)) in setup.design.enter.iter().enumerate() {
+        wiring.name = name;
+        wiring.me = NodeId((nodes + index) as u16);
+        let fail = |why: String| format!("class \"{name}\": {why}");
+        let spec = setup.workload.get(name).ok_or_else(|| fail("not in the workload".into()))?;
+        let entry = wiring.node(entry).map_err(fail)?;
+        classes.push(Class::new(spec, index, entry, wiring).map_err(fail)?);
+    }
+    Ok(classes)
+}
+
 /// The accounts of a design, with what its functions reserve.
 fn accounts(setup: &Setup) -> Vec<Account> {
     let design = setup.design;
@@ -337,6 +374,11 @@ fn accounts(setup: &Setup) -> Vec<Account> {
         Account::new(spec, setup.era, sum)
     };
     design.accounts.iter().map(account).collect()
+}
+
+/// Keys of the draws of nodes and classes, by name.
+fn salts(listed: &[(String, &'static str)]) -> Vec<u64> {
+    listed.iter().map(|(name, _)| Key::root(0, 0).named(name).bits()).collect()
 }
 
 /// The machines that nodes share, and which node is on which.
@@ -353,18 +395,37 @@ fn machines(design: &DesignSpec) -> (Vec<Host>, BTreeMap<&str, HostId>) {
 
 /// Puts what is to happen at given times into the queue.
 fn schedule(
-    events: &[Operation],
+    setup: &Setup,
+    root: Key,
     names: &BTreeMap<String, NodeId>,
     queue: &mut Queue<Event>,
 ) -> Result<(), String> {
-    for (index, operation) in events.iter().enumerate() {
+    let end = Time::ZERO + setup.horizon;
+    for (index, operation) in setup.design.events.iter().enumerate() {
         let to = names.get(&operation.node).copied();
         let to = to.ok_or_else(|| format!("no node \"{}\"", operation.node))?;
-        let message = Message::Wake(OPERATION, index as u32, 0);
-        queue.at(Time::ZERO + operation.at, Rank::Completion, Event { to, message });
+        let mut again = operation.every.as_ref().map(|law| law.sampler(setup.data)).transpose()?;
+        let mut stream = root.named("events").named(&operation.node).with(index as u64).stream();
+        let mut at = Time::ZERO + operation.at;
+        loop {
+            let message = Message::Wake(OPERATION, index as u32, 0);
+            queue.at(at, Rank::Completion, Event { to, message });
+            if let Some(lasts) = operation.action.around() {
+                let message = Message::Wake(OPERATION, index as u32, 1);
+                queue.at(at + lasts, Rank::Completion, Event { to, message });
+            }
+            let Some(law) = &mut again else { break };
+            at += law.sample(&mut stream).max(LEAST_BETWEEN);
+            if at > end {
+                break;
+            }
+        }
     }
     Ok(())
 }
+
+/// Least time between two events of a kind: a law may give nothing.
+const LEAST_BETWEEN: Span = Span::from_secs(1);
 
 /// Addresses and listening of every node and, for its users, of every class.
 fn facts(design: &DesignSpec) -> Vec<Facts> {

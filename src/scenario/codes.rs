@@ -527,6 +527,36 @@ pub const CODES: &[Code] = &[
         "The specification of a HorizontalPodAutoscaler, or a conformance case around it, contradicts itself: more minReplicas than maxReplicas, a metric whose details do not fit its type, no target or several, an empty list of policies. The API server refuses it, and so does this program.",
     ),
     code(
+        "E0381",
+        "an autoscaler that cannot work",
+        "The autoscaler of a service has no policy or several, bounds that leave the present number out, a metric that the simulation does not measure, or a period below a second.",
+    ),
+    code(
+        "E0382",
+        "a probe that Kubernetes would refuse",
+        "A probe has a period below a second or a timeout below a millisecond, or a startup or liveness probe asks for more than one pass in a row.",
+    ),
+    code(
+        "E0383",
+        "nothing to replace pods by",
+        "An event rolls out or moves pods of a node without a `lifecycle`: such pods are there from the beginning to the end.",
+    ),
+    code(
+        "E0384",
+        "a target group that AWS would refuse",
+        "A balancer with a target group checks its targets itself. They must be pods, and intervals and timeouts must lie within those that AWS takes.",
+    ),
+    code(
+        "E0385",
+        "a route to nowhere",
+        "A router has no route that fits all requests, weights that add up to nothing or shifts out of order, or it sends to pods without a balancer in front of them.",
+    ),
+    code(
+        "E0386",
+        "credits of an instance that has none",
+        "Only instance types of the T family live on CPU credits.",
+    ),
+    code(
         "W0401",
         "not on the bill",
         "A node has no priced item, so it costs nothing in the results. Name what it runs on, or accept that the bill leaves it out.",
@@ -535,6 +565,11 @@ pub const CODES: &[Code] = &[
         "W0402",
         "hosts that stay empty",
         "There are more hosts than pods; they are on the bill all the same.",
+    ),
+    code(
+        "W0403",
+        "killed before its hooks are over",
+        "The grace period of a pod ends before its preStop hook and the time for which it lingers after SIGTERM: it is killed, and requests in progress are lost.",
     ),
     code(
         "W0460",

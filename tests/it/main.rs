@@ -9,6 +9,7 @@
 
 mod analytic;
 mod analytic_loss;
+mod autoscaling;
 mod causes;
 mod cli;
 mod common;
@@ -21,6 +22,7 @@ mod facts_cluster;
 mod facts_events;
 mod facts_lambda;
 mod facts_proxy;
+mod failures;
 mod find;
 mod fuzz;
 mod golden;
@@ -32,6 +34,7 @@ mod lambda_log;
 mod lambda_starts;
 mod measured;
 mod models;
+mod pod_life;
 mod precision;
 mod report;
 mod scenario;

@@ -1,13 +1,16 @@
 //! An Application Load Balancer: targets in turn or by outstanding requests, timeouts, status codes, LCU metering.
 
+use super::target_group::{TargetGroup, TargetGroupSpec};
 use crate::kernel::{LaneId, Rank, Span, Time, TimerId};
 use crate::model::calls::{Call, Via};
 use crate::model::component::{About, Check, Component, NodeReport, Spec};
 use crate::model::context::{Ctx, Purpose};
 use crate::model::dist::{Dist, Lognormal, Sampler};
+use crate::model::endpoints::{ENDPOINTS, Endpoints, HEALTHY};
 use crate::model::era::Era;
-use crate::model::ledger::LimitId;
-use crate::model::message::{CallId, Cause, Message, NodeId};
+use crate::model::ledger::{GaugeId, LimitId};
+use crate::model::message::{CallId, Cause, Event, Message, NodeId};
+use crate::model::probe::PROBE;
 use crate::model::usage::UsageLine;
 use crate::model::wiring::Wiring;
 use schemars::JsonSchema;
@@ -22,10 +25,11 @@ pub const ABOUT: About = About {
         "502 when a target refuses or closes, 504 after 10 s without a connection or when the idle timeout passes without an answer; the target works on",
         "functions as targets: the balancer waits for the function; every failure of it, a throttle too, is a 502; bodies above 1 MB are a 413; 0.4 GB an LCU",
         "no retry on another target",
+        "with a target group: registration with the lag of its controller, health checks, fail-open, deregistration delay, readiness gates of its pods",
         "capacity units as the largest of new connections, active connections and bytes per hour",
     ],
     leaves_out: &[
-        "health checks, deregistration, slow start, stickiness, weights",
+        "slow start, stickiness, weights; its nodes check as one",
         "its own scaling: AWS publishes no limit",
     ],
     example: r#"{"to": ["api"]}"#,
@@ -49,6 +53,9 @@ pub struct AlbSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-source" = "no distribution is published: assumed", "x-assumed" = true))]
     pub overhead: Option<Dist>,
+    /// Health checks and registration of its targets, which are pods; none: it sends to every ready pod, and knows at once which these are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_group: Option<TargetGroupSpec>,
     /// Round-trip time to its targets.
     #[serde(default = "rtt_default")]
     #[schemars(extend("x-source" = "assumed: one region", "x-assumed" = true))]
@@ -94,6 +101,26 @@ impl Spec for AlbSpec {
     fn check(&self, check: &mut Check) {
         for (path, name) in self.targets() {
             check.target(&path, name);
+            if self.target_group.is_some()
+                && check.nodes.get(name).is_some_and(|kind| *kind != "pods")
+            {
+                check.problem(
+                    "E0384",
+                    &path,
+                    format!("\"{name}\" is not a `pods` node, and only pods answer health checks"),
+                    "leave `target_group` out, or send to pods",
+                );
+            }
+        }
+        if let Some(group) = &self.target_group
+            && (group.interval < Span::from_secs(5) || group.timeout < Span::from_secs(2))
+        {
+            check.problem(
+                "E0384",
+                "target_group",
+                format!("checks every {} with a timeout of {}", group.interval, group.timeout),
+                "AWS takes intervals of 5 to 300 s and timeouts of 2 to 120 s",
+            );
         }
     }
     fn items(&self, _era: Era) -> Vec<String> {
@@ -107,6 +134,14 @@ const CONNECT_TIMEOUT: Span = Span::from_secs(10);
 const FUNCTION_BODY_MAX: u32 = 1 << 20;
 const CONNECT: u8 = 0;
 const IDLE: u8 = 1;
+/// A target is to be checked: turn is its registration.
+const CHECK: u8 = 2;
+/// A check was not answered in time: word and turn are its call.
+const CHECK_TIMEOUT: u8 = 3;
+/// A change of a target has reached the balancer.
+const CHANGED: u8 = 4;
+/// The deregistration delay of a target is over.
+const DEREGISTERED: u8 = 5;
 
 struct Target {
     node: NodeId,
@@ -121,6 +156,8 @@ struct Target {
 pub struct Alb {
     name: String,
     targets: Vec<Target>,
+    group: Option<TargetGroup>,
+    healthy: Option<GaugeId>,
     algorithm: Algorithm,
     next: usize,
     hop: Span,
@@ -159,11 +196,19 @@ impl Component for Alb {
             .iter()
             .any(|target: &Target| target.function)
             .then(|| wiring.ledger.limit(me, "payload", "bodies of 1 MB to a function".into()));
+        let key = wiring.key().named("targets");
+        let group = spec.target_group.as_ref();
+        let group = group.map(|spec| TargetGroup::new(spec, wiring.data, key)).transpose()?;
+        let all = targets.len() as u64;
+        let healthy =
+            group.is_some().then(|| wiring.ledger.gauge(me, "healthy targets", Some(all)));
         let overhead = spec.overhead.clone().unwrap_or_else(overhead_default);
         let idle = format!("idle timeout {}", spec.idle_timeout);
         Ok(Alb {
             name: wiring.name.to_owned(),
             targets,
+            group,
+            healthy,
             algorithm: spec.algorithm,
             next: 0,
             hop: spec.target_rtt.scaled(0.5),
@@ -181,10 +226,28 @@ impl Component for Alb {
         })
     }
 
+    fn start(&mut self, ctx: &mut Ctx) {
+        if self.group.is_some() {
+            self.targets.iter().for_each(|target| ctx.endpoints.watch(target.node, ctx.me));
+            // When every node has started, all have said who is there.
+            ctx.wake(Span::ZERO, ENDPOINTS, 0, 0);
+        }
+    }
+
     fn handle(&mut self, message: Message, ctx: &mut Ctx) {
+        self.begin(ctx);
         match message {
             Message::Arrive(call) => self.arrive(call, ctx),
             Message::Reply(child) => self.answered(child, ctx),
+            Message::Wake(ENDPOINTS, _, _) => self.follow(ctx),
+            Message::Wake(CHECK, at, life) => self.check(at as usize, life as u16, ctx),
+            Message::Wake(CHECK_TIMEOUT, slot, turn) => {
+                self.check_timed_out(CallId { slot, turn }, ctx);
+            }
+            Message::Wake(CHANGED, at, change) => self.changed(at as usize, change, ctx),
+            Message::Wake(DEREGISTERED, at, life) => {
+                self.deregistered(at as usize, life as u16, ctx);
+            }
             Message::Wake(timer, slot, turn) => {
                 let call = CallId { slot, turn };
                 if ctx.calls.alive(call) && ctx.calls.get(call).child != CallId::NONE {
@@ -235,7 +298,7 @@ impl Alb {
             self.new_connections += 1;
         }
         row.via = Via::Open(0);
-        let Some(at) = self.choose() else {
+        let Some(at) = self.choose(ctx.endpoints) else {
             ctx.ledger.refused_by(self.targets_limit, now);
             return ctx.fail(call, Cause::NoTargets, 503);
         };
@@ -288,14 +351,20 @@ impl Alb {
         row.a = at as u32;
     }
 
-    fn choose(&mut self) -> Option<usize> {
+    /// The next of the targets that are registered.
+    fn choose(&mut self, endpoints: &Endpoints) -> Option<usize> {
         let n = self.targets.len();
         let start = self.next;
-        let turn = |i: usize| (start + i) % n;
+        let turns = (0..n).map(|i| (start + i) % n);
+        let some_healthy = self.group.as_ref().is_some_and(|group| group.count_healthy() > 0);
+        let mut live = turns.filter(|&at| match &self.group {
+            Some(group) => group.routes_to(at, some_healthy),
+            None => endpoints.takes(self.targets[at].node, self.targets[at].address),
+        });
         let at = match self.algorithm {
-            Algorithm::RoundRobin => (n > 0).then(|| turn(0)),
+            Algorithm::RoundRobin => live.next(),
             Algorithm::LeastOutstandingRequests => {
-                (0..n).map(turn).min_by_key(|&at| self.targets[at].outstanding)
+                live.min_by_key(|&at| self.targets[at].outstanding)
             }
         }?;
         self.next = (at + 1) % n;
@@ -303,6 +372,10 @@ impl Alb {
     }
 
     fn answered(&mut self, child: CallId, ctx: &mut Ctx) {
+        if ctx.calls.get(child).work == PROBE {
+            let answer = ctx.take_reply(child);
+            return self.checked(answer.tag as usize, answer.weight, answer.outcome.is_ok(), ctx);
+        }
         let answer = ctx.take_reply(child);
         let call = answer.parent;
         let row = ctx.calls.get(call);
@@ -348,7 +421,122 @@ impl Alb {
         ctx.calls.get(call).child = CallId::NONE;
         ctx.abandon(child);
         self.targets[at].outstanding -= 1;
-        ctx.ledger.refused_by(self.timeout_limit, now);
+        // Who left before cannot be refused any more.
+        if !ctx.calls.get(call).abandoned {
+            ctx.ledger.refused_by(self.timeout_limit, now);
+        }
         ctx.fail(call, cause, 504);
+    }
+}
+
+/// The target group at work.
+impl Alb {
+    /// With the first message every node has started: who is there is registered and healthy.
+    fn begin(&mut self, ctx: &mut Ctx) {
+        let Some(group) = self.group.as_mut().filter(|group| !group.begun()) else { return };
+        let there = self.targets.iter().map(|t| ctx.endpoints.is_target(t.node, t.address));
+        group.begin(there);
+        for at in 0..self.targets.len() {
+            if group.registered(at) {
+                ctx.wake(group.first_check(at), CHECK, at as u32, u32::from(group.life(at)));
+            }
+        }
+        self.show(ctx);
+    }
+
+    /// The controller compares what is registered with what the nodes say.
+    fn follow(&mut self, ctx: &mut Ctx) {
+        let Some(group) = &mut self.group else { return };
+        for (at, target) in self.targets.iter().enumerate() {
+            let wanted = ctx.endpoints.is_target(target.node, target.address);
+            if let Some((lag, change)) = group.follow(at, wanted) {
+                ctx.wake(lag, CHANGED, at as u32, change);
+            }
+        }
+    }
+
+    /// A target goes in or out.
+    fn changed(&mut self, at: usize, change: u32, ctx: &mut Ctx) {
+        let Some(group) = &mut self.group else { return };
+        if !group.apply(at, change) {
+            return;
+        }
+        let life = u32::from(group.life(at));
+        if group.registered(at) {
+            ctx.wake(group.first_check(at), CHECK, at as u32, life);
+        } else {
+            self.targets[at].idle.clear();
+            ctx.wake(group.spec.deregistration_delay, DEREGISTERED, at as u32, life);
+        }
+        self.show(ctx);
+    }
+
+    fn check(&mut self, at: usize, life: u16, ctx: &mut Ctx) {
+        let Some(group) = &self.group else { return };
+        if group.life(at) != life || !group.registered(at) {
+            return;
+        }
+        let (interval, timeout) = (group.spec.interval, group.spec.timeout);
+        ctx.wake(interval, CHECK, at as u32, u32::from(life));
+        let target = &self.targets[at];
+        let call = Call {
+            work: PROBE,
+            address: target.address,
+            tag: at as u32,
+            weight: life,
+            handshake: self.hop * 2,
+            hop: self.hop,
+            ..Call::request(ctx.me, target.node, CallId::NONE)
+        };
+        let call = ctx.call(call, self.hop);
+        ctx.wake(timeout, CHECK_TIMEOUT, call.slot, call.turn);
+    }
+
+    fn check_timed_out(&mut self, call: CallId, ctx: &mut Ctx) {
+        if ctx.calls.alive(call) && !ctx.calls.get(call).abandoned {
+            let row = *ctx.calls.get(call);
+            ctx.abandon(call);
+            self.checked(row.tag as usize, row.weight, false, ctx);
+        }
+    }
+
+    fn checked(&mut self, at: usize, life: u16, passed: bool, ctx: &mut Ctx) {
+        let Some(group) = &mut self.group else { return };
+        if let Some(healthy) = group.checked(at, life, passed) {
+            let target = &self.targets[at];
+            let word = u32::from(target.address);
+            let message = Message::Wake(HEALTHY, word, u32::from(healthy));
+            ctx.queue.immediately(Event { to: target.node, message });
+            self.show(ctx);
+        }
+    }
+
+    /// The deregistration delay is over: what is still in progress at the target is cut.
+    fn deregistered(&mut self, at: usize, life: u16, ctx: &mut Ctx) {
+        let Some(group) = &self.group else { return };
+        if group.life(at) != life || group.registered(at) {
+            return;
+        }
+        let (node, address) = (self.targets[at].node, self.targets[at].address);
+        for child in ctx.calls.at(node, address) {
+            let row = *ctx.calls.get(child);
+            if row.from != ctx.me || row.abandoned || row.work == PROBE {
+                continue;
+            }
+            let timer = ctx.calls.get(row.parent).timer;
+            ctx.queue.cancel(timer);
+            ctx.calls.get(row.parent).child = CallId::NONE;
+            ctx.abandon(child);
+            self.targets[at].outstanding -= 1;
+            self.target_502 += 1;
+            ctx.ledger.refused_by(self.targets_limit, ctx.queue.now());
+            ctx.fail(row.parent, Cause::UpstreamClosed, 502);
+        }
+    }
+
+    fn show(&self, ctx: &mut Ctx) {
+        if let (Some(group), Some(gauge)) = (&self.group, self.healthy) {
+            ctx.ledger.set(gauge, ctx.queue.now(), group.count_healthy());
+        }
     }
 }

@@ -487,7 +487,10 @@ impl ApiGateway {
         }
         let child = ctx.calls.get(call).child;
         ctx.abandon(child);
-        ctx.ledger.refused_by(self.timeout_limit, ctx.now());
+        // Who left before cannot be refused any more.
+        if !ctx.calls.get(call).abandoned {
+            ctx.ledger.refused_by(self.timeout_limit, ctx.now());
+        }
         ctx.fail(call, Cause::IntegrationTimeout, self.kind.timeout_status());
     }
 }

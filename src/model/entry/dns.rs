@@ -3,7 +3,7 @@
 use crate::kernel::{Key, Span};
 use crate::model::component::{About, Check, Component, NodeReport, Spec};
 use crate::model::context::Ctx;
-use crate::model::message::{Message, NodeId};
+use crate::model::message::{Cause, Message, NodeId};
 use crate::model::wiring::Wiring;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -129,8 +129,16 @@ impl Component for Dns {
             n => self.key.named("resolver").with(user).stream().below(u64::from(n)),
         };
         let period = ctx.now().nanos() / self.ttl.nanos().max(1);
-        let first = self.first(resolver, period);
-        let (node, address) = self.addresses[first];
+        let present: Vec<(NodeId, u16)> = self
+            .addresses
+            .iter()
+            .copied()
+            .filter(|(node, address)| ctx.endpoints.takes(*node, *address))
+            .collect();
+        if present.is_empty() {
+            return ctx.fail(call, Cause::Refused, 0);
+        }
+        let (node, address) = present[self.first(resolver, period, present.len())];
         ctx.pass_on(call, node, address);
     }
 
@@ -140,9 +148,8 @@ impl Component for Dns {
 }
 
 impl Dns {
-    /// The address that a cache's answer of this period lists first.
-    fn first(&mut self, resolver: u64, period: u64) -> usize {
-        let n = self.addresses.len();
+    /// Which of `n` addresses a cache's answer of this period lists first.
+    fn first(&mut self, resolver: u64, period: u64, n: usize) -> usize {
         match self.rotation {
             Rotation::Fixed => 0,
             Rotation::Random => {
@@ -152,7 +159,7 @@ impl Dns {
             Rotation::Cyclic => {
                 let held = self.answers.get(&resolver).filter(|(of, _)| *of == period);
                 if let Some((_, at)) = held.filter(|_| !self.ttl.is_zero()) {
-                    return *at;
+                    return *at % n;
                 }
                 let at = self.asked % n;
                 self.asked += 1;

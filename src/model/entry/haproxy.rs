@@ -469,7 +469,11 @@ impl Haproxy {
     /// A server that has a place.
     fn choose(&mut self, call: CallId, ctx: &mut Ctx) -> Option<usize> {
         let n = self.servers.len();
-        let free = |at: usize| self.servers[at].connections < self.server_max;
+        let endpoints = &*ctx.endpoints;
+        let free = |at: usize| {
+            let server = &self.servers[at];
+            server.connections < self.server_max && endpoints.takes(server.node, server.address)
+        };
         let in_turn = (0..n).map(|i| (self.next + i) % n).filter(|&at| free(at));
         let at = match self.balance {
             HaproxyBalance::Roundrobin => in_turn.into_iter().next()?,

@@ -6,3 +6,5 @@ pub mod function_url;
 pub mod haproxy;
 pub mod nginx;
 pub mod node_port;
+pub mod router;
+pub mod target_group;

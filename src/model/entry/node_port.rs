@@ -2,7 +2,7 @@
 
 use crate::model::component::{About, Check, Component, NodeReport, Spec};
 use crate::model::context::{Ctx, Purpose};
-use crate::model::message::{Message, NodeId};
+use crate::model::message::{Cause, Message, NodeId};
 use crate::model::wiring::Wiring;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub const ABOUT: About = About {
     what: "A NodePort: each cluster node forwards every new connection to a pod chosen at random.",
     models: &[
-        "one address per cluster node; whichever is used, any pod of the service is chosen uniformly (iptables mode, external traffic policy Cluster)",
+        "one address per cluster node; whichever is used, any ready pod of the service is chosen uniformly (iptables mode, external traffic policy Cluster)",
         "the choice is made per connection and kept: resent SYNs and later requests of the connection reach the same pod",
         "no retry on another pod",
     ],
@@ -77,8 +77,14 @@ impl Component for NodePort {
 
     fn handle(&mut self, message: Message, ctx: &mut Ctx) {
         let Message::Arrive(call) = message else { return };
-        let pod = ctx.stream(call, Purpose::Routing).below(u64::from(self.pods));
-        ctx.pass_on(call, self.to, pod as u16);
+        let mut stream = ctx.stream(call, Purpose::Routing);
+        let pod = match ctx.endpoints.ready(self.to) {
+            None => stream.below(u64::from(self.pods)) as u16,
+            // Rules without an endpoint reject.
+            Some([]) => return ctx.fail(call, Cause::Refused, 0),
+            Some(ready) => ready[stream.below(ready.len() as u64) as usize],
+        };
+        ctx.pass_on(call, self.to, pod);
     }
 
     fn close(&mut self, _ctx: &mut Ctx) -> NodeReport {

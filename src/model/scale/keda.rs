@@ -70,10 +70,11 @@ impl Keda {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Operator {
     active: Option<Time>,
+    next: Time,
 }
 
 impl Operator {
-    /// Looks at the queue once in a polling interval; says how many replicas are wanted if that is its business: waking from zero, or
+    /// Looks at the queue if a polling interval has passed; says how many replicas are wanted if that is its business: waking from zero, or
     /// going to sleep.
     pub fn poll(
         &mut self,
@@ -83,6 +84,10 @@ impl Operator {
         min: u32,
         length: f64,
     ) -> Option<u32> {
+        if now < self.next {
+            return None;
+        }
+        self.next = now + spec.polling_interval;
         if length > spec.activation {
             self.active = Some(now);
             return (current == 0).then_some(min.max(1));

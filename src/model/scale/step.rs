@@ -253,9 +253,11 @@ impl Triggers {
         Some(wanted)
     }
 
-    /// The instances that were asked for are in service, or gone.
-    pub fn done(&mut self, spec: &Beanstalk, now: Time) {
-        self.simple.done(now, spec.cooldown);
+    /// No instance is on its way any more, in or out: an activity that was going on is over.
+    pub fn settled(&mut self, spec: &Beanstalk, now: Time) {
+        if self.simple.busy {
+            self.simple.done(now, spec.cooldown);
+        }
     }
 }
 
@@ -305,7 +307,7 @@ mod tests {
         for second in 1..20_000 {
             let now = Time::ZERO + Span::from_secs(second);
             if due == Some(second) {
-                triggers.done(spec, now);
+                triggers.settled(spec, now);
                 if current == 12 {
                     return second / 60;
                 }
@@ -348,7 +350,7 @@ mod tests {
         assert_eq!(triggers.ask(&spec, now, 4, (1, 4)), Some(3));
         // One activity at a time, then the cooldown.
         assert_eq!(triggers.ask(&spec, now, 3, (1, 4)), None);
-        triggers.done(&spec, now);
+        triggers.settled(&spec, now);
         assert_eq!(triggers.ask(&spec, now + Span::from_secs(359), 3, (1, 4)), None);
         assert_eq!(triggers.ask(&spec, now + Span::from_secs(360), 3, (1, 4)), Some(2));
     }

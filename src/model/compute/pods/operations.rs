@@ -14,13 +14,29 @@ pub(super) const THAW: u8 = 7;
 impl Pods {
     /// Carries out what happens to a pod.
     pub(super) fn operate(&mut self, action: &Action, ctx: &mut Ctx) {
-        let pod = usize::from(action.pod());
+        let pod = usize::from(action.pod().unwrap_or_default());
         match action {
-            Action::Terminate(_) => {
-                self.pods[pod].life = Life::Draining;
-                self.reset_queued(pod, ctx);
+            Action::Terminate(_) => match &mut self.fleet {
+                Some(fleet) if fleet.row(pod).here() => {
+                    fleet.remove(pod);
+                    self.carry_out(ctx);
+                }
+                Some(_) => {}
+                None => self.drain(pod, ctx),
+            },
+            Action::RollOut(_) => {
+                if let Some(fleet) = &mut self.fleet {
+                    fleet.roll_out();
+                    self.carry_out(ctx);
+                }
             }
-            Action::Kill(_) => self.kill(pod, ctx),
+            Action::Kill(_) => self.crash(pod, ctx),
+            Action::LoseHosts(_) | Action::Interrupt(_) | Action::DrainHosts(_) => {
+                self.operate_hosts(action, ctx);
+            }
+            // The world carries out what happens around a node.
+            Action::Slow(_) | Action::Down(_) => {}
+            Action::Start(_) if self.fleet.is_some() => {}
             Action::Start(_) => self.pods[pod].life = Life::Up,
             Action::Freeze(_) => self.pods[pod].frozen = true,
             Action::Thaw(_) => self.thaw(pod, ctx),
@@ -50,17 +66,26 @@ impl Pods {
         pod.frozen
     }
 
+    /// The process takes no new connection.
+    pub(super) fn drain(&mut self, pod: usize, ctx: &mut Ctx) {
+        self.pods[pod].life = Life::Draining;
+        self.reset_queued(pod, ctx);
+    }
+
     /// The listening socket is closed: connections that nobody has accepted are reset.
     fn reset_queued(&mut self, pod: usize, ctx: &mut Ctx) {
         let queued = std::mem::take(&mut self.pods[pod].accept_queue);
         self.left_accept_queue(queued.len(), ctx);
         for call in queued {
+            if self.ending(pod) {
+                ctx.ledger.refused_by(self.limits.removal, ctx.queue.now());
+            }
             self.reply(call, Outcome::failed(Cause::Reset, ctx.me, 0), ctx);
         }
     }
 
     /// The process dies: everything it holds is reset, its connections to stores are closed.
-    fn kill(&mut self, pod: usize, ctx: &mut Ctx) {
+    pub(super) fn kill(&mut self, pod: usize, ctx: &mut Ctx) {
         self.pods[pod].life = Life::Down;
         self.reset_queued(pod, ctx);
         let dead: Vec<CallId> = ctx.calls.at(ctx.me, pod as u16);
@@ -89,6 +114,9 @@ impl Pods {
         self.off_processor(pod, call, ctx);
         ctx.queue.cancel(row.timer);
         self.left_progress(call, ctx);
+        if self.ending(pod) {
+            ctx.ledger.refused_by(self.limits.grace, ctx.queue.now());
+        }
         self.reply(call, Outcome::failed(Cause::Reset, ctx.me, 0), ctx);
     }
 

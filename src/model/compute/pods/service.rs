@@ -1,18 +1,22 @@
 //! The service as it runs: connects, admission, processor sharing on hosts, pools to stores.
 
+use super::burst::{Burst, CREDITS};
+use super::fleet::{FLEET, Fleet, hosts, places};
 use super::operations::THAW;
 use super::pod::{IDLE, Life, Pod, RUNNING, StorePool};
-use super::spec::{PodsSpec, Runtime};
+use super::spec::{PodsSpec, Runtime, SURPLUS};
 use crate::kernel::Span;
 use crate::model::calls::{Op, Via};
 use crate::model::component::{Component, NodeReport};
 use crate::model::context::Ctx;
 use crate::model::cpu::Sharing;
+use crate::model::endpoints::HEALTHY;
 use crate::model::host::HostId;
 use crate::model::ledger::{GaugeId, LimitId};
 use crate::model::listener::{Connect, Listener};
 use crate::model::message::{CallId, Cause, Message, NodeId, Outcome};
 use crate::model::operation::OPERATION;
+use crate::model::probe::PROBE;
 use crate::model::sdk::SdkClients;
 use crate::model::usage::{UsageLine, host_hours};
 use crate::model::wiring::Wiring;
@@ -39,7 +43,7 @@ pub struct Pods {
     /// SDK clients of the pods.
     sdk: SdkClients,
     pub(super) pods: Vec<Pod>,
-    hosts: Vec<HostId>,
+    pub(super) hosts: Vec<HostId>,
     host_cores: f64,
     speed: f64,
     instance: Option<String>,
@@ -55,6 +59,8 @@ pub struct Pods {
     in_progress: u64,
     in_accept_queue: u64,
     pub(super) counts: Counts,
+    pub(super) fleet: Option<Box<Fleet>>,
+    pub(super) burst: Option<Box<Burst>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -70,6 +76,9 @@ pub(super) struct Limits {
     queue: LimitId,
     cpu: LimitId,
     pub(super) pool: LimitId,
+    /// Proxies still send to pods that are on their way out; and those are killed in the midst of work.
+    pub(super) removal: LimitId,
+    pub(super) grace: LimitId,
 }
 
 impl Limits {
@@ -99,6 +108,12 @@ impl Limits {
                 ),
             ),
             pool: ledger.limit(me, "connection_pool", "connection pools of the pods".into()),
+            removal: ledger.limit(
+                me,
+                "endpoint_removal",
+                "lag of those who send to pods that end".into(),
+            ),
+            grace: ledger.limit(me, "termination_grace", "time that ending pods have left".into()),
         }
     }
 }
@@ -127,32 +142,37 @@ impl Component for Pods {
             speed: spec.hosts.speed,
             per_job: spec.cpu.unwrap_or(1.0).min(1.0),
         };
-        let machine = wiring.machine();
-        let hosts: Vec<HostId> = (0..spec.hosts.count)
-            .map(|_| machine.unwrap_or_else(|| wiring.host(sharing)))
-            .collect();
         let own_pools = || StorePool::fresh(&pools);
         let listener = Listener::new(spec.backlog(), spec.somaxconn, spec.syncookies)
             .syn_backlog(spec.max_syn_backlog)
             .aborting(spec.abort_on_overflow);
         let accept_max = listener.places();
-        let mut pods: Vec<Pod> = (0..spec.replicas)
-            .map(|i| Pod::new(i % spec.hosts.count, listener.clone(), own_pools()))
-            .collect();
+        let fleet = Fleet::build(spec, wiring)?;
+        let (host_count, host_of) = hosts(spec);
+        let machine = wiring.machine();
+        let hosts: Vec<HostId> =
+            (0..host_count).map(|_| machine.unwrap_or_else(|| wiring.host(sharing))).collect();
+        let burst = Burst::build(&spec.hosts, host_count, sharing, wiring);
+        let pod_count = places(spec);
+        let mut pods: Vec<Pod> =
+            (0..pod_count).map(|i| Pod::new(host_of(i), listener.clone(), own_pools())).collect();
+        for pod in pods.iter_mut().skip(usize::from(spec.replicas)) {
+            pod.life = Life::Down;
+        }
         for slow in &spec.slow {
             pods[usize::from(slow.pod)].slow = slow.factor;
         }
         let places = spec.places();
         let limits = Limits::announce(spec, accept_max, wiring);
         let ledger = &mut *wiring.ledger;
-        let all = u64::from(places).checked_mul(u64::from(spec.replicas));
+        let all = u64::from(places).checked_mul(u64::from(pod_count));
         let limited = all.filter(|_| places < u32::MAX);
         let gauges = Gauges {
             in_progress: ledger.gauge(me, "requests in progress", limited),
             accept_queue: ledger.gauge(
                 me,
                 "accept queue",
-                Some(accept_max as u64 * u64::from(spec.replicas)),
+                Some(accept_max as u64 * u64::from(pod_count)),
             ),
         };
         Ok(Pods {
@@ -178,7 +198,17 @@ impl Component for Pods {
             in_progress: 0,
             in_accept_queue: 0,
             counts: Counts::default(),
+            fleet,
+            burst,
         })
+    }
+
+    fn start(&mut self, ctx: &mut Ctx) {
+        if let Some(fleet) = &mut self.fleet {
+            fleet.begin(ctx);
+            self.watch_running(ctx);
+        }
+        self.begin_credits(ctx);
     }
 
     fn handle(&mut self, message: Message, ctx: &mut Ctx) {
@@ -191,9 +221,14 @@ impl Component for Pods {
                 let operations = ctx.operations;
                 self.operate(&operations[index as usize].action, ctx);
             }
+            Message::Wake(CREDITS, ..) => self.count_credits(ctx),
             Message::Wake(THAW, pod, _) => self.thaw(pod as usize, ctx),
             Message::Wake(IDLE, pod, store) => {
                 self.close_idle(pod as u16, NodeId(store as u16), ctx);
+            }
+            Message::Wake(HEALTHY, pod, healthy) => self.gated(pod as usize, healthy == 1, ctx),
+            Message::Wake(timer, word, turn) if timer >= FLEET => {
+                self.fleet_woken((timer, word, turn), ctx);
             }
             Message::Wake(timer, slot, turn) => {
                 let call = CallId { slot, turn };
@@ -224,10 +259,13 @@ impl Component for Pods {
 
     fn close(&mut self, ctx: &mut Ctx) -> NodeReport {
         let seconds = ctx.now().as_secs_f64();
-        let hours = host_hours(ctx.now()) * self.hosts.len() as f64;
+        let machines = self.fleet.as_mut().and_then(|fleet| fleet.machine_seconds(ctx.now()));
+        let whole = seconds * self.hosts.len() as f64;
+        let hours =
+            machines.map_or(host_hours(ctx.now()) * self.hosts.len() as f64, |s| s / 3600.0);
         let work: f64 =
             self.hosts.iter().map(|host| ctx.host(*host).work_done()).sum::<f64>() * 1e-9;
-        let capacity = self.host_cores * self.speed * seconds * self.hosts.len() as f64;
+        let capacity = self.host_cores * self.speed * machines.unwrap_or(whole);
         let busy = if capacity > 0.0 { (work / capacity).min(1.0) } else { 0.0 };
         let usage = self.instance.iter().map(|instance| UsageLine {
             node: self.name.clone(),
@@ -238,16 +276,32 @@ impl Component for Pods {
             idle: hours * (1.0 - busy),
             wasted: 0.0,
         });
-        NodeReport {
-            counters: vec![
-                ("syn_dropped", self.counts.syn_dropped),
-                ("rejected", self.counts.rejected),
-                ("cancelled", self.counts.cancelled),
-                ("cpu_permille", (busy * 1000.0) as u64),
-                ("connections_max", self.counts.connections_max),
-            ],
-            usage: usage.collect(),
+        let mut counters = vec![
+            ("syn_dropped", self.counts.syn_dropped),
+            ("rejected", self.counts.rejected),
+            ("cancelled", self.counts.cancelled),
+            ("cpu_permille", (busy * 1000.0) as u64),
+            ("connections_max", self.counts.connections_max),
+        ];
+        if let Some(fleet) = &self.fleet {
+            counters.extend([("pods_added", fleet.added), ("pods_removed", fleet.removed)]);
+            if fleet.restarted > 0 {
+                counters.push(("restarts", fleet.restarted));
+            }
         }
+        let surplus = self.burst.as_ref().map(|burst| {
+            counters.push(("throttled_host_seconds", burst.throttled_seconds as u64));
+            UsageLine {
+                node: self.name.clone(),
+                item: SURPLUS.to_owned(),
+                quantity: burst.surplus(),
+                unit: "vCPU-hour",
+                reserved: false,
+                idle: 0.0,
+                wasted: 0.0,
+            }
+        });
+        NodeReport { counters, usage: usage.chain(surplus).collect() }
     }
 }
 
@@ -257,12 +311,26 @@ impl Pods {
         let row = ctx.calls.get(call);
         let open = row.via != Via::New;
         if let Via::Open(pod) = row.via {
-            row.address = pod as u16;
+            let mut pod = pod as u16;
+            if self.fleet.is_some()
+                && self.pods[usize::from(pod)].life != Life::Up
+                && ctx.from_users(call)
+                && let Some(other) = Fleet::another(call, ctx)
+            {
+                // The pod closed the connection when it went: its user has opened another one, to a pod that is there.
+                pod = other;
+            }
+            let row = ctx.calls.get(call);
+            row.address = pod;
             row.mark = ctx.queue.now();
         }
+        let row = ctx.calls.get(call);
         let pod = row.address;
         if self.pods[pod as usize].life != Life::Up {
             // The port is closed, and so is every connection that led there.
+            if self.ending(usize::from(pod)) {
+                ctx.ledger.refused_by(self.limits.removal, ctx.queue.now());
+            }
             return self.reply(call, Outcome::failed(Cause::Refused, ctx.me, 0), ctx);
         }
         if open {
@@ -386,6 +454,9 @@ impl Pods {
     fn run(&mut self, call: CallId, ctx: &mut Ctx) {
         let works = ctx.works;
         let row = *ctx.calls.get(call);
+        if row.work == PROBE {
+            return self.run_probe(call, ctx);
+        }
         let steps = &works[usize::from(row.work)].steps;
         match steps.get(usize::from(row.step)) {
             None => self.finish(call, Outcome::OK, ctx),
@@ -432,7 +503,7 @@ impl Pods {
     }
 
     /// A processor step: on an event loop it waits for the one thread.
-    fn compute(&mut self, call: CallId, ctx: &mut Ctx) {
+    pub(super) fn compute(&mut self, call: CallId, ctx: &mut Ctx) {
         let now = ctx.now();
         let row = ctx.calls.get(call);
         row.mark = now;
@@ -459,6 +530,9 @@ impl Pods {
         let row = ctx.calls.get(call);
         row.step += 1;
         let (pod, mark, amount) = (row.address, row.mark, row.amount);
+        if let Some(fleet) = &mut self.fleet {
+            fleet.worked(pod, amount);
+        }
         // What the step took beyond its time on an idle reference core is waiting for the processor.
         ctx.ledger.waited_for(self.limits.cpu, mark + amount, now);
         if self.kind == KindOf::EventLoop {
@@ -532,6 +606,9 @@ impl Pods {
 
     /// A connection, statement or call on behalf of a request was answered.
     fn answered(&mut self, child: CallId, ctx: &mut Ctx) {
+        if ctx.calls.get(child).work == PROBE {
+            return self.probe_answered(child, ctx);
+        }
         let parent = ctx.calls.get(child).parent;
         let pod = ctx.calls.get(parent).address;
         if self.defers(pod, Message::Reply(child)) {
@@ -598,6 +675,10 @@ impl Pods {
         row.b = ENDED;
         // A connection to a pod is known by the pod; sync workers close after every answer.
         row.keep_alive &= self.kind != KindOf::SyncWorkers && outcome.status != 0;
+        if let Some(fleet) = &mut self.fleet {
+            row.keep_alive &= fleet.keeps(row.address);
+            fleet.answered(row.address);
+        }
         row.via = Via::Open(u32::from(row.address));
         ctx.reply(call, outcome);
     }

@@ -1,6 +1,9 @@
 //! A service of pods as the scenario writes it.
 
+use super::autoscaler::AutoscalerSpec;
+use super::lifecycle::Lifecycle;
 use crate::model::component::{About, Check, Spec};
+use crate::model::credits::{Burstable, CreditsSpec};
 use crate::model::era::Era;
 use crate::model::operation::Action;
 use crate::model::pool::PoolSpec;
@@ -18,10 +21,15 @@ pub const ABOUT: About = About {
         "processor time shared by the pods of a host, with a limit per pod",
         "a connection pool per pod and store with the growth rule of its driver",
         "work that goes on after its client has gone, unless `cancel` is set",
+        "with a lifecycle: startup, liveness and readiness probes that share the request queue or not, restarts with back-off, preStop, SIGTERM and SIGKILL beside the lag of the endpoints, rolling updates with surge and unavailable pods, a readiness gate",
+        "CPU credits of burstable hosts: earned, launch credits, standard mode down to the baseline, unlimited mode with its charges",
+        "loss, drain and spot interruption of hosts, within a disruption budget",
+        "an autoscaler (Horizontal Pod Autoscaler, KEDA, target tracking, Elastic Beanstalk, schedule, forecast) with every lag: sampling, decision, machine, start, readiness, draining",
     ],
     leaves_out: &[
         "memory, garbage collection and out-of-memory kills",
-        "probes, restarts, rollouts and autoscaling",
+        "what a host had on its processor when it was lost: it ends all the same",
+        "the progress deadline of a rollout, and rollbacks",
         "quota periods of the CPU limit: it acts as a slower processor",
     ],
     example: r#"{"replicas": 3, "hosts": {"count": 2, "instance": "t3.medium", "vcpu": 2},
@@ -84,6 +92,12 @@ pub struct PodsSpec {
     #[serde(default)]
     #[schemars(extend("x-source" = "measured on Node and gunicorn: handlers run to their end"))]
     pub cancel: bool,
+    /// Changes the number of pods while the run goes on; none: `replicas` stay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub autoscaler: Option<Box<AutoscalerSpec>>,
+    /// How pods come, are watched and go: probes, termination, rolling updates; none: they are there from the beginning to the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lifecycle: Option<Box<Lifecycle>>,
 }
 
 /// A pod that takes longer for the same work.
@@ -108,6 +122,9 @@ pub struct Hosts {
     /// EC2 instance type, for the bill; none: not on this bill.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance: Option<String>,
+    /// CPU credits of burstable hosts; none: they are not counted, and the processor is as fast as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credits: Option<CreditsSpec>,
     /// vCPUs of each.
     #[serde(default = "vcpu_default")]
     #[schemars(range(min = 0.05, max = 448.0), extend("x-source" = "assumed: a small instance", "x-assumed" = true))]
@@ -136,7 +153,13 @@ fn somaxconn_default() -> u32 {
 
 impl Default for Hosts {
     fn default() -> Self {
-        Hosts { count: 1, instance: None, vcpu: vcpu_default(), speed: speed_default() }
+        Hosts {
+            count: 1,
+            instance: None,
+            credits: None,
+            vcpu: vcpu_default(),
+            speed: speed_default(),
+        }
     }
 }
 
@@ -201,9 +224,12 @@ impl PodsSpec {
     }
 }
 
+/// Item of the price table for credits beyond those that hosts earn.
+pub(super) const SURPLUS: &str = "ec2.surplus_credit_vcpu_hour";
+
 impl Spec for PodsSpec {
     fn addresses(&self, _of: &dyn Fn(&str) -> u16) -> u16 {
-        self.replicas
+        super::fleet::places(self)
     }
     fn listens(&self, _of: &dyn Fn(&str) -> bool) -> bool {
         true
@@ -212,7 +238,13 @@ impl Spec for PodsSpec {
         for store in self.pool.keys() {
             check.target(&format!("pool.{store}"), store);
         }
-        if self.hosts.count > self.replicas {
+        if let Some(autoscaler) = &self.autoscaler {
+            autoscaler.check(self.replicas, self.hosts.count, check);
+        }
+        if let Some(lifecycle) = &self.lifecycle {
+            lifecycle.check(check);
+        }
+        if self.hosts.count > super::fleet::places(self) {
             check.problem(
                 "W0402",
                 "hosts.count",
@@ -230,6 +262,15 @@ impl Spec for PodsSpec {
                 );
             }
         }
+        let burstable = self.hosts.instance.as_deref().and_then(Burstable::of);
+        if self.hosts.credits.is_some() && burstable.is_none() {
+            check.problem(
+                "E0386",
+                "hosts.credits",
+                "CPU credits for an instance type that has none".into(),
+                "name a burstable `instance`, e.g. \"t3.medium\", or leave `credits` out",
+            );
+        }
         if self.hosts.instance.is_none() {
             check.problem(
                 "W0401",
@@ -240,12 +281,31 @@ impl Spec for PodsSpec {
         }
     }
     fn check_event(&self, action: &Action, check: &mut Check) {
-        if action.pod() >= self.replicas {
+        if let Some(pod) = action.pod()
+            && pod >= self.replicas
+        {
             check.problem(
                 "E0373",
                 "do",
-                format!("there is no pod {} among {} replicas", action.pod(), self.replicas),
+                format!("there is no pod {pod} among {} replicas", self.replicas),
                 "pods are numbered from 0",
+            );
+        }
+        if let Some(host) = action.hosts().iter().find(|host| **host >= self.hosts.count) {
+            check.problem(
+                "E0373",
+                "do",
+                format!("there is no host {host} among {}", self.hosts.count),
+                "hosts are numbered from 0",
+            );
+        }
+        let moves = matches!(action, Action::RollOut(_)) || !action.hosts().is_empty();
+        if moves && self.lifecycle.is_none() {
+            check.problem(
+                "E0383",
+                "do",
+                "pods without a `lifecycle` cannot be replaced".into(),
+                "give the node a `lifecycle`; `{}` has Kubernetes' defaults",
             );
         }
     }
@@ -256,6 +316,7 @@ impl Spec for PodsSpec {
         Ok(())
     }
     fn items(&self, _era: Era) -> Vec<String> {
-        self.hosts.instance.iter().map(|instance| format!("ec2.{instance}")).collect()
+        let surplus = self.hosts.credits.iter().map(|_| SURPLUS.to_owned());
+        self.hosts.instance.iter().map(|name| format!("ec2.{name}")).chain(surplus).collect()
     }
 }

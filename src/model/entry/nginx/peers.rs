@@ -2,6 +2,7 @@
 
 use super::spec::Balance;
 use crate::kernel::{Key, Stream, Time};
+use crate::model::endpoints::Endpoints;
 use crate::model::message::NodeId;
 
 /// One upstream server in the eyes of one worker process.
@@ -21,6 +22,8 @@ pub(super) struct Peer {
     pub(super) connections: u32,
     /// Idle connections kept to it: whose worker, and the number there.
     pub(super) idle: Vec<(u16, u32)>,
+    /// Left out of the configuration: no endpoint of its service.
+    absent: bool,
 }
 
 /// All upstream servers of one worker.
@@ -31,6 +34,8 @@ pub(super) struct Peers {
     max_fails: u32,
     fail_timeout: u64,
     max_conns: u32,
+    /// Version of the endpoints that is in force.
+    version: u64,
 }
 
 impl Peers {
@@ -50,6 +55,7 @@ impl Peers {
             accessed: 0,
             connections: 0,
             idle: Vec::new(),
+            absent: false,
         };
         Peers {
             rows: servers.iter().map(peer).collect(),
@@ -57,11 +63,22 @@ impl Peers {
             max_fails,
             fail_timeout,
             max_conns,
+            version: 0,
         }
     }
 
     pub(super) fn get(&mut self, at: usize) -> &mut Peer {
         &mut self.rows[at]
+    }
+
+    /// Takes over which servers there are, as an ingress controller or a resolver tells.
+    pub(super) fn follow(&mut self, endpoints: &Endpoints) {
+        if self.version != endpoints.version() {
+            self.version = endpoints.version();
+            for peer in &mut self.rows {
+                peer.absent = !endpoints.takes(peer.node, peer.address);
+            }
+        }
     }
 
     /// The server for a request of `client` that has tried those in `tried` (a bit each); none: no live upstream.
@@ -82,7 +99,7 @@ impl Peers {
                 && peer.fails >= max_fails
                 && second - peer.checked <= fail_timeout;
             let full = max_conns > 0 && peer.connections >= max_conns;
-            tried & (1 << at.min(63)) == 0 && !failed && !full
+            !peer.absent && tried & (1 << at.min(63)) == 0 && !failed && !full
         };
         let best = match self.balance {
             Balance::RoundRobin => self.round_robin(usable),

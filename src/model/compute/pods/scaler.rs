@@ -1,0 +1,221 @@
+//! The autoscaler at work: samples metrics, lets the policy decide, sees alarms with their delay.
+
+use super::autoscaler::{AutoscalerSpec, METRICS};
+use super::fleet::{FLEET, Fleet, Row, Stage, in_progress};
+use super::pod::Pod;
+use super::policy::{Metrics, Policy};
+use super::spec::PodsSpec;
+use crate::kernel::{Span, Time};
+use crate::model::context::Ctx;
+use crate::model::scale::hpa::{Container, Phase, PodState, Readiness};
+use std::collections::{BTreeMap, VecDeque};
+
+const SCRAPE: u8 = FLEET;
+const DECIDE: u8 = FLEET + 1;
+const POINT: u8 = FLEET + 2;
+/// A point of an alarm has become visible.
+const SEEN: u8 = FLEET + 3;
+
+/// A sample of a pod.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sample {
+    at: Time,
+    window: Span,
+    cpu_milli: i64,
+    rate_milli: i64,
+    in_progress: i64,
+}
+
+/// An autoscaler and what it has measured.
+pub(super) struct Scaling {
+    pub(super) policy: Policy,
+    bounds: (u32, u32),
+    scrape: Span,
+    decide: Span,
+    request: f64,
+    speed: f64,
+    answer_bytes: f64,
+    /// Since the last point of an alarm: reference work, answers, pod time.
+    work: Span,
+    answers: u64,
+    pod_time: f64,
+    counted_to: Time,
+    /// Points that the alarm does not see yet.
+    points: VecDeque<Metrics>,
+    scraped: Time,
+}
+
+impl Scaling {
+    pub(super) fn new(own: &AutoscalerSpec, spec: &PodsSpec) -> Scaling {
+        Scaling {
+            policy: Policy::new(own, u32::from(spec.replicas)),
+            bounds: own.bounds(),
+            scrape: own.scrape_interval,
+            decide: own.sync_period,
+            request: own.cpu_request.unwrap_or(spec.hosts.vcpu),
+            speed: spec.hosts.speed,
+            answer_bytes: own.answer_bytes.0 as f64,
+            work: Span::ZERO,
+            answers: 0,
+            pod_time: 0.0,
+            counted_to: Time::ZERO,
+            points: VecDeque::new(),
+            scraped: Time::ZERO,
+        }
+    }
+
+    /// Every pod that runs is measured over the time since the last sample or its start.
+    fn sample(&mut self, rows: &mut [Row], pods: &[Pod], now: Time) {
+        for (row, pod) in rows.iter_mut().zip(pods) {
+            let running = matches!(row.stage, Stage::Running | Stage::Ready | Stage::Draining);
+            let window = now.since(self.scraped.max(row.runs));
+            if !running || window.is_zero() {
+                row.sample = row.sample.filter(|_| running);
+                continue;
+            }
+            let seconds = window.as_secs_f64();
+            let cores = row.work.as_secs_f64() / self.speed / seconds;
+            row.sample = Some(Sample {
+                at: now,
+                window,
+                cpu_milli: (cores * 1000.0).round() as i64,
+                rate_milli: (row.answers as f64 / seconds * 1000.0).round() as i64,
+                in_progress: i64::from(in_progress(pod)),
+            });
+            (row.work, row.answers) = (Span::ZERO, 0);
+        }
+        self.scraped = now;
+    }
+
+    /// What a policy sees at a sync: pods as the API server tells of them, with their last samples.
+    fn metrics(&self, rows: &[Row], wanted: u32, pods: &[Pod], now: Time) -> Metrics {
+        let request = (self.request * 1000.0).round() as i64;
+        let state = |row: &Row| {
+            let named = |value| BTreeMap::from([("cpu".to_owned(), value)]);
+            let usage = row.sample.map_or_else(BTreeMap::new, |sample| named(sample.cpu_milli));
+            let custom = row.sample.iter().flat_map(|sample| {
+                let values = [sample.rate_milli, sample.in_progress * 1000];
+                METRICS.iter().map(|name| (*name).to_owned()).zip(values)
+            });
+            PodState {
+                phase: match row.stage {
+                    Stage::Waiting | Stage::Starting => Phase::Pending,
+                    _ => Phase::Running,
+                },
+                deleting: row.stage == Stage::Draining,
+                readiness: Some(Readiness { ready: row.stage == Stage::Ready, since: row.changed }),
+                started: row.scheduled,
+                containers: vec![Container { name: "app".into(), requests: named(request), usage }],
+                metrics: custom.collect(),
+                sampled: row.sample.map_or(Time::ZERO, |sample| sample.at),
+                window: row.sample.map_or(Span::ZERO, |sample| sample.window),
+            }
+        };
+        let present = rows.iter().filter(|row| row.stage != Stage::Absent);
+        Metrics {
+            now,
+            replicas: wanted,
+            pods: present.map(state).collect(),
+            load: pods.iter().map(|pod| f64::from(in_progress(pod))).sum(),
+            cpu: None,
+            answers: None,
+            bytes: None,
+        }
+    }
+
+    /// What an alarm sees: averages over a period that has just ended.
+    fn point(&mut self, seen: Metrics, period: Span) -> Metrics {
+        let seconds = period.as_secs_f64();
+        let instances = self.pod_time / seconds;
+        let used = self.work.as_secs_f64() / self.speed;
+        let shared = |value: f64| (instances > 0.0).then(|| value / instances);
+        let metrics = Metrics {
+            cpu: shared(used / seconds / self.request * 100.0),
+            answers: Some(self.answers as f64),
+            bytes: shared(self.answers as f64 * self.answer_bytes),
+            ..seen
+        };
+        (self.work, self.answers, self.pod_time) = (Span::ZERO, 0, 0.0);
+        metrics
+    }
+}
+
+impl Fleet {
+    /// Begins to sample and to decide, each at a random phase.
+    pub(super) fn begin(&mut self, ctx: &mut Ctx) {
+        if let Some(scaling) = &self.scaling {
+            let mut stream = self.key.named("phase").stream();
+            let mut phase =
+                |period: Span| Span::from_nanos(1 + stream.below(period.nanos().max(1)));
+            ctx.wake(phase(scaling.scrape), SCRAPE, 0, 0);
+            let decide = phase(scaling.policy.period(scaling.decide));
+            ctx.wake(decide, DECIDE, 0, 0);
+            if let Some((period, _)) = scaling.policy.points() {
+                ctx.wake(period, POINT, 0, 0);
+            }
+        }
+        self.show(ctx);
+    }
+
+    /// A pod did so much reference work.
+    pub(super) fn worked(&mut self, pod: u16, work: Span) {
+        let Some(scaling) = &mut self.scaling else { return };
+        scaling.work = scaling.work + work;
+        let row = self.row_mut(usize::from(pod));
+        row.work = row.work + work;
+    }
+
+    /// A pod answered.
+    pub(super) fn answered(&mut self, pod: u16) {
+        let Some(scaling) = &mut self.scaling else { return };
+        scaling.answers += 1;
+        self.row_mut(usize::from(pod)).answers += 1;
+    }
+
+    /// A timer of the autoscaler.
+    pub(super) fn scaling_woken(&mut self, timer: u8, pods: &[Pod], ctx: &mut Ctx) {
+        let now = ctx.now();
+        let Some(mut scaling) = self.scaling.take() else { return };
+        let seen = |scaling: &Scaling| scaling.metrics(self.rows(), self.wanted, pods, now);
+        let wanted = match timer {
+            SCRAPE => {
+                scaling.sample(self.rows_mut(), pods, now);
+                ctx.wake(scaling.scrape, SCRAPE, 0, 0);
+                None
+            }
+            DECIDE => {
+                ctx.wake(scaling.policy.period(scaling.decide), DECIDE, 0, 0);
+                let seen = seen(&scaling);
+                scaling.policy.decide(&seen, scaling.bounds)
+            }
+            POINT => {
+                if let Some((period, delay)) = scaling.policy.points() {
+                    ctx.wake(period, POINT, 0, 0);
+                    let seen = seen(&scaling);
+                    let point = scaling.point(seen, period);
+                    scaling.points.push_back(point);
+                    ctx.wake(delay, SEEN, 0, 0);
+                }
+                None
+            }
+            _ => scaling.points.pop_front().and_then(|point| {
+                let point = Metrics { now, replicas: self.wanted, ..point };
+                scaling.policy.point(&point, scaling.bounds)
+            }),
+        };
+        if let Some(wanted) = wanted {
+            self.wanted = wanted.min(scaling.bounds.1);
+        }
+        self.scaling = Some(scaling);
+    }
+
+    /// Counts the time of the pods that serve, for averages by instance.
+    pub(super) fn count_pod_time(&mut self, now: Time) {
+        let serving = |row: &&Row| matches!(row.stage, Stage::Ready | Stage::Draining);
+        let serving = self.rows().iter().filter(serving).count();
+        if let Some(scaling) = &mut self.scaling {
+            scaling.pod_time += serving as f64 * now.since(scaling.counted_to).as_secs_f64();
+            scaling.counted_to = now;
+        }
+    }
+}
