@@ -2,6 +2,7 @@
 
 use super::blame::blame;
 use super::estimate::{difference, linearised, mean, quantile, ratio, share};
+use super::incidents::incidents;
 use super::judge::judge;
 use super::limits::{bottleneck, limits};
 use super::plan::Plan;
@@ -35,6 +36,7 @@ pub(super) fn fold(plan: &Plan, outturns: &[Vec<Outturn>]) -> Result<RunResult, 
     for (name, rows) in scenario.designs.keys().zip(outturns) {
         let bills = rows.iter().map(|row| price(plan, row)).collect::<Result<Vec<_>, _>>()?;
         let mut own = design(name, rows, &bills);
+        own.incidents = incidents(&scenario.designs[name].events, rows);
         own.steady = scenario.run.steady_state.then(|| steady(rows));
         designs.push(own);
     }
@@ -243,6 +245,7 @@ fn design(name: &str, rows: &[Outturn], bills: &[Bill]) -> DesignResult {
         bottleneck: bottleneck(&limits, pairs.iter().any(|(ok, ended)| ok < ended)),
         limits,
         story: Vec::new(),
+        incidents: Vec::new(),
         counterfactual: None,
         steady: None,
         cost: cost(rows, bills),

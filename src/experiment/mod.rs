@@ -3,6 +3,7 @@ mod blame;
 mod counterfactual;
 mod fold;
 mod forecast;
+mod incidents;
 mod judge;
 mod lift;
 mod limits;

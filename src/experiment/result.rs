@@ -145,6 +145,9 @@ pub struct DesignResult {
     /// What happened in order of time.
     #[serde(default)]
     pub story: Vec<Moment>,
+    /// What each event of the design cost.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub incidents: Vec<Incident>,
     /// The design without its first bottleneck; only where it was asked for.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub counterfactual: Option<Counterfactual>,
@@ -253,6 +256,40 @@ pub struct Moment {
     pub text: String,
     /// The figures of the text by name.
     pub figures: std::collections::BTreeMap<String, f64>,
+}
+
+/// An event of a design, and what it cost users until the next one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Incident {
+    /// When it happened first, seconds.
+    pub at: f64,
+    /// To which node.
+    pub node: String,
+    /// What, as the scenario names it.
+    pub what: String,
+    /// How often, per replication.
+    pub times: f64,
+    /// Requests that failed between it and the next event, per replication.
+    pub lost: Estimate,
+    /// The same by cause and node, the most first.
+    pub causes: Vec<Lost>,
+    /// From it to the last failed request, seconds; zero if none failed.
+    pub failing: Estimate,
+    /// From it to the last time that median latency was more than twice what it was before, seconds.
+    pub slow: Estimate,
+    /// Share of the occurrences after which users felt nothing any more before the next event.
+    pub recovered: f64,
+}
+
+/// Requests lost for one reason.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Lost {
+    /// Cause.
+    pub cause: String,
+    /// Node where they failed.
+    pub node: String,
+    /// How many, per replication.
+    pub count: f64,
 }
 
 /// A design with one limit lifted, under the same users.

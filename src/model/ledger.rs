@@ -127,7 +127,8 @@ impl Default for Coarse {
 }
 
 impl Coarse {
-    fn merge(&mut self, other: &Coarse) {
+    /// Adds all of `other`.
+    pub fn merge(&mut self, other: &Coarse) {
         self.sum += other.sum;
         for (mine, theirs) in self.cells.iter_mut().zip(&other.cells) {
             *mine += theirs;
@@ -236,6 +237,8 @@ pub struct Ledger {
     pub latency: LatencySeries,
     /// When the last request ended.
     pub last_end: Time,
+    /// When which event of the design happened, in order.
+    pub happened: Vec<(Time, u16)>,
 }
 
 impl Ledger {

@@ -149,6 +149,25 @@ impl Action {
         }
     }
 
+    /// In words, as a scenario names it.
+    pub fn name(&self) -> String {
+        let text = match self {
+            Action::Terminate(_) => "terminate",
+            Action::Kill(_) => "kill",
+            Action::Start(_) => "start",
+            Action::Freeze(_) => "freeze",
+            Action::Thaw(_) => "thaw",
+            Action::RollOut(_) => "roll_out",
+            Action::LoseHosts(_) => "lose_hosts",
+            Action::Interrupt(_) => "interrupt",
+            Action::DrainHosts(_) => "drain_hosts",
+            Action::Slow(_) => "slow",
+            Action::Down(_) => "down",
+            Action::Block(_) => "block",
+        };
+        text.into()
+    }
+
     /// The pod it happens to, if it is one.
     pub fn pod(&self) -> Option<u16> {
         match self {

@@ -4,8 +4,13 @@ use crate::kernel::Time;
 
 /// Hours for which one host is billed that ran from the start to `end`: per second, at least a minute (EC2 pricing page,
 /// on-demand Linux).
-pub fn host_hours(end: Time) -> f64 {
+fn host_hours(end: Time) -> f64 {
     (end.nanos().div_ceil(1_000_000_000).max(60)) as f64 / 3600.0
+}
+
+/// Hours from the start of a run to `end`.
+pub fn hours(end: Time) -> f64 {
+    end.as_secs_f64() / 3600.0
 }
 
 /// One metered quantity of one node over one replication, rounded the way it is billed.
@@ -21,8 +26,74 @@ pub struct UsageLine {
     pub unit: &'static str,
     /// Paid by the hour however little is used (hosts, provisioned, control plane), or per use.
     pub reserved: bool,
+    /// What a month is extended from: the quantity without the minimum that a short window is billed (reserved lines only).
+    pub held: f64,
     /// Part of `quantity` that stood idle (reserved lines only).
     pub idle: f64,
     /// Part of `quantity` spent on attempts that failed or had to be repeated.
     pub wasted: f64,
+}
+
+impl UsageLine {
+    /// A quantity that is paid per use.
+    pub fn used(
+        node: &str,
+        item: impl Into<String>,
+        quantity: f64,
+        unit: &'static str,
+    ) -> UsageLine {
+        UsageLine {
+            node: node.to_owned(),
+            item: item.into(),
+            quantity,
+            unit,
+            reserved: false,
+            held: quantity,
+            idle: 0.0,
+            wasted: 0.0,
+        }
+    }
+
+    /// A quantity that is paid for however little is used.
+    pub fn held(
+        node: &str,
+        item: impl Into<String>,
+        quantity: f64,
+        unit: &'static str,
+    ) -> UsageLine {
+        UsageLine { reserved: true, ..UsageLine::used(node, item, quantity, unit) }
+    }
+
+    /// `count` EC2 instances that ran from the start to `end`.
+    pub fn hosts(node: &str, instance: &str, count: f64, end: Time) -> UsageLine {
+        let line =
+            UsageLine::held(node, format!("ec2.{instance}"), host_hours(end) * count, "hour");
+        UsageLine { held: hours(end) * count, ..line }
+    }
+
+    /// The same instances as spot instances at `share` of the on-demand price, in hours on demand that cost as much.
+    pub fn as_spot(self, share: f64) -> UsageLine {
+        UsageLine {
+            node: format!("{} (spot)", self.node),
+            quantity: self.quantity * share,
+            held: self.held * share,
+            idle: self.idle * share,
+            ..self
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::Span;
+
+    #[test]
+    fn hosts_are_billed_a_minute_at_least_and_held_as_long_as_they_run() {
+        let line = UsageLine::hosts("n", "t3.medium", 3.0, Time::ZERO + Span::from_secs(20));
+        assert_eq!((line.quantity * 60.0).round() as u32, 3);
+        assert!((line.held - 3.0 * 20.0 / 3600.0).abs() < 1e-12 && line.reserved);
+        let spot = line.as_spot(0.25);
+        assert!((spot.held - 15.0 / 3600.0).abs() < 1e-12 && spot.node == "n (spot)");
+    }
 }

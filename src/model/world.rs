@@ -207,8 +207,14 @@ impl World {
             Message::Wake(_, word, turn) if event.to == NodeId::HOSTS => {
                 self.computed(HostId((word >> 16) as u16), word & 0xffff, turn);
             }
-            Message::Wake(OPERATION, index, begins)
-                if self.around(event.to, index, begins == 0) => {}
+            Message::Wake(OPERATION, index, ends) if event.to.index() < self.nodes.len() => {
+                if ends == 0 {
+                    self.ledger.happened.push((self.queue.now(), index as u16));
+                }
+                if !self.around(event.to, index, ends == 0) {
+                    self.dispatch(event.to, Some(event));
+                }
+            }
             _ => self.dispatch(event.to, Some(event)),
         }
     }

@@ -87,7 +87,7 @@ pub fn bill(
 ) -> Result<Bill, Vec<PriceError>> {
     let (groups, mut errors) = grouped(usage, table);
     let window = |line: &UsageLine| line.quantity;
-    let month = |line: &UsageLine| line.quantity * month_factor(line, &options.month);
+    let month = |line: &UsageLine| in_a_month(line, &options.month);
     errors.extend(profile_error(&options.month));
     let window = quantities(usage, window, &mut errors);
     // A month can only be judged once its profile and the window are sound.
@@ -129,9 +129,13 @@ fn summed(lines: Vec<BillLine>) -> Bill {
     }
 }
 
-/// How many times a month holds the quantity of a line.
-fn month_factor(line: &UsageLine, month: &MonthProfile) -> f64 {
-    if line.reserved { MONTH_HOURS / month.window_hours } else { month.windows_per_month }
+/// Quantity of a line in a month.
+fn in_a_month(line: &UsageLine, month: &MonthProfile) -> f64 {
+    if line.reserved {
+        line.held * (MONTH_HOURS / month.window_hours)
+    } else {
+        line.quantity * month.windows_per_month
+    }
 }
 
 /// The lines by item, and what is wrong with items and units. A missing item is reported once.

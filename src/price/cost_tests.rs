@@ -16,12 +16,11 @@ fn table() -> Table {
 }
 
 fn used(item: &str, quantity: f64, unit: &'static str) -> UsageLine {
-    let (node, item) = ("n".into(), item.into());
-    UsageLine { node, item, quantity, unit, reserved: false, idle: 0.0, wasted: 0.0 }
+    UsageLine::used("n", item, quantity, unit)
 }
 
 fn held(item: &str, quantity: f64, unit: &'static str) -> UsageLine {
-    UsageLine { reserved: true, ..used(item, quantity, unit) }
+    UsageLine::held("n", item, quantity, unit)
 }
 
 fn billed(usage: &[UsageLine], options: &BillOptions) -> Bill {
@@ -98,6 +97,17 @@ fn t_cost_5_init_billing() {
     let handler = cost("lambda.duration.x86_64", gb_s(1e6, 100, 1024), "GB-s");
     let init = cost("lambda.duration.x86_64", gb_s(1e5, 5000, 1024), "GB-s");
     assert_eq!((handler, init), (usd("1.66667"), usd("8.33335")));
+}
+
+/// A window of 20 s is billed a minute of a host; a month of it is 730 hours all the same.
+#[test]
+fn a_short_window_does_not_make_a_month_dearer() {
+    let month = MonthProfile { windows_per_month: 1.0, window_hours: 20.0 / 3600.0 };
+    let billed_hours = held("ec2.t3.medium", 2.0 * 60.0 / 3600.0, "hour");
+    let usage = [UsageLine { held: 2.0 * 20.0 / 3600.0, ..billed_hours }];
+    let bill = billed(&usage, &BillOptions { free_tier: false, month });
+    assert_eq!(bill.monthly.to_string(), "$60.74");
+    assert!((bill.total.as_f64() - 2.0 * 0.0416 / 60.0).abs() < 1e-9);
 }
 
 #[test]

@@ -61,6 +61,7 @@ fn lines(draw: &mut Draw, table: &Table) -> Vec<UsageLine> {
             quantity,
             unit,
             reserved: draw.below(2) == 0,
+            held: quantity,
             idle: quantity * draw.unit(),
             wasted: quantity * draw.unit(),
         });

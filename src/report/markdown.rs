@@ -1,7 +1,7 @@
 //! The result for a pull request.
 
 use super::format::{count, interval, money, seconds, share};
-use super::words::{capital, precision};
+use super::words::{capital, incident, precision};
 use crate::experiment::result::{DesignResult, RunResult, Verdict};
 use std::fmt::Write as _;
 
@@ -94,6 +94,9 @@ fn details(out: &mut String, design: &DesignResult, currency: &str) -> std::fmt:
                 seconds(row.first_at)
             )?;
         }
+    }
+    for own in &design.incidents {
+        writeln!(out, "\n- {} {}", seconds(own.at), cell(&incident(own)))?;
     }
     writeln!(out, "\n| cost line | quantity | amount |\n|---|---:|---:|")?;
     for line in &design.cost.lines {

@@ -1,7 +1,7 @@
 //! One screen that a person understands: what survives, how slow, what breaks first, what it costs.
 
 use super::format::{count, cut, interval, money, seconds, share};
-use super::words::{capital, first_limit, outcome, precision, steady};
+use super::words::{capital, first_limit, incident, outcome, precision, steady};
 use crate::experiment::result::{
     Counterfactual, DesignResult, Estimate, RunResult, ThresholdResult, Verdict,
 };
@@ -220,6 +220,11 @@ impl Screen<'_> {
             let label = if i == 0 { "story" } else { "" };
             let text = wrap(&moment.text, self.width.saturating_sub(24), 24);
             writeln!(self.out, "  {label:10} {:>8}  {text}", seconds(moment.at))?;
+        }
+        for (i, own) in design.incidents.iter().enumerate() {
+            let label = if i == 0 { "events" } else { "" };
+            let text = wrap(&incident(own), self.width.saturating_sub(24), 24);
+            writeln!(self.out, "  {label:10} {:>8}  {text}", seconds(own.at))?;
         }
         if let Some(told) = &design.counterfactual {
             let text = wrap(&without(told, design), self.width.saturating_sub(13), 13);

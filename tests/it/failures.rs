@@ -125,6 +125,33 @@ fn a_slow_and_an_absent_dependency_last_as_long_as_they_are_said_to() {
     assert_eq!(often, 350);
 }
 
+/// An outage of ten seconds at ten requests a second, then twenty seconds of a longer way: each event answers for its own.
+#[test]
+fn events_say_what_they_cost() {
+    let events = json!([{"at": "20s", "node": "api", "do": {"down": {"for": "10s"}}},
+        {"at": "60s", "node": "edge", "do": {"slow": {"by": "1s", "for": "20s"}}}]);
+    let nodes = cluster(1, 1, json!({}));
+    let run = result(&scenario(10.0, 100, &quick(), &nodes, &events).to_string());
+    let [down, slow] = run.designs[0].incidents.as_slice() else { panic!("two events") };
+    let bucket = run.designs[0].series.bucket;
+    assert_eq!((down.what.as_str(), down.node.as_str(), down.times), ("down", "api", 1.0));
+    assert!((down.at - 20.0).abs() < 1e-9 && (down.lost.value - 100.0).abs() < 1e-9, "{down:?}");
+    assert_eq!((down.causes.len(), down.causes[0].cause.as_str()), (1, "refused"));
+    // As fine as the series: the last refusal comes a moment before the end of the outage.
+    assert!((down.failing.value - 10.0).abs() <= bucket + 0.1, "{down:?}");
+    assert_eq!((slow.lost.value, slow.failing.value, slow.recovered), (0.0, 0.0, 1.0));
+    // The last slow answer comes a second after the way is short again.
+    assert!((slow.slow.value - 21.0).abs() <= bucket + 0.1, "{slow:?}");
+    // Still going on when the next event comes: what is known ends there.
+    let twice = json!([{"at": "20s", "node": "api", "do": {"down": {"for": "30s"}}},
+        {"at": "30s", "node": "edge", "do": {"slow": {"by": "0s", "for": "1s"}}}]);
+    let run = result(&scenario(10.0, 100, &quick(), &nodes, &twice).to_string());
+    let [down, after] = run.designs[0].incidents.as_slice() else { panic!("two events") };
+    assert!(down.recovered < 0.5 && (down.lost.value - 100.0).abs() <= 10.0 * bucket + 1.0);
+    let lost = down.lost.value + after.lost.value;
+    assert!((lost - 300.0).abs() < 1e-9, "{lost}");
+}
+
 #[test]
 fn t_cred_1_a_burst_of_load_empties_a_fresh_t2_micro_and_leaves_the_baseline() {
     let pods = json!({"pods": {"replicas": 1, "hosts": {"count": 1, "vcpu": 1, "instance": "t2.micro", "credits": {}},

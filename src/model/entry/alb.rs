@@ -11,7 +11,7 @@ use crate::model::era::Era;
 use crate::model::ledger::{GaugeId, LimitId};
 use crate::model::message::{CallId, Cause, Event, Message, NodeId};
 use crate::model::probe::PROBE;
-use crate::model::usage::UsageLine;
+use crate::model::usage::{UsageLine, hours};
 use crate::model::wiring::Wiring;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -259,16 +259,7 @@ impl Component for Alb {
     }
 
     fn close(&mut self, ctx: &mut Ctx) -> NodeReport {
-        let hours = ctx.now().as_secs_f64() / 3600.0;
-        let line = |item: &str, quantity: f64, unit, reserved| UsageLine {
-            node: self.name.clone(),
-            item: item.into(),
-            quantity,
-            unit,
-            reserved,
-            idle: 0.0,
-            wasted: 0.0,
-        };
+        let hours = hours(ctx.now());
         // LCU dimensions over the window: 25 new connections/s, 3,000 active a minute, 1 GB/h.
         let seconds = ctx.now().as_secs_f64().max(1e-9);
         let new = self.new_connections as f64 / seconds / 25.0;
@@ -281,8 +272,8 @@ impl Component for Alb {
         NodeReport {
             counters: vec![("requests", self.requests), ("target_errors", self.target_502)],
             usage: vec![
-                line("alb.hour", hours, "hour", true),
-                line("alb.lcu_hour", lcu_hours, "LCU-hour", false),
+                UsageLine::held(&self.name, "alb.hour", hours, "hour"),
+                UsageLine::used(&self.name, "alb.lcu_hour", lcu_hours, "LCU-hour"),
             ],
         }
     }

@@ -395,15 +395,8 @@ impl Component for ApiGateway {
     }
 
     fn close(&mut self, _ctx: &mut Ctx) -> NodeReport {
-        let usage = UsageLine {
-            node: self.name.clone(),
-            item: self.kind.item().into(),
-            quantity: self.requests as f64,
-            unit: "request",
-            reserved: false,
-            idle: 0.0,
-            wasted: 0.0,
-        };
+        let requests = self.requests as f64;
+        let usage = UsageLine::used(&self.name, self.kind.item(), requests, "request");
         NodeReport { counters: vec![("requests", self.requests)], usage: vec![usage] }
     }
 }

@@ -9,7 +9,7 @@ use crate::model::ledger::{GaugeId, LimitId};
 use crate::model::listener::{Connect, Listener, SynRetry};
 use crate::model::message::{CallId, Cause, Message, NodeId, Outcome};
 use crate::model::thread::Thread;
-use crate::model::usage::{UsageLine, host_hours};
+use crate::model::usage::UsageLine;
 use crate::model::wiring::Wiring;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -339,19 +339,11 @@ impl Component for Haproxy {
     }
 
     fn close(&mut self, ctx: &mut Ctx) -> NodeReport {
-        let hours = host_hours(ctx.now());
-        let usage = self.instance.iter().map(|instance| UsageLine {
-            node: self.name.clone(),
-            item: format!("ec2.{instance}"),
-            quantity: hours,
-            unit: "hour",
-            reserved: true,
-            idle: 0.0,
-            wasted: 0.0,
-        });
+        let end = ctx.now();
+        let host = |instance: &String| UsageLine::hosts(&self.name, instance, 1.0, end);
         NodeReport {
             counters: vec![("queue_timeouts", self.queue_timeouts)],
-            usage: usage.collect(),
+            usage: self.instance.iter().map(host).collect(),
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::model::dist::{Dist, Sampler};
 use crate::model::era::Era;
 use crate::model::ledger::{GaugeId, LimitId};
 use crate::model::message::{CallId, Cause, Message, NodeId, Outcome};
-use crate::model::usage::UsageLine;
+use crate::model::usage::{UsageLine, hours};
 use crate::model::wiring::Wiring;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -278,19 +278,11 @@ impl Component for Cache {
     }
 
     fn close(&mut self, ctx: &mut Ctx) -> NodeReport {
-        let hours = ctx.now().as_secs_f64() / 3600.0;
-        let usage = self.class.iter().map(|item| UsageLine {
-            node: self.name.clone(),
-            item: item.clone(),
-            quantity: hours,
-            unit: "hour",
-            reserved: true,
-            idle: 0.0,
-            wasted: 0.0,
-        });
+        let held = hours(ctx.now());
+        let class = |class: &String| UsageLine::held(&self.name, class, held, "hour");
         NodeReport {
             counters: vec![("hits", self.hits), ("misses", self.misses)],
-            usage: usage.collect(),
+            usage: self.class.iter().map(class).collect(),
         }
     }
 }

@@ -71,6 +71,7 @@ fn design(name: &str, per_user: f64, series: Series) -> DesignResult {
         bottleneck: None,
         limits: Vec::new(),
         story: Vec::new(),
+        incidents: Vec::new(),
         counterfactual: None,
         steady: None,
         cost,

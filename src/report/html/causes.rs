@@ -2,10 +2,11 @@
 
 use super::framed;
 use crate::experiment::result::{
-    Change, Counterfactual, Difference, Estimate, Moment, RunResult, Sensitivity, Varied, Verdict,
+    Change, Counterfactual, Difference, Estimate, Incident, Moment, RunResult, Sensitivity, Varied,
+    Verdict,
 };
 use crate::report::format::{interval, money, seconds, share};
-use crate::report::words::first_limit;
+use crate::report::words::{first_limit, incident};
 use maud::{Markup, html};
 
 /// What happened, numbered as the charts mark it.
@@ -18,6 +19,16 @@ pub(super) fn story(moments: &[Moment]) -> Markup {
                     li data-kind=(moment.kind) { strong { (seconds(moment.at)) } " " (moment.text) }
                 }
             }
+        }
+    }
+}
+
+/// What each event cost.
+pub(super) fn events(incidents: &[Incident]) -> Markup {
+    html! {
+        @if !incidents.is_empty() {
+            h3 { "What events cost" }
+            ul { @for own in incidents { li { strong { (seconds(own.at)) } " " (incident(own)) } } }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The section of one design: how it failed, what bound, figures over time, bill, nodes, classes of users.
 
 use super::bill::bill;
-use super::causes::{counterfactual, story};
+use super::causes::{counterfactual, events, story};
 use super::framed;
 use super::summary::chart;
 use crate::experiment::result::{
@@ -26,6 +26,7 @@ pub(super) fn section(at: usize, design: &DesignResult, currency: &str) -> Marku
             (figures(design))
             @if let Some(own) = &design.steady { p { "Steady state: " (steady(own)) "." } }
             (story(&design.story))
+            (events(&design.incidents))
             (failures(&design.failures))
             (limits(&design.name, &design.limits))
             @if let Some(told) = &design.counterfactual {

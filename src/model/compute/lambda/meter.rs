@@ -137,15 +137,7 @@ impl Meter {
     }
 
     fn line(&self, item: &str, quantity: f64, unit: &'static str) -> UsageLine {
-        UsageLine {
-            node: self.name.clone(),
-            item: item.into(),
-            quantity,
-            unit,
-            reserved: false,
-            idle: 0.0,
-            wasted: 0.0,
-        }
+        UsageLine::used(&self.name, item, quantity, unit)
     }
 
     /// Usage: requests and duration of callers, of the warm-up policy under a name of its own, and what stood ready.
@@ -203,7 +195,8 @@ impl Meter {
         let item = format!("ec2.{instance}");
         let line = UsageLine { reserved: true, ..self.line(&item, hours, "hour") };
         let fee = format!("{} (management fee)", self.name);
-        lines.push(UsageLine { node: fee, quantity: hours * 0.15, ..line.clone() });
+        let share = hours * 0.15;
+        lines.push(UsageLine { node: fee, quantity: share, held: share, ..line.clone() });
         lines.push(line);
     }
 

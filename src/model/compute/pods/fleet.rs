@@ -2,6 +2,7 @@
 
 use super::autoscaler::AutoscalerSpec;
 use super::kubelet::beliefs;
+use super::lags::Lags;
 use super::lifecycle::{Lifecycle, RollingUpdate, Sigterm};
 use super::machines::{Machine, Machines};
 use super::pod::Pod;
@@ -172,6 +173,7 @@ pub(super) struct Fleet {
     /// Hosts that a new machine has taken the place of.
     new_hosts: Vec<usize>,
     gauges: Gauges,
+    pub(super) lags: Lags,
     pub(super) key: Key,
     /// Pods started, removed, and containers started again.
     pub(super) added: u64,
@@ -240,6 +242,7 @@ impl Fleet {
             closed: vec![false; usize::from(sizes.1)],
             new_hosts: Vec::new(),
             gauges,
+            lags: Lags::default(),
             key,
             added: 0,
             removed: 0,
@@ -556,6 +559,10 @@ impl Fleet {
         ctx.ledger.set(self.gauges.started, now, count(&[Stage::Running, Stage::Ready]));
         ctx.ledger.set(self.gauges.ready, now, count(&[Stage::Ready]));
         ctx.ledger.set(self.gauges.draining, now, count(&[Stage::Draining]));
+        let published = |row: &&Row| row.published && !row.here();
+        let late = self.rows.iter().filter(published).count() as u32;
+        let lags = [Stage::Waiting, Stage::Starting, Stage::Running].map(|at| count(&[at]) as u32);
+        self.lags.set(now, [lags[0], lags[1], lags[2], late]);
         for at in 0..self.rows.len() {
             self.tell(at, ctx);
         }

@@ -4,6 +4,7 @@ mod burst;
 mod fleet;
 mod hosts;
 mod kubelet;
+mod lags;
 mod lifecycle;
 mod machines;
 mod operations;

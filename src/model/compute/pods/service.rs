@@ -18,7 +18,7 @@ use crate::model::message::{CallId, Cause, Message, NodeId, Outcome};
 use crate::model::operation::OPERATION;
 use crate::model::probe::PROBE;
 use crate::model::sdk::SdkClients;
-use crate::model::usage::{UsageLine, host_hours};
+use crate::model::usage::UsageLine;
 use crate::model::wiring::Wiring;
 use crate::model::work::Step;
 
@@ -47,6 +47,7 @@ pub struct Pods {
     host_cores: f64,
     speed: f64,
     instance: Option<String>,
+    spot_price: Option<f64>,
     kind: KindOf,
     places: u32,
     queue_max: usize,
@@ -183,6 +184,7 @@ impl Component for Pods {
             host_cores: spec.hosts.vcpu,
             speed: spec.hosts.speed,
             instance: spec.hosts.instance.clone(),
+            spot_price: spec.hosts.spot_price,
             kind: match spec.runtime {
                 Runtime::EventLoop(_) => KindOf::EventLoop,
                 Runtime::SyncWorkers(_) => KindOf::SyncWorkers,
@@ -258,23 +260,22 @@ impl Component for Pods {
     }
 
     fn close(&mut self, ctx: &mut Ctx) -> NodeReport {
-        let seconds = ctx.now().as_secs_f64();
-        let machines = self.fleet.as_mut().and_then(|fleet| fleet.machine_seconds(ctx.now()));
-        let whole = seconds * self.hosts.len() as f64;
-        let hours =
-            machines.map_or(host_hours(ctx.now()) * self.hosts.len() as f64, |s| s / 3600.0);
+        let (now, count) = (ctx.now(), self.hosts.len() as f64);
+        let machines = self.fleet.as_mut().and_then(|fleet| fleet.machine_seconds(now));
         let work: f64 =
             self.hosts.iter().map(|host| ctx.host(*host).work_done()).sum::<f64>() * 1e-9;
-        let capacity = self.host_cores * self.speed * machines.unwrap_or(whole);
+        let whole = machines.unwrap_or(now.as_secs_f64() * count);
+        let capacity = self.host_cores * self.speed * whole;
         let busy = if capacity > 0.0 { (work / capacity).min(1.0) } else { 0.0 };
-        let usage = self.instance.iter().map(|instance| UsageLine {
-            node: self.name.clone(),
-            item: format!("ec2.{instance}"),
-            quantity: hours,
-            unit: "hour",
-            reserved: true,
-            idle: hours * (1.0 - busy),
-            wasted: 0.0,
+        let usage = self.instance.iter().map(|instance| {
+            let line = match machines {
+                Some(s) => {
+                    UsageLine::held(&self.name, format!("ec2.{instance}"), s / 3600.0, "hour")
+                }
+                None => UsageLine::hosts(&self.name, instance, count, now),
+            };
+            let line = UsageLine { idle: line.quantity * (1.0 - busy), ..line };
+            self.spot_price.map_or(line.clone(), |share| line.as_spot(share))
         });
         let mut counters = vec![
             ("syn_dropped", self.counts.syn_dropped),
@@ -283,7 +284,8 @@ impl Component for Pods {
             ("cpu_permille", (busy * 1000.0) as u64),
             ("connections_max", self.counts.connections_max),
         ];
-        if let Some(fleet) = &self.fleet {
+        if let Some(fleet) = &mut self.fleet {
+            counters.extend(fleet.lags.counters(now));
             counters.extend([("pods_added", fleet.added), ("pods_removed", fleet.removed)]);
             if fleet.restarted > 0 {
                 counters.push(("restarts", fleet.restarted));
@@ -291,15 +293,7 @@ impl Component for Pods {
         }
         let surplus = self.burst.as_ref().map(|burst| {
             counters.push(("throttled_host_seconds", burst.throttled_seconds as u64));
-            UsageLine {
-                node: self.name.clone(),
-                item: SURPLUS.to_owned(),
-                quantity: burst.surplus(),
-                unit: "vCPU-hour",
-                reserved: false,
-                idle: 0.0,
-                wasted: 0.0,
-            }
+            UsageLine::used(&self.name, SURPLUS, burst.surplus(), "vCPU-hour")
         });
         NodeReport { counters, usage: usage.chain(surplus).collect() }
     }

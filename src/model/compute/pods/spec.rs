@@ -122,6 +122,11 @@ pub struct Hosts {
     /// EC2 instance type, for the bill; none: not on this bill.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance: Option<String>,
+    /// Share of the on-demand price that the hosts cost as spot instances; none: on demand. Their market changes all the time, so
+    /// no price table holds it; `interrupt` events take such hosts away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.01, max = 1.0), extend("x-source" = "on demand unless said"))]
+    pub spot_price: Option<f64>,
     /// CPU credits of burstable hosts; none: they are not counted, and the processor is as fast as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credits: Option<CreditsSpec>,
@@ -156,6 +161,7 @@ impl Default for Hosts {
         Hosts {
             count: 1,
             instance: None,
+            spot_price: None,
             credits: None,
             vcpu: vcpu_default(),
             speed: speed_default(),

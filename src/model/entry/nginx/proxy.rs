@@ -13,7 +13,7 @@ use crate::model::host::HostId;
 use crate::model::ledger::GaugeId;
 use crate::model::listener::{Listener, SynRetry};
 use crate::model::message::{CallId, Cause, Message};
-use crate::model::usage::{UsageLine, host_hours};
+use crate::model::usage::UsageLine;
 use crate::model::wiring::Wiring;
 use std::collections::VecDeque;
 
@@ -186,16 +186,8 @@ impl Component for Nginx {
     }
 
     fn close(&mut self, ctx: &mut Ctx) -> NodeReport {
-        let hours = host_hours(ctx.now());
-        let usage = self.instance.iter().map(|instance| UsageLine {
-            node: self.name.clone(),
-            item: format!("ec2.{instance}"),
-            quantity: hours,
-            unit: "hour",
-            reserved: true,
-            idle: 0.0,
-            wasted: 0.0,
-        });
+        let end = ctx.now();
+        let host = |instance: &String| UsageLine::hosts(&self.name, instance, 1.0, end);
         NodeReport {
             counters: vec![
                 ("syn_dropped", self.counts.syn_dropped),
@@ -204,7 +196,7 @@ impl Component for Nginx {
                 ("closed_for_reuse", self.counts.closed_for_reuse),
                 ("client_closed_499", self.counts.client_closed),
             ],
-            usage: usage.collect(),
+            usage: self.instance.iter().map(host).collect(),
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::model::context::{Ctx, Purpose};
 use crate::model::dist::Sampler;
 use crate::model::ledger::{GaugeId, LimitId};
 use crate::model::message::{CallId, Message, NodeId, Outcome};
-use crate::model::usage::UsageLine;
+use crate::model::usage::{UsageLine, hours};
 use crate::model::wiring::Wiring;
 use std::collections::VecDeque;
 
@@ -208,19 +208,14 @@ impl Component for Sqs {
         let meter = &self.meter;
         let empty = (meter.idle / u128::from(LONG_POLL.nanos())) as u64;
         let line = |item: &str, quantity: f64, unit, wasted: u64| UsageLine {
-            node: self.name.clone(),
-            item: item.into(),
-            quantity,
-            unit,
-            reserved: false,
-            idle: 0.0,
             wasted: wasted as f64,
+            ..UsageLine::used(&self.name, item, quantity, unit)
         };
         let calls = (meter.calls + empty) as f64;
         let mut usage = vec![line("sqs.standard", calls, "request", meter.calls_wasted)];
         if self.poller_hours {
-            let hours = f64::from(self.pollers.idle) * ctx.now().as_secs_f64() / 3600.0;
-            usage.push(UsageLine { reserved: true, ..line(POLLER_HOUR, hours, "hour", 0) });
+            let held = f64::from(self.pollers.idle) * hours(ctx.now());
+            usage.push(UsageLine::held(&self.name, POLLER_HOUR, held, "hour"));
         }
         NodeReport {
             counters: vec![

@@ -16,7 +16,7 @@ use crate::model::host::HostId;
 use crate::model::ledger::{GaugeId, LimitId};
 use crate::model::listener::accept_queue;
 use crate::model::message::{CallId, Cause, Message, NodeId, Outcome};
-use crate::model::usage::UsageLine;
+use crate::model::usage::{UsageLine, hours};
 use crate::model::wiring::Wiring;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -238,23 +238,15 @@ impl Component for Database {
     }
 
     fn close(&mut self, ctx: &mut Ctx) -> NodeReport {
-        let hours = ctx.now().as_secs_f64() / 3600.0;
-        let usage = self.class.iter().map(|item| UsageLine {
-            node: self.name.clone(),
-            item: item.clone(),
-            quantity: hours,
-            unit: "hour",
-            reserved: true,
-            idle: 0.0,
-            wasted: 0.0,
-        });
+        let held = hours(ctx.now());
+        let class = |class: &String| UsageLine::held(&self.name, class, held, "hour");
         NodeReport {
             counters: vec![
                 ("logins", self.counts.logins),
                 ("logins_refused", self.counts.refused),
                 ("syn_dropped", self.counts.syn_dropped),
             ],
-            usage: usage.collect(),
+            usage: self.class.iter().map(class).collect(),
         }
     }
 }

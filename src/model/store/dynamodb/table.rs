@@ -267,14 +267,14 @@ impl Component for Dynamodb {
     fn close(&mut self, ctx: &mut Ctx) -> NodeReport {
         let now = ctx.now();
         let on_demand = matches!(self.spec.mode, Mode::OnDemand(_));
-        let line = |side: &mut Side, item: &str, unit| UsageLine {
-            node: self.name.clone(),
-            item: item.into(),
-            quantity: if on_demand { side.capacity.used() } else { side.capacity.held_hours(now) },
-            unit,
-            reserved: !on_demand,
-            idle: if on_demand { 0.0 } else { side.capacity.idle_hours(now) },
-            wasted: if on_demand { side.wasted } else { 0.0 },
+        let line = |side: &mut Side, item: &str, unit| {
+            if on_demand {
+                let line = UsageLine::used(&self.name, item, side.capacity.used(), unit);
+                UsageLine { wasted: side.wasted, ..line }
+            } else {
+                let line = UsageLine::held(&self.name, item, side.capacity.held_hours(now), unit);
+                UsageLine { idle: side.capacity.idle_hours(now), ..line }
+            }
         };
         let usage = if on_demand {
             vec![

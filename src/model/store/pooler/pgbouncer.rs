@@ -6,7 +6,7 @@ use crate::model::component::{About, Check, Component, NodeReport, Spec};
 use crate::model::context::Ctx;
 use crate::model::era::Era;
 use crate::model::message::Message;
-use crate::model::usage::{UsageLine, host_hours};
+use crate::model::usage::UsageLine;
 use crate::model::wiring::Wiring;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -199,15 +199,8 @@ impl Component for Pgbouncer {
     }
 
     fn close(&mut self, ctx: &mut Ctx) -> NodeReport {
-        let usage = self.instance.iter().map(|instance| UsageLine {
-            node: self.name.clone(),
-            item: format!("ec2.{instance}"),
-            quantity: host_hours(ctx.now()),
-            unit: "hour",
-            reserved: true,
-            idle: 0.0,
-            wasted: 0.0,
-        });
-        NodeReport { usage: usage.collect(), ..self.pooler.close() }
+        let end = ctx.now();
+        let host = |instance: &String| UsageLine::hosts(&self.name, instance, 1.0, end);
+        NodeReport { usage: self.instance.iter().map(host).collect(), ..self.pooler.close() }
     }
 }

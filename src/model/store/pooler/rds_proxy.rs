@@ -7,7 +7,7 @@ use crate::model::context::Ctx;
 use crate::model::dist::{Dist, Uniform};
 use crate::model::era::Era;
 use crate::model::message::Message;
-use crate::model::usage::UsageLine;
+use crate::model::usage::{UsageLine, hours};
 use crate::model::wiring::Wiring;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -149,16 +149,9 @@ impl Component for RdsProxy {
     }
 
     fn close(&mut self, ctx: &mut Ctx) -> NodeReport {
-        let usage = UsageLine {
-            node: self.name.clone(),
-            item: "rds_proxy.vcpu_hour".into(),
-            // Two vCPUs are billed at least (price list of RDS Proxy).
-            quantity: ctx.now().as_secs_f64() / 3600.0 * self.vcpu.max(2.0),
-            unit: "vCPU-hour",
-            reserved: true,
-            idle: 0.0,
-            wasted: 0.0,
-        };
+        // Two vCPUs are billed at least (price list of RDS Proxy).
+        let held = hours(ctx.now()) * self.vcpu.max(2.0);
+        let usage = UsageLine::held(&self.name, "rds_proxy.vcpu_hour", held, "vCPU-hour");
         NodeReport { usage: vec![usage], ..self.pooler.close() }
     }
 }
