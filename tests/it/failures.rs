@@ -140,8 +140,8 @@ fn events_say_what_they_cost() {
     // As fine as the series: the last refusal comes a moment before the end of the outage.
     assert!((down.failing.value - 10.0).abs() <= bucket + 0.1, "{down:?}");
     assert_eq!((slow.lost.value, slow.failing.value, slow.recovered), (0.0, 0.0, 1.0));
-    // The last slow answer comes a second after the way is short again.
-    assert!((slow.slow.value - 21.0).abs() <= bucket + 0.1, "{slow:?}");
+    // Once the way is short again, quick answers outnumber the slow ones that are still on it.
+    assert!((slow.slow.value - 20.0).abs() <= bucket + 0.1, "{slow:?}");
     // Still going on when the next event comes: what is known ends there.
     let twice = json!([{"at": "20s", "node": "api", "do": {"down": {"for": "30s"}}},
         {"at": "30s", "node": "edge", "do": {"slow": {"by": "0s", "for": "1s"}}}]);

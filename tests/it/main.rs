@@ -18,6 +18,7 @@ mod coverage;
 mod determinism;
 mod diff;
 mod fact_ids;
+mod facts_balancer;
 mod facts_cluster;
 mod facts_events;
 mod facts_lambda;

@@ -29,7 +29,7 @@ pub const ABOUT: About = About {
         "capacity units as the largest of new connections, active connections and bytes per hour",
     ],
     leaves_out: &[
-        "slow start, stickiness, weights; its nodes check as one",
+        "stickiness, weights; its nodes check as one",
         "its own scaling: AWS publishes no limit",
     ],
     example: r#"{"to": ["api"]}"#,
@@ -120,6 +120,18 @@ impl Spec for AlbSpec {
                 "target_group",
                 format!("checks every {} with a timeout of {}", group.interval, group.timeout),
                 "AWS takes intervals of 5 to 300 s and timeouts of 2 to 120 s",
+            );
+        }
+        let ramp = self.target_group.as_ref().and_then(|group| group.slow_start);
+        let in_turn = self.algorithm == Algorithm::RoundRobin;
+        if let Some(ramp) = ramp
+            && !(in_turn && (Span::from_secs(30)..=Span::from_secs(900)).contains(&ramp))
+        {
+            check.problem(
+                "E0384",
+                "target_group.slow_start",
+                format!("a slow start of {ramp}"),
+                "AWS takes 30 to 900 s, and only with the algorithm `round_robin`",
             );
         }
     }
@@ -289,7 +301,7 @@ impl Alb {
             self.new_connections += 1;
         }
         row.via = Via::Open(0);
-        let Some(at) = self.choose(ctx.endpoints) else {
+        let Some(at) = self.choose(ctx.endpoints, now) else {
             ctx.ledger.refused_by(self.targets_limit, now);
             return ctx.fail(call, Cause::NoTargets, 503);
         };
@@ -343,7 +355,7 @@ impl Alb {
     }
 
     /// The next of the targets that are registered.
-    fn choose(&mut self, endpoints: &Endpoints) -> Option<usize> {
+    fn choose(&mut self, endpoints: &Endpoints, now: Time) -> Option<usize> {
         let n = self.targets.len();
         let start = self.next;
         let turns = (0..n).map(|i| (start + i) % n);
@@ -352,7 +364,12 @@ impl Alb {
             Some(group) => group.routes_to(at, some_healthy),
             None => endpoints.takes(self.targets[at].node, self.targets[at].address),
         });
+        let ramps = self.group.as_ref().is_some_and(|group| group.spec.slow_start.is_some());
         let at = match self.algorithm {
+            Algorithm::RoundRobin if ramps => {
+                let live: Vec<usize> = live.collect();
+                self.group.as_mut().and_then(|group| group.turn(&live, now))
+            }
             Algorithm::RoundRobin => live.next(),
             Algorithm::LeastOutstandingRequests => {
                 live.min_by_key(|&at| self.targets[at].outstanding)
@@ -493,7 +510,7 @@ impl Alb {
 
     fn checked(&mut self, at: usize, life: u16, passed: bool, ctx: &mut Ctx) {
         let Some(group) = &mut self.group else { return };
-        if let Some(healthy) = group.checked(at, life, passed) {
+        if let Some(healthy) = group.checked(at, life, passed, ctx.now()) {
             let target = &self.targets[at];
             let word = u32::from(target.address);
             let message = Message::Wake(HEALTHY, word, u32::from(healthy));

@@ -1,7 +1,7 @@
 //! A target group: which targets a balancer sends to. Registered by a controller with its lag, healthy by checks of the balancer's own, taken
 //! out with a deregistration delay.
 
-use crate::kernel::{Key, Span};
+use crate::kernel::{Key, Span, Time};
 use crate::model::data::Data;
 use crate::model::dist::{Dist, Sampler, Uniform};
 use crate::model::probe::Belief;
@@ -35,6 +35,10 @@ pub struct TargetGroupSpec {
     #[serde(default = "lag_default")]
     #[schemars(extend("x-source" = "users of the AWS Load Balancer Controller reckon with about 10 s: assumed", "x-assumed" = true))]
     pub registration_lag: Dist,
+    /// From a target that becomes healthy to its full share of requests, which grows evenly in time; none: at once. Only in turn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-source" = "ALB guide: slow_start.duration_seconds, off, or 30 to 900 s"))]
+    pub slow_start: Option<Span>,
     /// How long requests in progress may go on when their target is taken out.
     #[serde(default = "delay_default")]
     #[schemars(extend("x-source" = "ALB guide: deregistration_delay.timeout_seconds 300"))]
@@ -69,6 +73,7 @@ impl Default for TargetGroupSpec {
             unhealthy_threshold: unhealthy_default(),
             phase: None,
             registration_lag: lag_default(),
+            slow_start: None,
             deregistration_delay: delay_default(),
         }
     }
@@ -84,6 +89,10 @@ struct Member {
     /// Not checked yet since it was registered.
     initial: bool,
     belief: Belief,
+    /// Since when it has been healthy, if that came about during the run.
+    healthy_since: Option<Time>,
+    /// Turns that it has saved up while its share grows.
+    credit: f64,
     /// Counts registrations: a check of an earlier one is stale.
     life: u16,
 }
@@ -117,6 +126,8 @@ impl TargetGroup {
             registered,
             initial: false,
             belief: Belief::new(true),
+            healthy_since: None,
+            credit: 0.0,
             life: 0,
         };
         self.members = registered.map(member).collect();
@@ -186,8 +197,36 @@ impl TargetGroup {
         self.spec.phase.unwrap_or_else(|| Span::from_nanos(key.stream().below(interval)))
     }
 
+    /// The target whose turn it is, of those in `turns`. With slow start one of n targets that has had a part f of the time is to get the
+    /// share f / n: it takes (n - 1) f / (n - f) of its turns.
+    pub(super) fn turn(&mut self, turns: &[usize], now: Time) -> Option<usize> {
+        let n = turns.len() as f64;
+        for &at in turns {
+            let member = &mut self.members[at];
+            let part = match (self.spec.slow_start, member.healthy_since) {
+                (Some(whole), Some(since)) => now.since(since).as_secs_f64() / whole.as_secs_f64(),
+                _ => 1.0,
+            };
+            if part >= 1.0 {
+                return Some(at);
+            }
+            member.credit += (n - 1.0) * part / (n - part);
+            if member.credit >= 1.0 {
+                member.credit -= 1.0;
+                return Some(at);
+            }
+        }
+        turns.first().copied()
+    }
+
     /// A check of a target passed or failed; says whether it is healthy from now on, if that is new.
-    pub(super) fn checked(&mut self, at: usize, life: u16, passed: bool) -> Option<bool> {
+    pub(super) fn checked(
+        &mut self,
+        at: usize,
+        life: u16,
+        passed: bool,
+        now: Time,
+    ) -> Option<bool> {
         let spec = &self.spec;
         let member = &mut self.members[at];
         if member.life != life || !member.registered {
@@ -195,7 +234,10 @@ impl TargetGroup {
         }
         let passes = if member.initial { 1 } else { spec.healthy_threshold };
         let change = member.belief.seen(passed, (passes, spec.unhealthy_threshold));
-        member.initial &= change != Some(true);
+        if change == Some(true) {
+            member.initial = false;
+            (member.healthy_since, member.credit) = (Some(now), 0.0);
+        }
         change
     }
 }
@@ -217,9 +259,38 @@ mod tests {
         assert!(group.follow(1, true).is_none());
         assert!(group.apply(1, change) && !group.healthy(1));
         let life = group.life(1);
-        assert_eq!(group.checked(1, life, true), Some(true));
-        let seen: Vec<_> = (0..7).map(|i| group.checked(1, life, i > 1)).collect();
+        assert_eq!(group.checked(1, life, true, Time::ZERO), Some(true));
+        let seen: Vec<_> = (0..7).map(|i| group.checked(1, life, i > 1, Time::ZERO)).collect();
         assert_eq!(seen, [None, Some(false), None, None, None, None, Some(true)]);
+    }
+
+    /// Three warm targets and a new one, 40 requests a second: its share of each ten seconds is (middle / 100 s) / 4, to half a turn.
+    #[test]
+    fn t_alb_4_a_new_target_gets_its_share_evenly_in_time() {
+        let spec = TargetGroupSpec {
+            slow_start: Some(Span::from_secs(100)),
+            ..TargetGroupSpec::default()
+        };
+        let mut group = TargetGroup::new(&spec, &Data::default(), Key::root(1, 0)).unwrap();
+        group.begin([true, true, true, false].into_iter());
+        let (_, change) = group.follow(3, true).unwrap();
+        group.apply(3, change);
+        group.checked(3, group.life(3), true, Time::ZERO);
+        let (mut next, mut taken) = (0, [[0_u32; 4]; 12]);
+        for request in 0..4_800_u64 {
+            let now = Time::ZERO + Span::from_millis(25 * request);
+            let turns: Vec<usize> = (0..4).map(|i| (next + i) % 4).collect();
+            let at = group.turn(&turns, now).unwrap();
+            next = (at + 1) % 4;
+            taken[request as usize / 400][at] += 1;
+        }
+        for (tenth, counts) in taken.iter().enumerate() {
+            let share = (0.05 + 0.1 * tenth as f64).min(1.0) / 4.0;
+            let own = f64::from(counts[3]);
+            assert!((own - 400.0 * share).abs() <= 4.0, "{tenth}: {counts:?}");
+            // The others share the rest evenly.
+            assert!(counts[..3].iter().all(|n| (f64::from(*n) - (400.0 - own) / 3.0).abs() <= 2.0));
+        }
     }
 
     #[test]
@@ -228,7 +299,7 @@ mod tests {
         group.begin([true, true, false].into_iter());
         for at in [0, 1] {
             assert_eq!(
-                [group.checked(at, 0, false), group.checked(at, 0, false)],
+                [0, 1].map(|_| group.checked(at, 0, false, Time::ZERO)),
                 [None, Some(false)]
             );
         }
