@@ -1,7 +1,7 @@
 //! Sentences about a design that more than one report says.
 
 use super::format::{count, interval, seconds, share};
-use crate::experiment::result::{Bottleneck, DesignResult, Incident, Reached, Steady};
+use crate::experiment::result::{Bottleneck, DesignResult, Incident, Lost, Reached, Steady};
 
 /// How a design did, in half a sentence, and whether every request succeeded.
 pub(super) fn outcome(design: &DesignResult) -> (bool, String) {
@@ -28,28 +28,22 @@ pub(super) fn first_limit(limit: &Bottleneck) -> String {
 pub(super) fn incident(own: &Incident) -> String {
     let times =
         if own.times > 1.0 { format!(", {} times", count(own.times)) } else { String::new() };
-    let mut text = format!("{} at {}{times}: ", own.what.replace('_', " "), own.node);
-    if own.lost.value > 0.0 {
-        let all = own.causes.iter().take(3);
-        let by =
-            all.map(|lost| format!("{} by {} at {}", count(lost.count), lost.cause, lost.node));
-        let by = by.collect::<Vec<_>>().join(", ");
-        text += &format!(
-            "{} requests lost ({by}), the last {} after it",
-            interval(&own.lost, count),
-            seconds(own.failing.value)
-        );
+    let lost = |lost: &Lost| format!("{} by {} at {}", count(lost.count), lost.cause, lost.node);
+    let by: Vec<String> = own.causes.iter().take(3).map(lost).collect();
+    let mut parts = vec![if by.is_empty() {
+        "no request lost".to_owned()
     } else {
-        text += "no request lost";
-    }
+        let (all, last) = (interval(&own.lost, count), seconds(own.failing.value));
+        format!("{all} requests lost ({}), the last {last} after it", by.join(", "))
+    }];
     if own.slow.value > 0.0 {
-        text += &format!("; slow until {} after it", seconds(own.slow.value));
+        parts.push(format!("slow until {} after it", seconds(own.slow.value)));
     }
     if own.recovered < 1.0 {
         let open = share(1.0 - own.recovered);
-        text += &format!("; not over in {open} of the cases when the next event or the end came");
+        parts.push(format!("not over in {open} of the cases when the next event or the end came"));
     }
-    text
+    format!("{} at {}{times}: {}", own.what.replace('_', " "), own.node, parts.join("; "))
 }
 
 /// What a wanted precision came to, in a sentence.
