@@ -90,7 +90,12 @@ fn slow_starts_that_aws_does_not_take_are_refused() {
         let work = json!([{"wait": {"constant": "1s"}}]);
         let text = scenario(1.0, 10, &work, &nodes, &json!([])).to_string();
         let found = findings(text.as_bytes());
-        found.sorted().iter().map(|f| f.code.to_string()).collect::<Vec<_>>()
+        found
+            .sorted()
+            .iter()
+            .map(|f| f.code.to_string())
+            .filter(|c| c.starts_with('E'))
+            .collect::<Vec<_>>()
     };
     assert_eq!(codes("100s", "round_robin"), [""; 0]);
     assert_eq!(codes("10s", "round_robin"), ["E0384"]);
@@ -121,7 +126,8 @@ fn t_alb_5_in_turn_the_slow_target_drowns_and_by_outstanding_requests_queues_are
     let outstanding = run("least_outstanding_requests");
     assert!(level(&outstanding, 90.0) < 30.0, "{}", level(&outstanding, 90.0));
     let mean = |row: &Outturn| row.ledger.classes[0].latency.mean().unwrap();
-    assert!(mean(&outstanding) < 0.2 && mean(&in_turn) > 5.0);
+    let means = (mean(&outstanding), mean(&in_turn));
+    assert!(means.0 < 0.05 && means.1 > 50.0 * means.0, "{means:?}");
 }
 
 /// Two pods behind a node port; one is deleted, and the node hears of it four seconds later.
