@@ -43,26 +43,26 @@ pub enum Purpose {
     Authorizer = 43 << 16,
 }
 
-/// What a node is given with every message.
+/// What a node is given with every message: the world around it. Made once a run.
 pub struct Ctx<'a> {
     /// Pending events.
-    pub queue: &'a mut Queue<Event>,
+    pub queue: Queue<Event>,
     /// Calls in flight.
-    pub calls: &'a mut Calls,
+    pub calls: Calls,
     /// What is counted.
-    pub ledger: &'a mut Ledger,
+    pub ledger: Ledger,
     /// Addresses that take new connections.
-    pub endpoints: &'a mut Endpoints,
+    pub endpoints: Endpoints,
     /// Faults of the network that are in force.
-    pub faults: &'a Faults,
+    pub faults: Faults,
     /// AWS accounts of the design.
-    pub accounts: &'a mut [Account],
+    pub accounts: Vec<Account>,
     /// What happens to nodes at given times.
     pub operations: &'a [Operation],
     /// Kinds of request.
     pub works: &'a [Work],
     /// Processors.
-    pub hosts: &'a mut [Host],
+    pub hosts: Vec<Host>,
     /// Keys of the nodes, by name.
     pub salts: &'a [u64],
     /// How many nodes there are: whoever has a higher number is a class of users.

@@ -91,7 +91,7 @@ impl Nginx {
         let worker = exchange.worker as usize;
         let mut stream = ctx.stream(call, Purpose::Routing);
         let client = self.client_of(exchange.connection);
-        self.peers(worker).follow(ctx.endpoints);
+        self.peers(worker).follow(&ctx.endpoints);
         let Some(peer) = self.peers(worker).choose(exchange.tried, client, now, &mut stream) else {
             ctx.ledger.refused_by(self.limits.upstream, now);
             return self.answer(call, Outcome::failed(Cause::NoLiveUpstreams, ctx.me, 502), ctx);
