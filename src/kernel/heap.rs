@@ -51,6 +51,7 @@ impl Heap {
     }
 
     /// Adds an entry. O(log4 n).
+    #[inline]
     pub(super) fn push(&mut self, key: u64, slot: u32) {
         if self.vacant {
             self.vacant = false;
@@ -67,6 +68,7 @@ impl Heap {
     }
 
     /// Takes an entry with the smallest key. O(log4 n).
+    #[inline]
     pub(super) fn pop(&mut self) -> Option<(u64, u32)> {
         self.refill();
         if self.end == ROOT {
@@ -77,12 +79,14 @@ impl Heap {
     }
 
     /// The smallest key.
+    #[inline]
     pub(super) fn peek(&mut self) -> Option<u64> {
         self.refill();
         (self.end > ROOT).then(|| self.keys[0].0[ROOT])
     }
 
     /// Whether another entry has the key that was popped last, if nothing was pushed since.
+    #[inline]
     pub(super) fn tied(&self, key: u64) -> bool {
         self.keys.get(ROOT - 2).is_some_and(|four| four.0.contains(&key))
     }
@@ -95,6 +99,7 @@ impl Heap {
     }
 
     /// Closes the gap that the last `pop` left, with the last entry.
+    #[inline]
     fn refill(&mut self) {
         if !self.vacant {
             return;
@@ -114,6 +119,7 @@ impl Heap {
         }
     }
 
+    #[inline]
     fn sift_up(&mut self, mut at: usize, key: u64, slot: u32) {
         while at > ROOT {
             let parent = at / 4 + 2;

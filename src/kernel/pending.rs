@@ -50,6 +50,7 @@ impl<V: Copy> Pending<V> {
         self.rows.len() - self.free.len()
     }
 
+    #[inline]
     fn row(&mut self, sequence: u64, value: V) -> u32 {
         let row = Row { sequence, value };
         if let Some(slot) = self.free.pop() {
@@ -61,6 +62,7 @@ impl<V: Copy> Pending<V> {
     }
 
     /// Adds an event whose sequence number is the largest so far.
+    #[inline]
     pub(super) fn push(&mut self, key: u64, sequence: u64, value: V) {
         let slot = self.row(sequence, value);
         match &mut self.wheel {
@@ -88,9 +90,13 @@ impl<V: Copy> Pending<V> {
     }
 
     /// Takes the first event: key, sequence number and value.
+    #[inline]
     pub(super) fn pop(&mut self) -> Option<(u64, u64, V)> {
-        let (key, slot) = if self.run.is_empty() && self.wheel.is_none() {
-            self.pop_heap()?
+        let (key, slot) = if self.run.is_empty() {
+            match self.pop_heap() {
+                Some(first) => first,
+                None => self.load()?,
+            }
         } else {
             self.pop_nearest()?
         };
@@ -100,12 +106,13 @@ impl<V: Copy> Pending<V> {
     }
 
     /// Takes the first of the heap.
+    #[inline]
     fn pop_heap(&mut self) -> Option<Entry> {
         let first = self.heap.pop()?;
         if self.heap.tied(first.0) {
             return self.untie(first);
         }
-        if self.heap.len() > MANY && self.wheel.is_none() {
+        if self.heap.len() > MANY {
             self.spread(first.0);
         }
         Some(first)
@@ -120,27 +127,29 @@ impl<V: Copy> Pending<V> {
             self.run.extend(self.heap.pop());
         }
         let rows = &self.rows;
-        self.run[from..].sort_unstable_by_key(|entry| {
-            std::cmp::Reverse(rows[entry.1 as usize].sequence)
-        });
+        self.run[from..]
+            .sort_unstable_by_key(|entry| std::cmp::Reverse(rows[entry.1 as usize].sequence));
         self.run.pop()
     }
 
     /// Moves the heap's entries, none of which is before `key`, to a wheel.
     #[cold]
     fn spread(&mut self, key: u64) {
+        if self.wheel.is_some() {
+            // What came in before the edge stays: it is next.
+            return;
+        }
         let mut wheel = Box::new(Wheel::new(key));
         self.heap.drain().for_each(|(key, slot)| wheel.push(key, slot));
         self.wheel = Some(wheel);
     }
 
-    /// Takes the first of run, heap and wheel.
+    /// Takes the first of run and heap.
+    #[inline(never)]
     fn pop_nearest(&mut self) -> Option<Entry> {
         match (self.run.last(), self.heap.peek()) {
             (Some(run), Some(heap)) if heap < run.0 => self.pop_heap(),
-            (Some(_), _) => self.run.pop(),
-            (None, Some(_)) => self.pop_heap(),
-            (None, None) => self.load(),
+            _ => self.run.pop(),
         }
     }
 
@@ -164,5 +173,60 @@ impl<V: Copy> Pending<V> {
             batch.drain(..).for_each(|(key, slot)| self.heap.push(key, slot));
         }
         self.pop_heap()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::Key;
+    use std::collections::BTreeSet;
+
+    /// Waves of up to 30,000 events, with steps between keys from 0 (all alike) to far.
+    #[test]
+    fn agrees_with_a_sorted_set_through_heap_run_and_wheel() {
+        for (seed, width) in [1, 7, 3_000, 1 << 20, 1 << 40].into_iter().enumerate() {
+            let mut stream = Key::root(seed as u64, 0).stream();
+            let mut pending = Pending::default();
+            let mut twin = BTreeSet::new();
+            let (mut now, mut sequence) = (0_u64, 0_u64);
+            let mut wheels = 0;
+            for step in 0..150_000_u64 {
+                let grows = step / 30_000 % 2 == 0;
+                if stream.below(10) < if grows { 7 } else { 3 } {
+                    // One in eight is near, whatever the others are.
+                    let reach = if stream.below(8) == 0 { 3 } else { width };
+                    let key = now + stream.below(reach);
+                    // An older number, as the front of a lane has.
+                    let old = stream.below(16) == 0;
+                    sequence += 4;
+                    let number = if old {
+                        sequence.saturating_sub(4 * stream.below(50) + 1)
+                    } else {
+                        sequence
+                    };
+                    // A number that was used before for another event of that key is skipped.
+                    if twin.insert((key, number)) {
+                        if old {
+                            pending.push_old(key, number, number);
+                        } else {
+                            pending.push(key, number, number);
+                        }
+                    }
+                } else {
+                    let (got, want) = (pending.pop(), twin.pop_first());
+                    assert_eq!(got.map(|(k, s, _)| (k, s)), want, "width {width} step {step}");
+                    now = want.map_or(now, |first| first.0);
+                }
+                assert_eq!(pending.len(), twin.len());
+                wheels += usize::from(pending.wheel.is_some());
+            }
+            // Events that are all alike are a run at once.
+            assert!(width < 1_000 || wheels > 1_000, "the wheel was at work {wheels} times");
+            while let Some((key, number)) = twin.pop_first() {
+                assert_eq!(pending.pop(), Some((key, number, number)), "width {width}");
+            }
+            assert_eq!(pending.pop(), None);
+        }
     }
 }

@@ -113,6 +113,7 @@ impl<E: Copy> Queue<E> {
     }
 
     /// The place of an event in the order: time and rank, then the sequence number.
+    #[inline]
     fn key(&mut self, at: Time, rank: Rank) -> (u64, u64) {
         debug_assert!(self.now <= at, "an event in the past");
         self.sequence += 1;
@@ -120,11 +121,13 @@ impl<E: Copy> Queue<E> {
     }
 
     /// Delivers `event` next, before anything that is scheduled, after what was sent immediately before it.
+    #[inline]
     pub fn immediately(&mut self, event: E) {
         self.immediate.push_back(event);
     }
 
     /// Delivers `event` after `delay`.
+    #[inline]
     pub fn after(&mut self, delay: Span, event: E) {
         if delay.is_zero() {
             return self.immediately(event);
@@ -133,6 +136,7 @@ impl<E: Copy> Queue<E> {
     }
 
     /// Delivers `event` at `at`, ordered among others of that instant by `rank`.
+    #[inline]
     pub fn at(&mut self, at: Time, rank: Rank, event: E) {
         let (key, sequence) = self.key(at, rank);
         self.pending.push(key, sequence, Entry::Event(event));
@@ -156,7 +160,15 @@ impl<E: Copy> Queue<E> {
         };
         let (key, sequence) = self.key(self.now + delay, rank);
         let tail = self.lanes[lane.0 as usize].tail;
-        let slot = self.node(LaneNode { key, sequence, event, prev: tail, next: NIL, turn: 0, lane: lane.0 });
+        let slot = self.node(LaneNode {
+            key,
+            sequence,
+            event,
+            prev: tail,
+            next: NIL,
+            turn: 0,
+            lane: lane.0,
+        });
         let row = &mut self.lanes[lane.0 as usize];
         row.tail = slot;
         if tail == NIL {
@@ -212,6 +224,7 @@ impl<E: Copy> Queue<E> {
     }
 
     /// Takes the next event and moves the clock to it.
+    #[inline]
     pub fn pop(&mut self) -> Option<E> {
         if let Some(event) = self.immediate.pop_front() {
             self.popped += 1;
@@ -225,6 +238,7 @@ impl<E: Copy> Queue<E> {
                     return Some(event);
                 }
                 Entry::Lane(lane) => {
+                    // One event in thousands: timers seldom fire.
                     if let Some(event) = self.pop_lane(lane, sequence) {
                         self.advance(key);
                         return Some(event);
@@ -242,6 +256,7 @@ impl<E: Copy> Queue<E> {
     }
 
     /// The lane's front came up under `sequence`. If that timer is gone, the lane is put back under its present front.
+    #[inline(never)]
     fn pop_lane(&mut self, lane: u16, sequence: u64) -> Option<E> {
         let head = self.lanes[lane as usize].head;
         if head == NIL {

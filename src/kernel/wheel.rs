@@ -49,7 +49,7 @@ impl Wheel {
     /// Adds an entry; its key is not below [`Wheel::edge`].
     pub(super) fn push(&mut self, key: u64, slot: u32) {
         debug_assert!(key >= self.base, "an entry before the wheel's beginning");
-        let level = (63 - (key ^ self.base | 1).leading_zeros()) / BITS;
+        let level = (key ^ self.base | 1).ilog2() / BITS;
         let digit = (key >> (level * BITS)) as usize % BUCKETS;
         self.occupied[level as usize] |= 1 << digit;
         self.buckets[level as usize * BUCKETS + digit].push((key, slot));
@@ -71,7 +71,9 @@ impl Wheel {
             if large && bucket.iter().any(|entry| entry.0 != first) {
                 // Large buckets give their memory back.
                 let entries = std::mem::take(bucket);
-                entries.into_iter().for_each(|(key, slot)| self.push(key, slot));
+                for (key, slot) in entries {
+                    self.push(key, slot);
+                }
                 continue;
             }
             std::mem::swap(bucket, batch);

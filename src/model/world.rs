@@ -185,7 +185,7 @@ impl World {
             me: NodeId(0),
         };
         let (nodes, classes, names) = (self.nodes, self.classes, self.names);
-        let running = Running { nodes, classes, ctx, names, calls_peak: 0 };
+        let running = Running { nodes, classes, ctx, names };
         running.run(self.horizon, stopped)
     }
 }
@@ -196,15 +196,10 @@ struct Running<'a> {
     classes: Vec<Class>,
     ctx: Ctx<'a>,
     names: Vec<(String, &'static str)>,
-    calls_peak: usize,
 }
 
 impl Running<'_> {
-    fn run(
-        mut self,
-        horizon: Time,
-        stopped: &dyn Fn() -> bool,
-    ) -> Result<Option<Outturn>, String> {
+    fn run(mut self, horizon: Time, stopped: &dyn Fn() -> bool) -> Result<Option<Outturn>, String> {
         for index in 0..self.nodes.len() + self.classes.len() {
             self.dispatch(NodeId(index as u16), None);
         }
@@ -216,7 +211,6 @@ impl Running<'_> {
             if self.ctx.queue.delivered() & STOP_MASK == 0 && stopped() {
                 return Ok(None);
             }
-            self.calls_peak = self.calls_peak.max(self.ctx.calls.len());
             if self.ctx.calls.is_empty() && self.over() {
                 break;
             }
@@ -233,7 +227,9 @@ impl Running<'_> {
     fn deliver(&mut self, event: Event) {
         match event.message {
             // The caller gave up while the answer was on its way.
-            Message::Reply(call) if self.ctx.calls.get(call).abandoned => self.ctx.calls.close(call),
+            Message::Reply(call) if self.ctx.calls.get(call).abandoned => {
+                self.ctx.calls.close(call);
+            }
             Message::Wake(_, word, turn) if event.to == NodeId::HOSTS => {
                 self.computed(HostId((word >> 16) as u16), word & 0xffff, turn);
             }
@@ -303,7 +299,7 @@ impl Running<'_> {
             end,
             unfinished,
             events: self.ctx.queue.delivered(),
-            calls_peak: self.calls_peak,
+            calls_peak: self.ctx.calls.peak(),
             ledger: self.ctx.ledger,
         })
     }
