@@ -57,7 +57,8 @@ fn lambda(rate: f64, cpu: [&str; 2], seconds: f64) -> Value {
             "gw": {"api_gateway": {"to": "fn", "kind": "http", "overhead": exponential("2ms"),
                 "rate": "10000000/s", "burst": 10_000_000}},
             "fn": {"lambda": {"account": "a", "runtime": "go", "memory": "1769MB", "timeout": "30s"}},
-            "db": {"postgres": {"connections": 200_000, "vcpu": 64, "sigma": 0, "kappa": 0}}}}},
+            "db": {"postgres": {"connections": 200_000, "vcpu": 64, "sigma": 0, "kappa": 0,
+                "login": {"constant": "0s"}, "fork": "0s", "exit": "0s"}}}}},
         "run": {"replications": 2, "seed": 1}
     })
 }

@@ -301,12 +301,21 @@ impl Nginx {
             kept.turn = kept.turn.wrapping_add(1);
             let turn = kept.turn;
             kept.timer = ctx.arm(self.keepalive.0, IDLE, connection, turn);
-            self.workers[worker].now_reusable(connection, turn);
+            self.now_reusable(worker, connection, turn);
         } else {
             self.close_connection(connection, ctx);
         }
         debug_assert!(now == ctx.now());
         ctx.reply(call, outcome);
+    }
+
+    /// A connection may be closed for another from now on.
+    pub(super) fn now_reusable(&mut self, worker: usize, connection: u32, turn: u32) {
+        let rows = &self.connections;
+        self.workers[worker].now_reusable(connection, turn, |at, turn| {
+            let row = &rows[at as usize];
+            row.turn == turn && matches!(row.state, State::Idle | State::Accepted)
+        });
     }
 
     /// The client went away: its connection and that to the upstream are closed.
