@@ -1,118 +1,157 @@
-//! A 4-ary min-heap of (key, value) with the keys in an array of their own.
+//! A 4-ary min-heap of 8-byte keys, each with a slot number beside it.
 //!
-//! Four children stand in one cache line of 16-byte keys, and the choice of the smallest is free of
-//! unpredictable branches. `pop` leaves the root vacant, because the handler of an event mostly pushes the
-//! next one at once: that push then costs one sift-down instead of a sift-up and an earlier sift-down.
-//! Equal keys do not occur: the queue puts a sequence number in the low bits.
+//! Four children stand in half a cache line of their own, and the choice of the smallest is free of unpredictable
+//! branches. `pop` leaves the root vacant, because the handler of an event mostly pushes the next one at once: that push
+//! then costs one sift-down instead of a sift-up and an earlier sift-down. Among equal keys the order is arbitrary; the
+//! heap says when there are any, and [`Pending`](super::pending::Pending) puts them in order.
 
-const ARITY: usize = 4;
+use std::hint::select_unpredictable;
 
-/// Min-heap ordered by a unique `u128` key.
+/// The keys of four siblings. Places that are not taken hold [`u64::MAX`].
+#[derive(Debug, Clone, Copy)]
+#[repr(align(32))]
+struct Four([u64; 4]);
+
+const NOTHING: Four = Four([u64::MAX; 4]);
+
+/// The root stands in the last place of group 0, so that the children of place p are group p − 2.
+const ROOT: usize = 3;
+
+/// Min-heap of (key, slot).
 #[derive(Debug, Clone)]
-pub struct Heap<V> {
-    keys: Vec<u128>,
-    values: Vec<V>,
-    /// Whether the root was taken and not yet refilled; then `keys[0]` is meaningless.
+pub(super) struct Heap {
+    keys: Vec<Four>,
+    slots: Vec<[u32; 4]>,
+    /// The place after the last.
+    end: usize,
+    /// Whether the root was taken and not yet refilled; then its key is the one that was taken.
     vacant: bool,
 }
 
-impl<V: Copy> Default for Heap<V> {
+impl Default for Heap {
     fn default() -> Self {
-        Heap { keys: Vec::new(), values: Vec::new(), vacant: false }
+        Heap { keys: vec![NOTHING], slots: vec![[0; 4]], end: ROOT, vacant: false }
     }
 }
 
-impl<V: Copy> Heap<V> {
-    /// How many entries wait.
-    pub fn len(&self) -> usize {
-        self.keys.len() - usize::from(self.vacant)
-    }
+/// The least of four: its number and key.
+fn least(four: &[u64; 4]) -> (usize, u64) {
+    let (left, right) = (four[1] < four[0], four[3] < four[2]);
+    let first = select_unpredictable(left, four[1], four[0]);
+    let second = select_unpredictable(right, four[3], four[2]);
+    let last = second < first;
+    let at = select_unpredictable(last, 2 + usize::from(right), usize::from(left));
+    (at, select_unpredictable(last, second, first))
+}
 
-    /// Whether nothing waits.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
+impl Heap {
+    /// How many entries wait.
+    pub(super) fn len(&self) -> usize {
+        self.end - ROOT - usize::from(self.vacant)
     }
 
     /// Adds an entry. O(log4 n).
-    pub fn push(&mut self, key: u128, value: V) {
+    #[inline]
+    pub(super) fn push(&mut self, key: u64, slot: u32) {
         if self.vacant {
             self.vacant = false;
-            self.sift_down(key, value);
-        } else {
-            self.keys.push(key);
-            self.values.push(value);
-            self.sift_up(self.keys.len() - 1, key, value);
+            self.sift_down(key, slot);
+            return;
         }
+        let at = self.end;
+        self.end += 1;
+        if at / 4 == self.keys.len() {
+            self.keys.push(NOTHING);
+            self.slots.push([0; 4]);
+        }
+        self.sift_up(at, key, slot);
     }
 
-    /// Takes the entry with the smallest key. O(log4 n).
-    pub fn pop(&mut self) -> Option<(u128, V)> {
+    /// Takes an entry with the smallest key. O(log4 n).
+    #[inline]
+    pub(super) fn pop(&mut self) -> Option<(u64, u32)> {
         self.refill();
-        let (&key, &value) = (self.keys.first()?, self.values.first()?);
+        if self.end == ROOT {
+            return None;
+        }
         self.vacant = true;
-        Some((key, value))
+        Some((self.keys[0].0[ROOT], self.slots[0][ROOT]))
     }
 
     /// The smallest key.
-    pub fn peek(&mut self) -> Option<u128> {
+    #[inline]
+    pub(super) fn peek(&mut self) -> Option<u64> {
         self.refill();
-        self.keys.first().copied()
+        (self.end > ROOT).then(|| self.keys[0].0[ROOT])
+    }
+
+    /// Whether another entry has the key that was popped last, if nothing was pushed since.
+    #[inline]
+    pub(super) fn tied(&self, key: u64) -> bool {
+        self.keys.get(ROOT - 2).is_some_and(|four| four.0.contains(&key))
+    }
+
+    /// All entries, in no order; the heap is empty afterwards.
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = (u64, u32)> + use<> {
+        self.refill();
+        let Heap { keys, slots, end, .. } = std::mem::take(self);
+        (ROOT..end).map(move |at| (keys[at / 4].0[at % 4], slots[at / 4][at % 4]))
     }
 
     /// Closes the gap that the last `pop` left, with the last entry.
+    #[inline]
     fn refill(&mut self) {
         if !self.vacant {
             return;
         }
         self.vacant = false;
-        if let (Some(key), Some(value)) = (self.keys.pop(), self.values.pop())
-            && !self.keys.is_empty()
-        {
-            self.sift_down(key, value);
+        self.end -= 1;
+        let at = self.end;
+        let (group, place) = (at / 4, at % 4);
+        let (key, slot) = (self.keys[group].0[place], self.slots[group][place]);
+        self.keys[group].0[place] = u64::MAX;
+        if place == 0 {
+            self.keys.truncate(group);
+            self.slots.truncate(group);
+        }
+        if at > ROOT {
+            self.sift_down(key, slot);
         }
     }
 
-    fn sift_up(&mut self, mut at: usize, key: u128, value: V) {
-        while at > 0 {
-            let parent = (at - 1) / ARITY;
-            if self.keys[parent] <= key {
+    #[inline]
+    fn sift_up(&mut self, mut at: usize, key: u64, slot: u32) {
+        while at > ROOT {
+            let parent = at / 4 + 2;
+            let above = self.keys[parent / 4].0[parent % 4];
+            if above <= key {
                 break;
             }
-            self.keys[at] = self.keys[parent];
-            self.values[at] = self.values[parent];
+            self.keys[at / 4].0[at % 4] = above;
+            self.slots[at / 4][at % 4] = self.slots[parent / 4][parent % 4];
             at = parent;
         }
-        self.keys[at] = key;
-        self.values[at] = value;
+        self.keys[at / 4].0[at % 4] = key;
+        self.slots[at / 4][at % 4] = slot;
     }
 
-    /// Lets (key, value) sink from the vacant root.
-    fn sift_down(&mut self, key: u128, value: V) {
+    /// Lets (key, slot) sink from the vacant root.
+    fn sift_down(&mut self, key: u64, slot: u32) {
         let keys = self.keys.as_mut_slice();
-        let values = &mut self.values[..keys.len()];
-        let mut at = 0;
-        loop {
-            let first = at * ARITY + 1;
-            let (child, least) = if let Some(four) = keys.get(first..first + ARITY) {
-                let (a, ka) = if four[1] < four[0] { (1, four[1]) } else { (0, four[0]) };
-                let (b, kb) = if four[3] < four[2] { (3, four[3]) } else { (2, four[2]) };
-                if kb < ka { (first + b, kb) } else { (first + a, ka) }
-            } else {
-                let rest = keys.get(first..).unwrap_or(&[]);
-                match rest.iter().enumerate().min_by_key(|&(_, k)| *k) {
-                    Some((i, &k)) => (first + i, k),
-                    None => break,
-                }
-            };
-            if key < least {
+        let slots = &mut self.slots[..keys.len()];
+        let mut at = ROOT;
+        while let Some(four) = keys.get(at - 2) {
+            let (child, least) = least(&four.0);
+            if least >= key {
                 break;
             }
-            keys[at] = least;
-            values[at] = values[child];
-            at = child;
+            let moved = slots[at - 2][child];
+            keys[at / 4].0[at % 4] = least;
+            slots[at / 4][at % 4] = moved;
+            at = (at - 2) * 4 + child;
         }
-        keys[at] = key;
-        values[at] = value;
+        keys[at / 4].0[at % 4] = key;
+        slots[at / 4][at % 4] = slot;
     }
 }
 
@@ -130,9 +169,9 @@ mod tests {
             let mut twin = BTreeMap::new();
             for step in 0..2_000_u64 {
                 if stream.below(5) < 3 {
-                    let key = u128::from(stream.below(1 << 12)) << 64 | u128::from(step);
-                    heap.push(key, step);
-                    twin.insert(key, step);
+                    let key = stream.below(1 << 12) << 32 | step;
+                    heap.push(key, step as u32);
+                    twin.insert(key, step as u32);
                 } else {
                     assert_eq!(heap.pop(), twin.pop_first(), "seed {seed} step {step}");
                 }
@@ -146,5 +185,19 @@ mod tests {
             }
             assert_eq!(heap.pop(), None);
         }
+    }
+
+    #[test]
+    fn says_whether_the_least_key_is_there_again() {
+        let mut heap = Heap::default();
+        [7, 3, 9, 3, 3].into_iter().enumerate().for_each(|(slot, key)| heap.push(key, slot as u32));
+        for left in [true, true, false] {
+            assert_eq!(heap.pop().unwrap().0, 3);
+            assert_eq!(heap.tied(3), left);
+        }
+        let mut rest: Vec<_> = heap.drain().collect();
+        rest.sort_unstable();
+        assert_eq!(rest, [(7, 0), (9, 2)]);
+        assert_eq!(heap.len(), 0);
     }
 }

@@ -2,12 +2,13 @@
 mod gauge;
 mod heap;
 mod histogram;
+mod pending;
 mod queue;
 mod series;
 mod stream;
 mod time;
+mod wheel;
 pub use gauge::Gauge;
-pub use heap::Heap;
 pub use histogram::Histogram;
 pub use queue::{LaneId, Queue, Rank, TimerId};
 pub use series::{Clock, Counts, Levels};

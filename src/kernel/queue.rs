@@ -1,15 +1,15 @@
 //! Pending events in a total order: (time, rank, sequence).
 //!
 //! * A message without delay goes to the *immediate* ring and is delivered before anything else.
-//! * A random delay goes to the heap.
+//! * A random delay goes to the list of pending events.
 //! * A constant delay (timeouts, keep-alives, sync periods) goes to its *lane*: a list that is in order by
-//!   construction. Only its front is represented in the heap, and a cancelled timer leaves at once, so that
+//!   construction. Only its front is among the pending events, and a cancelled timer leaves at once, so that
 //!   memory is proportional to what is armed, not to how long timers are.
 //!
 //! At one instant completions come before arrivals and timeouts ([`Rank`]), so that a freed place can be taken
 //! by a request that arrives at that very nanosecond.
 
-use super::heap::Heap;
+use super::pending::Pending;
 use super::{Span, Time};
 use std::collections::VecDeque;
 
@@ -42,6 +42,10 @@ impl TimerId {
 
 const NIL: u32 = u32::MAX;
 
+const RANK_BITS: u32 = 2;
+/// Latest time at which an event may lie, 146 years; "never" is later.
+const LAST: u64 = u64::MAX >> (RANK_BITS + 1);
+
 #[derive(Clone, Copy, Debug)]
 enum Entry<E> {
     Event(E),
@@ -50,7 +54,8 @@ enum Entry<E> {
 
 #[derive(Clone, Copy, Debug)]
 struct LaneNode<E> {
-    key: u128,
+    key: u64,
+    sequence: u64,
     event: E,
     prev: u32,
     next: u32,
@@ -64,7 +69,7 @@ struct Lane {
     rank: Rank,
     head: u32,
     tail: u32,
-    /// Key under which the lane stands in the heap, if it does. It may be that of a timer since cancelled.
+    /// Whether its front is among the pending events, perhaps under the key of a timer that was cancelled since.
     represented: bool,
 }
 
@@ -74,7 +79,7 @@ pub struct Queue<E> {
     now: Time,
     sequence: u64,
     immediate: VecDeque<E>,
-    heap: Heap<Entry<E>>,
+    pending: Pending<Entry<E>>,
     lanes: Vec<Lane>,
     nodes: Vec<LaneNode<E>>,
     free: u32,
@@ -87,7 +92,7 @@ impl<E: Copy> Default for Queue<E> {
             now: Time::ZERO,
             sequence: 0,
             immediate: VecDeque::new(),
-            heap: Heap::default(),
+            pending: Pending::default(),
             lanes: Vec::new(),
             nodes: Vec::new(),
             free: NIL,
@@ -107,18 +112,22 @@ impl<E: Copy> Queue<E> {
         self.popped
     }
 
-    fn key(&mut self, at: Time, rank: Rank) -> u128 {
+    /// The place of an event in the order: time and rank, then the sequence number.
+    #[inline]
+    fn key(&mut self, at: Time, rank: Rank) -> (u64, u64) {
         debug_assert!(self.now <= at, "an event in the past");
         self.sequence += 1;
-        u128::from(at.nanos()) << 64 | u128::from((rank as u64) << 62 | self.sequence)
+        (at.nanos().min(LAST) << RANK_BITS | rank as u64, self.sequence)
     }
 
     /// Delivers `event` next, before anything that is scheduled, after what was sent immediately before it.
+    #[inline]
     pub fn immediately(&mut self, event: E) {
         self.immediate.push_back(event);
     }
 
     /// Delivers `event` after `delay`.
+    #[inline]
     pub fn after(&mut self, delay: Span, event: E) {
         if delay.is_zero() {
             return self.immediately(event);
@@ -127,9 +136,10 @@ impl<E: Copy> Queue<E> {
     }
 
     /// Delivers `event` at `at`, ordered among others of that instant by `rank`.
+    #[inline]
     pub fn at(&mut self, at: Time, rank: Rank, event: E) {
-        let key = self.key(at, rank);
-        self.heap.push(key, Entry::Event(event));
+        let (key, sequence) = self.key(at, rank);
+        self.pending.push(key, sequence, Entry::Event(event));
     }
 
     /// The lane for this delay and rank, opened at the first call. For set-up.
@@ -148,16 +158,24 @@ impl<E: Copy> Queue<E> {
             let lane = &self.lanes[lane.0 as usize];
             (lane.delay, lane.rank)
         };
-        let key = self.key(self.now + delay, rank);
+        let (key, sequence) = self.key(self.now + delay, rank);
         let tail = self.lanes[lane.0 as usize].tail;
-        let slot = self.node(LaneNode { key, event, prev: tail, next: NIL, turn: 0, lane: lane.0 });
+        let slot = self.node(LaneNode {
+            key,
+            sequence,
+            event,
+            prev: tail,
+            next: NIL,
+            turn: 0,
+            lane: lane.0,
+        });
         let row = &mut self.lanes[lane.0 as usize];
         row.tail = slot;
         if tail == NIL {
             row.head = slot;
             if !row.represented {
                 row.represented = true;
-                self.heap.push(key, Entry::Lane(lane.0));
+                self.pending.push(key, sequence, Entry::Lane(lane.0));
             }
         } else {
             self.nodes[tail as usize].next = slot;
@@ -206,20 +224,22 @@ impl<E: Copy> Queue<E> {
     }
 
     /// Takes the next event and moves the clock to it.
+    #[inline]
     pub fn pop(&mut self) -> Option<E> {
         if let Some(event) = self.immediate.pop_front() {
             self.popped += 1;
             return Some(event);
         }
         loop {
-            let (key, entry) = self.heap.pop()?;
+            let (key, sequence, entry) = self.pending.pop()?;
             match entry {
                 Entry::Event(event) => {
                     self.advance(key);
                     return Some(event);
                 }
                 Entry::Lane(lane) => {
-                    if let Some(event) = self.pop_lane(lane, key) {
+                    // One event in thousands: timers seldom fire.
+                    if let Some(event) = self.pop_lane(lane, sequence) {
                         self.advance(key);
                         return Some(event);
                     }
@@ -228,32 +248,31 @@ impl<E: Copy> Queue<E> {
         }
     }
 
-    fn advance(&mut self, key: u128) {
-        let at = Time::from_nanos((key >> 64) as u64);
+    fn advance(&mut self, key: u64) {
+        let at = Time::from_nanos(key >> RANK_BITS);
         assert!(self.now <= at, "time ran backwards");
         self.now = at;
         self.popped += 1;
     }
 
-    /// The lane's front came up under `key`. If that timer is gone, the lane is put back under its present front.
-    fn pop_lane(&mut self, lane: u16, key: u128) -> Option<E> {
+    /// The lane's front came up under `sequence`. If that timer is gone, the lane is put back under its present front.
+    #[inline(never)]
+    fn pop_lane(&mut self, lane: u16, sequence: u64) -> Option<E> {
         let head = self.lanes[lane as usize].head;
         if head == NIL {
             self.lanes[lane as usize].represented = false;
             return None;
         }
-        let LaneNode { key: front, event, next, .. } = self.nodes[head as usize];
-        if front != key {
-            self.heap.push(front, Entry::Lane(lane));
-            return None;
+        let LaneNode { event, sequence: front, .. } = self.nodes[head as usize];
+        let fires = front == sequence;
+        if fires {
+            self.unlink(head);
         }
-        self.unlink(head);
-        if next == NIL {
-            self.lanes[lane as usize].represented = false;
-        } else {
-            self.heap.push(self.nodes[next as usize].key, Entry::Lane(lane));
+        match self.nodes.get(self.lanes[lane as usize].head as usize) {
+            Some(node) => self.pending.push_old(node.key, node.sequence, Entry::Lane(lane)),
+            None => self.lanes[lane as usize].represented = false,
         }
-        Some(event)
+        fires.then_some(event)
     }
 }
 
@@ -344,6 +363,6 @@ mod tests {
             queue.cancel(timer);
         }
         assert!(queue.nodes.len() <= 1);
-        assert!(queue.heap.len() <= 1);
+        assert!(queue.pending.len() <= 1);
     }
 }

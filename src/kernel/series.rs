@@ -23,6 +23,7 @@ impl Default for Clock {
 
 impl Clock {
     /// The bucket of `now`; widens first if need be.
+    #[inline]
     pub fn bucket(&mut self, now: Time) -> u32 {
         while now.nanos() >> self.shift >= BUCKETS_MAX {
             self.shift += 1;
@@ -48,9 +49,20 @@ pub struct Counts {
 
 impl Counts {
     /// Adds `n` to a bucket of `clock`.
+    #[inline]
     pub fn add(&mut self, clock: Clock, bucket: u32, n: u64) {
-        self.widen(clock);
         let bucket = bucket as usize;
+        if self.shift == clock.shift
+            && let Some(cell) = self.cells.get_mut(bucket)
+        {
+            *cell += n;
+            return;
+        }
+        self.add_beyond(clock, bucket, n);
+    }
+    #[cold]
+    fn add_beyond(&mut self, clock: Clock, bucket: usize, n: u64) {
+        self.widen(clock);
         if bucket >= self.cells.len() {
             self.cells.resize(bucket + 1, 0);
         }
@@ -105,9 +117,26 @@ impl Levels {
     }
 
     /// Sets the level from `now` on.
+    #[inline]
     pub fn set(&mut self, clock: &mut Clock, now: Time, level: u64) {
         let bucket = clock.bucket(now);
-        self.close(*clock, bucket, now);
+        let at = bucket as usize;
+        if self.shift == clock.shift
+            && self.since.nanos() >> clock.shift == u64::from(bucket)
+            && let (Some(area), Some(high)) = (self.areas.get_mut(at), self.highs.get_mut(at))
+        {
+            // Still the bucket of the last change, whose highest value knows the level that was.
+            *area += u128::from(self.level) * u128::from(now.since(self.since).nanos());
+            *high = (*high).max(level);
+            self.since = now;
+            self.level = level;
+            return;
+        }
+        self.set_beyond(*clock, bucket, now, level);
+    }
+
+    fn set_beyond(&mut self, clock: Clock, bucket: u32, now: Time, level: u64) {
+        self.close(clock, bucket, now);
         self.level = level;
         let high = &mut self.highs[bucket as usize];
         *high = (*high).max(level);
@@ -124,7 +153,7 @@ impl Levels {
         }
         let mut at = self.since.nanos();
         while at < now.nanos() {
-            let index = at / width;
+            let index = at >> clock.shift;
             let end = ((index + 1) * width).min(now.nanos());
             self.areas[index as usize] += u128::from(self.level) * u128::from(end - at);
             let high = &mut self.highs[index as usize];

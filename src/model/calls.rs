@@ -107,6 +107,7 @@ pub struct Call {
 
 impl Call {
     /// A new request to `to`.
+    #[inline]
     pub fn request(from: NodeId, to: NodeId, parent: CallId) -> Call {
         Call {
             turn: 0,
@@ -147,6 +148,7 @@ impl Call {
     }
 
     /// A call on behalf of `self`: same request, same try, same kind of work.
+    #[inline]
     pub fn child(&self, from: NodeId, to: NodeId, id: CallId) -> Call {
         Call {
             key: self.key,
@@ -170,17 +172,22 @@ pub struct Calls {
 
 impl Calls {
     /// Adds a row.
-    pub fn open(&mut self, call: Call) -> CallId {
+    #[inline]
+    pub fn open(&mut self, mut call: Call) -> CallId {
+        // Whole rows are copied, not field by field: this is done for every message.
         if let Some(slot) = self.free.pop() {
             let row = &mut self.rows[slot as usize];
-            *row = Call { turn: row.turn, ..call };
-            return CallId { slot, turn: row.turn };
+            call.turn = row.turn;
+            *row = call;
+            return CallId { slot, turn: call.turn };
         }
-        self.rows.push(Call { turn: 0, ..call });
+        call.turn = 0;
+        self.rows.push(call);
         CallId { slot: u32::try_from(self.rows.len() - 1).unwrap_or(u32::MAX), turn: 0 }
     }
 
     /// The row of a call that must be alive.
+    #[inline]
     pub fn get(&mut self, id: CallId) -> &mut Call {
         let row = &mut self.rows[id.slot as usize];
         debug_assert_eq!(row.turn, id.turn, "a call that has ended");
@@ -188,11 +195,13 @@ impl Calls {
     }
 
     /// Whether the call has not ended.
+    #[inline]
     pub fn alive(&self, id: CallId) -> bool {
         self.rows.get(id.slot as usize).is_some_and(|row| row.turn == id.turn)
     }
 
     /// Removes a row.
+    #[inline]
     pub fn close(&mut self, id: CallId) {
         let row = self.get(id);
         // Even turns are alive, and a freed row must not look alive under its next turn.
@@ -203,6 +212,11 @@ impl Calls {
     /// How many calls are in flight.
     pub fn len(&self) -> usize {
         self.rows.len() - self.free.len()
+    }
+
+    /// The most that were in flight at once.
+    pub fn peak(&self) -> usize {
+        self.rows.len()
     }
 
     /// Whether none is.

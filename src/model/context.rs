@@ -43,26 +43,26 @@ pub enum Purpose {
     Authorizer = 43 << 16,
 }
 
-/// What a node is given with every message.
+/// What a node is given with every message: the world around it. Made once a run.
 pub struct Ctx<'a> {
     /// Pending events.
-    pub queue: &'a mut Queue<Event>,
+    pub queue: Queue<Event>,
     /// Calls in flight.
-    pub calls: &'a mut Calls,
+    pub calls: Calls,
     /// What is counted.
-    pub ledger: &'a mut Ledger,
+    pub ledger: Ledger,
     /// Addresses that take new connections.
-    pub endpoints: &'a mut Endpoints,
+    pub endpoints: Endpoints,
     /// Faults of the network that are in force.
-    pub faults: &'a Faults,
+    pub faults: Faults,
     /// AWS accounts of the design.
-    pub accounts: &'a mut [Account],
+    pub accounts: Vec<Account>,
     /// What happens to nodes at given times.
     pub operations: &'a [Operation],
     /// Kinds of request.
     pub works: &'a [Work],
     /// Processors.
-    pub hosts: &'a mut [Host],
+    pub hosts: Vec<Host>,
     /// Keys of the nodes, by name.
     pub salts: &'a [u64],
     /// How many nodes there are: whoever has a higher number is a class of users.
@@ -150,11 +150,12 @@ impl Ctx<'_> {
     }
 
     /// Sends `call` to its callee; it arrives after `delay`, ordered as an arrival.
-    pub fn call(&mut self, call: Call, delay: Span) -> CallId {
+    pub fn call(&mut self, mut call: Call, delay: Span) -> CallId {
         let now = self.now();
         let to = call.to;
         let delay = delay + self.faults.delay(to);
-        let id = self.calls.open(Call { sent: now, ..call });
+        call.sent = now;
+        let id = self.calls.open(call);
         let node = &mut self.ledger.nodes[to.index()];
         node.arrived += 1;
         node.busy.add(now, 1);
@@ -169,6 +170,7 @@ impl Ctx<'_> {
 
     /// Opens a connection to a store, or runs a statement of length `amount` on it, on behalf of `parent`. The store knows the
     /// connection by this node and its number `tag`.
+    #[inline]
     pub fn call_store(
         &mut self,
         store: NodeId,
@@ -184,6 +186,7 @@ impl Ctx<'_> {
 
     /// Calls a service on behalf of the present step of `parent`. The step is part of the new call's key: the same work
     /// called twice draws twice, and so does a retry.
+    #[inline]
     pub fn call_service(&mut self, service: NodeId, work: u16, parent: CallId) -> CallId {
         let row = *self.calls.get(parent);
         let key = step_key(row.key, row.visit, row.work, row.step).named("call");
@@ -283,6 +286,7 @@ impl Ctx<'_> {
     }
 
     /// Takes the answer of a call that this node made: its outcome, and the row is gone.
+    #[inline]
     pub fn take_reply(&mut self, id: CallId) -> Call {
         let row = *self.calls.get(id);
         self.calls.close(id);

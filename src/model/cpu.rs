@@ -3,6 +3,9 @@
 //! All jobs on one processor progress at the same rate r(n), which depends on how many there are. Progress is kept
 //! as one *virtual work* clock V with dV/dt = r(n): a job that enters at V with work w leaves at V + w, whatever
 //! happens in between. So a change of the number of jobs costs O(log n), and one pending event stands for all.
+//!
+//! A wake-up that was asked for is kept: a new one is asked for only if the next job ends earlier than that. Where jobs do not
+//! slow one another down, no wake-up is ever in vain; where they do, one that comes too early is aimed again.
 
 use crate::kernel::{Span, Time};
 use std::cmp::Reverse;
@@ -64,8 +67,8 @@ impl Ord for Job {
     }
 }
 
-/// A job that ended (its id and turn), and when to come back for the next one under which turn.
-pub type Completed = ((u32, u32), Option<(Time, u32)>);
+/// A job that ended (its id and turn), if one did, and when to come back besides the times asked for before.
+pub type Completed = (Option<(u32, u32)>, Option<Time>);
 
 /// Cores that runnable threads take turns on: start-time fair queueing (P. Goyal, H. Vin and H. Cheng, 1996), which is how
 /// Linux's fair scheduler shares cores in the long run: weights among groups, a slice at a time.
@@ -216,11 +219,16 @@ impl TimeSlices {
 #[derive(Debug, Clone)]
 pub struct Processor {
     sharing: Sharing,
+    /// How fast each of the present jobs progresses.
+    rate: f64,
     jobs: BinaryHeap<Reverse<Job>>,
     virtual_work: f64,
     since: Time,
+    /// When the next job ends if nothing changes.
+    due: Time,
+    /// Wake-ups that were asked for and have not come yet, the next one last.
+    awaited: Vec<Time>,
     sequence: u64,
-    turn: u32,
     busy_ns: f64,
 }
 
@@ -229,11 +237,13 @@ impl Processor {
     pub fn new(sharing: Sharing) -> Processor {
         Processor {
             sharing,
+            rate: sharing.rate(0),
             jobs: BinaryHeap::new(),
             virtual_work: 0.0,
             since: Time::ZERO,
+            due: Time::MAX,
+            awaited: Vec::new(),
             sequence: 0,
-            turn: 0,
             busy_ns: 0.0,
         }
     }
@@ -267,7 +277,7 @@ impl Processor {
     fn advance(&mut self, now: Time) {
         let n = self.jobs.len();
         if n > 0 {
-            let progress = now.since(self.since).nanos() as f64 * self.sharing.rate(n);
+            let progress = now.since(self.since).nanos() as f64 * self.rate;
             self.virtual_work += progress;
             self.busy_ns += progress * n as f64;
         } else {
@@ -277,47 +287,66 @@ impl Processor {
         self.since = now;
     }
 
-    /// Adds a job. Returns when to call [`Processor::complete`] next and under which turn.
-    pub fn start(&mut self, now: Time, id: u32, turn: u32, work: Span) -> (Time, u32) {
+    /// Adds a job. Returns when to call [`Processor::complete`], if no time asked for before is early enough.
+    pub fn start(&mut self, now: Time, id: u32, turn: u32, work: Span) -> Option<Time> {
         self.advance(now);
         self.sequence += 1;
         let finish = self.virtual_work + work.nanos() as f64;
         self.jobs.push(Reverse(Job { finish, sequence: self.sequence, id, turn }));
-        self.next().unwrap_or((now, self.turn))
+        self.aim()
     }
 
-    /// When the next job ends if nothing changes, under a new turn: earlier wake-ups are stale.
-    fn next(&mut self) -> Option<(Time, u32)> {
-        let Reverse(first) = self.jobs.peek()?;
-        let left = (first.finish - self.virtual_work).max(0.0) / self.sharing.rate(self.jobs.len());
-        self.turn = self.turn.wrapping_add(1);
-        Some((self.since + Span::from_nanos(left.ceil() as u64), self.turn))
+    /// Finds out when the next job ends if nothing changes. Returns that if nobody comes by then.
+    fn aim(&mut self) -> Option<Time> {
+        let Some(Reverse(first)) = self.jobs.peek() else {
+            self.due = Time::MAX;
+            return None;
+        };
+        self.rate = self.sharing.rate(self.jobs.len());
+        let left = (first.finish - self.virtual_work).max(0.0) / self.rate;
+        self.due = self.since + Span::from_nanos(left.ceil() as u64);
+        self.awaits()
     }
 
-    /// Ends the job that is due, if the wake-up is not stale. Returns it and when to come back.
-    pub fn complete(&mut self, now: Time, turn: u32) -> Option<Completed> {
-        if turn != self.turn || self.jobs.is_empty() {
+    /// When to come for the job that is due, if nobody comes by then.
+    fn awaits(&mut self) -> Option<Time> {
+        if self.awaited.last().is_some_and(|next| *next <= self.due) {
             return None;
         }
+        self.awaited.push(self.due);
+        Some(self.due)
+    }
+
+    /// A wake-up that was asked for has come: ends the job that is due, if one is. Returns it and when to come back.
+    pub fn complete(&mut self, now: Time) -> Completed {
+        debug_assert_eq!(self.awaited.last(), Some(&now), "a wake-up that nobody asked for");
+        self.awaited.pop();
+        if self.jobs.is_empty() {
+            return (None, None);
+        }
+        if self.due > now {
+            return (None, self.awaits());
+        }
         self.advance(now);
-        let Reverse(job) = self.jobs.pop()?;
+        let ended = self.jobs.pop();
         // The wake-up was rounded up to a nanosecond; the clock must not run behind the job.
-        self.virtual_work = self.virtual_work.max(job.finish);
-        Some(((job.id, job.turn), self.next()))
+        let finish = ended.map_or(0.0, |Reverse(job)| job.finish);
+        self.virtual_work = self.virtual_work.max(finish);
+        (ended.map(|Reverse(job)| (job.id, job.turn)), self.aim())
     }
 
     /// Changes how jobs share (credits run out, a limit is changed). Returns when to come back.
-    pub fn reshare(&mut self, now: Time, sharing: Sharing) -> Option<(Time, u32)> {
+    pub fn reshare(&mut self, now: Time, sharing: Sharing) -> Option<Time> {
         self.advance(now);
         self.sharing = sharing;
-        self.next()
+        self.aim()
     }
 
     /// Removes a job before its end. Returns when to come back. O(n): for kills, not for every request.
-    pub fn remove(&mut self, now: Time, id: u32, turn: u32) -> Option<(Time, u32)> {
+    pub fn remove(&mut self, now: Time, id: u32, turn: u32) -> Option<Time> {
         self.advance(now);
         self.jobs.retain(|Reverse(job)| !(job.id == id && job.turn == turn));
-        self.next()
+        self.aim()
     }
 }
 
@@ -357,28 +386,37 @@ mod tests {
             let mut stream = Key::root(9, 0).stream();
             let mut fast = Processor::new(sharing);
             let mut twin = Twin { sharing, jobs: Vec::new(), now: 0.0 };
-            let mut due: Option<(Time, u32)> = None;
+            let mut due: Vec<Time> = Vec::new();
+            let mut wakes = 0;
             let mut arrival = 0_u64;
             let mut ended = 0.0;
             for id in 0..2_000_u32 {
                 arrival += stream.below(3_000_000);
                 let arrives = Time::from_nanos(arrival);
-                while let Some((at, turn)) = due.filter(|d| d.0 <= arrives) {
-                    let (t, want) = twin.next().unwrap();
-                    let ((got, _), next) = fast.complete(at, turn).unwrap();
+                while let Some(&at) = due.iter().min().filter(|at| **at <= arrives) {
+                    due.retain(|other| *other != at);
+                    wakes += 1;
+                    let (t, want) = twin.next().map_or((f64::MAX, 0), |next| next);
+                    let (got, next) = fast.complete(at);
+                    due.extend(next);
+                    let Some((got, _)) = got else {
+                        assert!(at.nanos() as f64 <= t + ended + 1.0, "late for {want}");
+                        continue;
+                    };
                     assert_eq!(got, want);
                     // Every wake-up is rounded up to a whole nanosecond.
                     ended += 1.0;
                     assert!((at.nanos() as f64 - t).abs() <= ended, "{} against {t}", at.nanos());
                     twin.advance(t);
                     twin.jobs.retain(|job| job.0 != want);
-                    due = next;
                 }
                 let work = stream.below(4_000_000) + 1;
                 twin.advance(arrival as f64);
                 twin.jobs.push((id, work as f64));
-                due = Some(fast.start(arrives, id, 0, Span::from_nanos(work)));
+                due.extend(fast.start(arrives, id, 0, Span::from_nanos(work)));
             }
+            // Fewer than one for every arrival and one for every end.
+            assert!(wakes < 4_000, "{wakes}");
         }
     }
 

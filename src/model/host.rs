@@ -130,9 +130,7 @@ impl Host {
     /// Changes how the jobs of a host of one node share it (credits run out).
     pub(super) fn reshare(&mut self, now: Time, sharing: Sharing) -> Due {
         match &mut self.cores {
-            Cores::Shared(processor) => {
-                processor.reshare(now, sharing).map(|(due, turn)| (due, 0, turn))
-            }
+            Cores::Shared(processor) => shared(processor.reshare(now, sharing)),
             Cores::Turns { .. } => None,
         }
     }
@@ -146,10 +144,7 @@ impl Host {
             self.jobs.len() as u32 - 1
         };
         match &mut self.cores {
-            Cores::Shared(processor) => {
-                let (due, turn) = processor.start(now, at, 0, work);
-                Some((due, 0, turn))
-            }
+            Cores::Shared(processor) => shared(processor.start(now, at, 0, work)),
             Cores::Turns { cores, together } => {
                 let own = Group { number: None, weight: NICE_0 };
                 let group = if job.own_session { own } else { *together };
@@ -161,10 +156,10 @@ impl Host {
     /// The job that has ended, if one has and the wake-up is not stale, and when to come back.
     pub(super) fn complete(&mut self, now: Time, core: u32, turn: u32) -> (Option<Job>, Due) {
         let (ended, due) = match &mut self.cores {
-            Cores::Shared(processor) => match processor.complete(now, turn) {
-                Some(((at, _), due)) => (Some(at), due.map(|(at, turn)| (at, 0, turn))),
-                None => (None, None),
-            },
+            Cores::Shared(processor) => {
+                let (ended, due) = processor.complete(now);
+                (ended.map(|(at, _)| at), shared(due))
+            }
             Cores::Turns { cores, .. } => {
                 let (ended, due) = cores.turned(now, core as usize, turn);
                 (ended, on_core(due))
@@ -180,12 +175,15 @@ impl Host {
             .find(|at| self.jobs[*at as usize] == job && !self.free.contains(at))?;
         self.free.push(at);
         match &mut self.cores {
-            Cores::Shared(processor) => {
-                processor.remove(now, at, 0).map(|(due, turn)| (due, 0, turn))
-            }
+            Cores::Shared(processor) => shared(processor.remove(now, at, 0)),
             Cores::Turns { cores, .. } => on_core(cores.remove(now, at)),
         }
     }
+}
+
+/// A processor that all share has one place to look at, and knows itself which wake-ups it awaits.
+fn shared(due: Option<Time>) -> Due {
+    due.map(|at| (at, 0, 0))
 }
 
 fn on_core(due: CoreDue) -> Due {

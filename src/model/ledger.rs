@@ -168,7 +168,9 @@ fn coarse_cell(ns: u64) -> usize {
 
 impl LatencySeries {
     fn record(&mut self, clock: Clock, bucket: u32, latency: Span) {
-        self.widen(clock);
+        if self.shift != Some(clock) {
+            self.widen(clock);
+        }
         let bucket = bucket as usize;
         if bucket >= self.buckets.len() {
             self.buckets.resize_with(bucket + 1, Coarse::default);

@@ -20,6 +20,7 @@ pub mod ledger;
 pub mod listener;
 pub mod message;
 pub mod operation;
+pub mod owners;
 pub mod pool;
 pub mod probe;
 pub mod queue;

@@ -88,10 +88,7 @@ pub struct World {
     nodes: Vec<Node>,
     classes: Vec<Class>,
     queue: Queue<Event>,
-    calls: Calls,
     ledger: Ledger,
-    endpoints: Endpoints,
-    faults: Faults,
     accounts: Vec<Account>,
     hosts: Vec<Host>,
     operations: Vec<Operation>,
@@ -160,9 +157,6 @@ impl World {
             nodes,
             classes,
             queue,
-            calls: Calls::default(),
-            endpoints: Endpoints::default(),
-            faults: Faults::default(),
             ledger,
             works,
             salts: salts(&listed),
@@ -175,41 +169,74 @@ impl World {
     ///
     /// # Errors
     /// Says which law of conservation was broken: that is a bug of ours, and no figure may be read.
-    pub fn run(mut self, stopped: &dyn Fn() -> bool) -> Result<Option<Outturn>, String> {
-        let mut calls_peak = 0;
+    pub fn run(self, stopped: &dyn Fn() -> bool) -> Result<Option<Outturn>, String> {
+        let ctx = Ctx {
+            queue: self.queue,
+            calls: Calls::default(),
+            ledger: self.ledger,
+            endpoints: Endpoints::default(),
+            faults: Faults::default(),
+            accounts: self.accounts,
+            hosts: self.hosts,
+            operations: &self.operations,
+            works: &self.works,
+            salts: &self.salts,
+            nodes: self.nodes.len(),
+            me: NodeId(0),
+        };
+        let (nodes, classes, names) = (self.nodes, self.classes, self.names);
+        let running = Running { nodes, classes, ctx, names };
+        running.run(self.horizon, stopped)
+    }
+}
+
+/// The event loop and what it works on.
+struct Running<'a> {
+    nodes: Vec<Node>,
+    classes: Vec<Class>,
+    ctx: Ctx<'a>,
+    names: Vec<(String, &'static str)>,
+}
+
+impl Running<'_> {
+    fn run(mut self, horizon: Time, stopped: &dyn Fn() -> bool) -> Result<Option<Outturn>, String> {
         for index in 0..self.nodes.len() + self.classes.len() {
             self.dispatch(NodeId(index as u16), None);
         }
-        while let Some(event) = self.queue.pop() {
-            if self.queue.now() > self.horizon {
+        while let Some(event) = self.ctx.queue.pop() {
+            if self.ctx.queue.now() > horizon {
                 break;
             }
             self.deliver(event);
-            if self.queue.delivered() & STOP_MASK == 0 && stopped() {
+            if self.ctx.queue.delivered() & STOP_MASK == 0 && stopped() {
                 return Ok(None);
             }
-            calls_peak = calls_peak.max(self.calls.len());
-            let over = self.calls.is_empty()
-                && self.classes.iter().all(Class::done)
-                && !self.nodes.iter().any(Node::busy);
-            if over {
+            if self.ctx.calls.is_empty() && self.over() {
                 break;
             }
         }
-        let end = self.queue.now().min(self.horizon);
-        self.finish(end, calls_peak).map(Some)
+        let end = self.ctx.queue.now().min(horizon);
+        self.finish(end).map(Some)
+    }
+
+    /// Whether nothing is left to come.
+    fn over(&self) -> bool {
+        self.classes.iter().all(Class::done) && !self.nodes.iter().any(Node::busy)
     }
 
     fn deliver(&mut self, event: Event) {
         match event.message {
             // The caller gave up while the answer was on its way.
-            Message::Reply(call) if self.calls.get(call).abandoned => self.calls.close(call),
+            Message::Reply(call) if self.ctx.calls.get(call).abandoned => {
+                self.ctx.calls.close(call);
+            }
             Message::Wake(_, word, turn) if event.to == NodeId::HOSTS => {
                 self.computed(HostId((word >> 16) as u16), word & 0xffff, turn);
             }
             Message::Wake(OPERATION, index, ends) if event.to.index() < self.nodes.len() => {
                 if ends == 0 {
-                    self.ledger.happened.push((self.queue.now(), index as u16));
+                    let now = self.ctx.queue.now();
+                    self.ctx.ledger.happened.push((now, index as u16));
                 }
                 if !self.around(event.to, index, ends == 0) {
                     self.dispatch(event.to, Some(event));
@@ -221,9 +248,9 @@ impl World {
 
     /// Begins or ends a fault of the network, if that is what happens.
     fn around(&mut self, node: NodeId, index: u32, begins: bool) -> bool {
-        match &self.operations[index as usize].action {
-            Action::Slow(slowness) => self.faults.lengthen(node, slowness.by, begins),
-            Action::Down(_) => self.faults.take_down(node, begins),
+        match &self.ctx.operations[index as usize].action {
+            Action::Slow(slowness) => self.ctx.faults.lengthen(node, slowness.by, begins),
+            Action::Down(_) => self.ctx.faults.take_down(node, begins),
             _ => return false,
         }
         true
@@ -231,10 +258,10 @@ impl World {
 
     /// Work on a host is done: tells the node whose it was.
     fn computed(&mut self, host: HostId, core: u32, turn: u32) {
-        let now = self.queue.now();
-        let (ended, due) = self.hosts[usize::from(host.0)].complete(now, core, turn);
+        let now = self.ctx.queue.now();
+        let (ended, due) = self.ctx.hosts[usize::from(host.0)].complete(now, core, turn);
         if let Some((at, core, turn)) = due {
-            self.queue.at(at, Rank::Completion, host.event(core, turn));
+            self.ctx.queue.at(at, Rank::Completion, host.event(core, turn));
         }
         let Some(job) = ended else { return };
         let message = Message::Wake(job.timer, job.word, job.turn);
@@ -242,59 +269,34 @@ impl World {
     }
 
     fn dispatch(&mut self, to: NodeId, event: Option<Event>) {
-        let mut ctx = Ctx {
-            queue: &mut self.queue,
-            calls: &mut self.calls,
-            ledger: &mut self.ledger,
-            endpoints: &mut self.endpoints,
-            faults: &self.faults,
-            accounts: &mut self.accounts,
-            operations: &self.operations,
-            works: &self.works,
-            hosts: &mut self.hosts,
-            salts: &self.salts,
-            nodes: self.nodes.len(),
-            me: to,
-        };
-        let nodes = self.nodes.len();
+        let Running { nodes, classes, ctx, .. } = self;
+        ctx.me = to;
         if let Some(Event { message: Message::Arrive(call), .. }) = event
             && ctx.faults.down(to)
         {
             return ctx.fail(call, Cause::Refused, 0);
         }
-        match (self.nodes.get_mut(to.index()), event) {
-            (Some(node), Some(event)) => node.handle(event.message, &mut ctx),
-            (Some(node), None) => node.start(&mut ctx),
-            (None, Some(event)) => self.classes[to.index() - nodes].handle(event.message, &mut ctx),
-            (None, None) => self.classes[to.index() - nodes].start(&mut ctx),
+        let first_class = nodes.len();
+        match (nodes.get_mut(to.index()), event) {
+            (Some(node), Some(event)) => node.handle(event.message, ctx),
+            (Some(node), None) => node.start(ctx),
+            (None, Some(event)) => classes[to.index() - first_class].handle(event.message, ctx),
+            (None, None) => classes[to.index() - first_class].start(ctx),
         }
     }
 
-    fn finish(mut self, end: Time, calls_peak: usize) -> Result<Outturn, String> {
+    fn finish(mut self, end: Time) -> Result<Outturn, String> {
         let mut reports = Vec::new();
-        for index in 0..self.nodes.len() {
-            let mut ctx = Ctx {
-                queue: &mut self.queue,
-                calls: &mut self.calls,
-                ledger: &mut self.ledger,
-                endpoints: &mut self.endpoints,
-                faults: &self.faults,
-                accounts: &mut self.accounts,
-                operations: &self.operations,
-                works: &self.works,
-                hosts: &mut self.hosts,
-                salts: &self.salts,
-                nodes: self.nodes.len(),
-                me: NodeId(index as u16),
-            };
-            reports.push(self.nodes[index].close(&mut ctx));
+        for (index, node) in self.nodes.iter_mut().enumerate() {
+            self.ctx.me = NodeId(index as u16);
+            reports.push(node.close(&mut self.ctx));
         }
         for class in &self.classes {
             reports
                 .push(NodeReport { counters: vec![("dropped", class.dropped())], usage: vec![] });
         }
         let unfinished = self.audit()?;
-        let Ledger { clock, gauges, .. } = &mut self.ledger;
+        let Ledger { clock, gauges, .. } = &mut self.ctx.ledger;
         for gauge in gauges {
             gauge.levels.finish(clock, end);
         }
@@ -303,9 +305,9 @@ impl World {
             reports,
             end,
             unfinished,
-            events: self.queue.delivered(),
-            calls_peak,
-            ledger: self.ledger,
+            events: self.ctx.queue.delivered(),
+            calls_peak: self.ctx.calls.peak(),
+            ledger: self.ctx.ledger,
         })
     }
 
@@ -313,7 +315,7 @@ impl World {
     fn audit(&self) -> Result<u64, String> {
         let mut unfinished = 0;
         let first_class = self.nodes.len();
-        for (index, (class, row)) in self.classes.iter().zip(&self.ledger.classes).enumerate() {
+        for (index, (class, row)) in self.classes.iter().zip(&self.ctx.ledger.classes).enumerate() {
             let open = class.in_progress();
             if row.issued != row.ok + row.failed + open {
                 return Err(format!(
@@ -326,17 +328,17 @@ impl World {
             }
             unfinished += open;
         }
-        let by_cause: u64 = self.ledger.failures.iter().map(|failure| failure.count).sum();
-        let failed: u64 = self.ledger.classes.iter().map(|row| row.failed).sum();
+        let by_cause: u64 = self.ctx.ledger.failures.iter().map(|failure| failure.count).sum();
+        let failed: u64 = self.ctx.ledger.classes.iter().map(|row| row.failed).sum();
         if by_cause != failed {
             return Err(format!("{failed} requests failed, but the causes sum to {by_cause}"));
         }
         let mut open = vec![0_u64; self.nodes.len()];
         // An answer on its way back is counted by its node already.
-        let working = self.calls.iter_alive().filter(|call| !call.answered);
+        let working = self.ctx.calls.iter_alive().filter(|call| !call.answered);
         working.for_each(|call| open[call.to.index()] += 1);
         for (index, open) in open.into_iter().enumerate() {
-            let row = &self.ledger.nodes[index];
+            let row = &self.ctx.ledger.nodes[index];
             if row.arrived != row.ok + row.failed + open || row.busy.level() != open {
                 return Err(format!(
                     "node \"{}\": {} calls arrived, but {} ok + {} failed + {open} in progress \

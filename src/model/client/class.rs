@@ -470,12 +470,13 @@ impl Class {
         if let Some(limiter) = &mut self.adaptive {
             limiter.learn(now, outcome.cause.is_some_and(Cause::throttled));
         }
-        let mut stream = self
-            .request_key(slot)
-            .named("retry")
-            .with(u64::from(self.users[slot as usize].attempt))
-            .stream();
+        let request = self.request_key(slot);
         let user = &mut self.users[slot as usize];
+        // Names of streams cost more than draws: only where something may be drawn.
+        let mut stream = Key::default().stream();
+        if !outcome.is_ok() {
+            stream = request.named("retry").with(u64::from(user.attempt)).stream();
+        }
         let state = user.own.as_deref_mut().unwrap_or(&mut self.shared);
         if outcome.is_ok() {
             self.retry.succeeded(state, user.attempt, user.last_cause);
@@ -503,12 +504,12 @@ impl Class {
         let key = self.request_key(slot);
         let user = &mut self.users[slot as usize];
         let round = &self.rounds[user.step as usize];
-        let mut stream = key.named("think").stream();
+        let stream = || key.named("think").stream();
         user.request += 1;
         let (turn, step) = (user.turn, user.step as usize + 1);
         if step < self.rounds.len() {
             user.step += 1;
-            let pause = round.think.sample(&mut stream);
+            let pause = round.think.sample(&mut stream());
             self.later(pause, NEXT, slot, turn, ctx);
             return;
         }
@@ -516,6 +517,7 @@ impl Class {
         user.rounds += 1;
         match &self.closed {
             Some(closed) if user.rounds < closed.rounds => {
+                let mut stream = stream();
                 let pause = round.think.sample(&mut stream) + closed.think.sample(&mut stream);
                 self.later(pause, NEXT, slot, turn, ctx);
             }

@@ -301,7 +301,7 @@ impl Alb {
             self.new_connections += 1;
         }
         row.via = Via::Open(0);
-        let Some(at) = self.choose(ctx.endpoints, now) else {
+        let Some(at) = self.choose(&ctx.endpoints, now) else {
             ctx.ledger.refused_by(self.targets_limit, now);
             return ctx.fail(call, Cause::NoTargets, 503);
         };

@@ -461,7 +461,7 @@ impl Haproxy {
     /// A server that has a place.
     fn choose(&mut self, call: CallId, ctx: &mut Ctx) -> Option<usize> {
         let n = self.servers.len();
-        let endpoints = &*ctx.endpoints;
+        let endpoints = &ctx.endpoints;
         let free = |at: usize| {
             let server = &self.servers[at];
             server.connections < self.server_max && endpoints.takes(server.node, server.address)

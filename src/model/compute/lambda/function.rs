@@ -193,7 +193,7 @@ impl Component for Lambda {
             Message::Wake(SETTING, at, _) => self.apply_setting(at, ctx),
             Message::Wake(TRACK, ..) => self.track(ctx),
             Message::Wake(PING, ..) => self.ping(ctx),
-            Message::Wake(CPU, environment, turn) => self.computed(environment, turn, ctx),
+            Message::Wake(CPU, environment, _) => self.computed(environment, ctx),
             Message::Wake(LOOK, ..) => self.look_again(ctx),
             Message::Wake(SCALE, ..) => self.scale(ctx),
             Message::Wake(timer, slot, turn) => {

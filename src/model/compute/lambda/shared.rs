@@ -4,7 +4,7 @@
 use super::admission::Refusal;
 use super::function::{AHEAD, CPU, LOOK, Lambda, SCALE};
 use super::spec::LambdaSpec;
-use crate::kernel::{Span, Time};
+use crate::kernel::{Rank, Span, Time};
 use crate::model::context::Ctx;
 use crate::model::cpu::{Processor, Sharing};
 use crate::model::dist::{Dist, Sampler};
@@ -166,7 +166,7 @@ impl Shared {
     }
 
     /// Starts processor work of a request; says when to look and under which turn.
-    fn compute(&mut self, at: u32, call: CallId, work: Span, now: Time) -> (Time, u32) {
+    fn compute(&mut self, at: u32, call: CallId, work: Span, now: Time) -> Option<Time> {
         let sharing = Sharing::Cores { cores: self.vcpus, speed: 1.0, per_job: 1.0 };
         let at = at as usize;
         while self.processors.len() <= at {
@@ -244,20 +244,19 @@ impl Lambda {
     pub(super) fn compute(&mut self, call: CallId, work: Span, ctx: &mut Ctx) {
         let (now, environment) = (ctx.now(), ctx.calls.get(call).a);
         let Some(shared) = &mut self.shared else { return };
-        let (at, turn) = shared.compute(environment, call, work, now);
-        ctx.wake_at(at, crate::kernel::Rank::Completion, CPU, environment, turn);
+        let due = shared.compute(environment, call, work, now);
+        look_at(environment, due, ctx);
     }
 
     /// The processor of an environment may be done with a request.
-    pub(super) fn computed(&mut self, environment: u32, turn: u32, ctx: &mut Ctx) {
+    pub(super) fn computed(&mut self, environment: u32, ctx: &mut Ctx) {
         let now = ctx.now();
         let Some(shared) = &mut self.shared else { return };
         let processor = &mut shared.processors[environment as usize];
-        let Some(((slot, of), next)) = processor.complete(now, turn) else { return };
-        if let Some((at, turn)) = next {
-            ctx.wake_at(at, crate::kernel::Rank::Completion, CPU, environment, turn);
-        }
-        let call = CallId { slot, turn: of };
+        let (ended, due) = processor.complete(now);
+        look_at(environment, due, ctx);
+        let Some((slot, turn)) = ended else { return };
+        let call = CallId { slot, turn };
         ctx.calls.get(call).step += 1;
         self.run(call, ctx);
     }
@@ -267,9 +266,8 @@ impl Lambda {
         let now = ctx.now();
         let Some(shared) = &mut self.shared else { return };
         let Some(processor) = shared.processors.get_mut(environment as usize) else { return };
-        if let Some((at, turn)) = processor.remove(now, call.slot, call.turn) {
-            ctx.wake_at(at, crate::kernel::Rank::Completion, CPU, environment, turn);
-        }
+        let due = processor.remove(now, call.slot, call.turn);
+        look_at(environment, due, ctx);
     }
 
     /// A request joins the line.
@@ -314,5 +312,12 @@ impl Lambda {
             shared.line.remove(at);
             ctx.fail(call, Cause::ClientTimeout, 0);
         }
+    }
+}
+
+/// Comes back for the processor of an environment.
+fn look_at(environment: u32, due: Option<Time>, ctx: &mut Ctx) {
+    if let Some(at) = due {
+        ctx.wake_at(at, Rank::Completion, CPU, environment, 0);
     }
 }

@@ -268,7 +268,7 @@ impl Nginx {
         };
         let at = self.new_connection(connection);
         let turn = self.connections[at as usize].turn;
-        self.workers[worker].now_reusable(at, turn);
+        self.now_reusable(worker, at, turn);
         self.show_connections(ctx);
         ctx.calls.get(call).via = Via::Open(at);
         if row.tls {

@@ -91,7 +91,7 @@ impl Nginx {
         let worker = exchange.worker as usize;
         let mut stream = ctx.stream(call, Purpose::Routing);
         let client = self.client_of(exchange.connection);
-        self.peers(worker).follow(ctx.endpoints);
+        self.peers(worker).follow(&ctx.endpoints);
         let Some(peer) = self.peers(worker).choose(exchange.tried, client, now, &mut stream) else {
             ctx.ledger.refused_by(self.limits.upstream, now);
             return self.answer(call, Outcome::failed(Cause::NoLiveUpstreams, ctx.me, 502), ctx);
@@ -301,12 +301,21 @@ impl Nginx {
             kept.turn = kept.turn.wrapping_add(1);
             let turn = kept.turn;
             kept.timer = ctx.arm(self.keepalive.0, IDLE, connection, turn);
-            self.workers[worker].now_reusable(connection, turn);
+            self.now_reusable(worker, connection, turn);
         } else {
             self.close_connection(connection, ctx);
         }
         debug_assert!(now == ctx.now());
         ctx.reply(call, outcome);
+    }
+
+    /// A connection may be closed for another from now on.
+    pub(super) fn now_reusable(&mut self, worker: usize, connection: u32, turn: u32) {
+        let rows = &self.connections;
+        self.workers[worker].now_reusable(connection, turn, |at, turn| {
+            let row = &rows[at as usize];
+            row.turn == turn && matches!(row.state, State::Idle | State::Accepted)
+        });
     }
 
     /// The client went away: its connection and that to the upstream are closed.

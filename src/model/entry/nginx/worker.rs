@@ -124,10 +124,19 @@ impl Worker {
         self.slots - self.slots_free
     }
 
-    /// A connection becomes reusable.
-    pub(super) fn now_reusable(&mut self, connection: u32, turn: u32) {
+    /// A connection becomes reusable. `is` says whether one that became so earlier still is, under the same turn.
+    pub(super) fn now_reusable(
+        &mut self,
+        connection: u32,
+        turn: u32,
+        is: impl Fn(u32, u32) -> bool,
+    ) {
         self.reusable.push_back((connection, turn));
         self.reusable_count += 1;
+        // Those that were used since stay in the list until somebody looks; most of the time nobody does.
+        if self.reusable.len() > 2 * self.reusable_count as usize + 64 {
+            self.reusable.retain(|&(connection, turn)| is(connection, turn));
+        }
     }
 
     /// A connection stops being reusable.

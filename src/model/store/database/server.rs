@@ -16,9 +16,10 @@ use crate::model::host::HostId;
 use crate::model::ledger::{GaugeId, LimitId};
 use crate::model::listener::accept_queue;
 use crate::model::message::{CallId, Cause, Message, NodeId, Outcome};
+use crate::model::owners::Owners;
 use crate::model::usage::{UsageLine, hours};
 use crate::model::wiring::Wiring;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 /// Processor time for a connection is spent.
 const CPU: u8 = 0;
@@ -76,7 +77,7 @@ pub struct Database {
     /// the connection before it still runs.
     connected: Vec<Connection>,
     free: Vec<u32>,
-    open: BTreeMap<(NodeId, u32), u32>,
+    open: Owners,
     listening: VecDeque<CallId>,
     accept_max: usize,
     forking: bool,
@@ -185,7 +186,7 @@ impl Component for Database {
             taken: 0,
             connected: Vec::new(),
             free: Vec::new(),
-            open: BTreeMap::new(),
+            open: Owners::default(),
             listening: VecDeque::new(),
             accept_max,
             forking: false,
@@ -224,7 +225,7 @@ impl Component for Database {
             },
             Message::Wake(CPU, slot, turn) => self.cpu_done(CallId { slot, turn }, ctx),
             Message::Wake(EXIT, slots, _) => self.ended(slots, ctx),
-            Message::Wake(STATEMENT, turn, _) => self.complete(turn, ctx),
+            Message::Wake(STATEMENT, ..) => self.complete(ctx),
             Message::Wake(WAITED, slot, turn) => self.listen(CallId { slot, turn }, ctx),
             Message::Wake(SYN_END, slot, turn) => {
                 ctx.ledger.refused_by(self.limits.backlog, ctx.queue.now());
@@ -386,7 +387,7 @@ impl Database {
     }
 
     fn hung_up(&mut self, owner: (NodeId, u32), ctx: &mut Ctx) {
-        if let Some(at) = self.open.remove(&owner) {
+        if let Some(at) = self.open.remove(owner) {
             self.connected[at as usize].closed = true;
             self.end_if_done(at, ctx);
         }
@@ -471,7 +472,7 @@ impl Database {
         let row = ctx.calls.get(call);
         row.mark = now;
         row.a = NO_ROW;
-        if let Some(&at) = self.open.get(&(row.from, row.tag)) {
+        if let Some(at) = self.open.get((row.from, row.tag)) {
             row.a = at;
             self.connected[at as usize].active += 1;
         }
@@ -486,14 +487,15 @@ impl Database {
         let amount = ctx.calls.get(call).amount;
         let due = self.work.start(now, call.slot, call.turn, amount);
         ctx.ledger.set(self.gauges.active, now, self.work.len() as u64);
-        wake(STATEMENT, Some(due), ctx);
+        wake(due, ctx);
     }
 
-    fn complete(&mut self, turn: u32, ctx: &mut Ctx) {
+    fn complete(&mut self, ctx: &mut Ctx) {
         let now = ctx.now();
-        let Some(((slot, job_turn), next)) = self.work.complete(now, turn) else { return };
-        wake(STATEMENT, next, ctx);
-        let call = CallId { slot, turn: job_turn };
+        let (ended, due) = self.work.complete(now);
+        wake(due, ctx);
+        let Some((slot, turn)) = ended else { return };
+        let call = CallId { slot, turn };
         let row = *ctx.calls.get(call);
         // What the statement took beyond its unloaded time is waiting for the server's throughput.
         ctx.ledger.waited_for(self.limits.work, row.mark + row.amount, now);
@@ -512,8 +514,9 @@ impl Database {
     }
 }
 
-fn wake(timer: u8, due: Option<(Time, u32)>, ctx: &mut Ctx) {
-    if let Some((at, turn)) = due {
-        ctx.wake_at(at, Rank::Completion, timer, turn, 0);
+/// Comes back for the next statement that ends.
+fn wake(due: Option<Time>, ctx: &mut Ctx) {
+    if let Some(at) = due {
+        ctx.wake_at(at, Rank::Completion, STATEMENT, 0, 0);
     }
 }
