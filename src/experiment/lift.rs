@@ -104,6 +104,7 @@ fn pods(limit: &str, spec: &Value) -> Result<Vec<Field>, &'static str> {
         "cpu" => vec![own(&["hosts", "speed"], 100.0)],
         "cpu_credits" => vec![own(&["hosts", "credits"], Value::Null)],
         "connection_pool" => vec![Pools("max", 100_000.into())],
+        "worker_timeout" => vec![own(&["runtime", "sync_workers", "timeout"], "0s")],
         "endpoint_removal" => {
             vec![own(&["lifecycle", "pre_stop"], "5m"), own(&["lifecycle", "grace"], "15m")]
         }

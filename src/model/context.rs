@@ -37,6 +37,8 @@ pub enum Purpose {
     Pinning = 40 << 16,
     /// Which item of a store a request asks for, and whether it writes.
     Item = 41 << 16,
+    /// Start of a worker that takes the place of a killed one.
+    WorkerBoot = 44 << 16,
     /// Delay before a throttled call to a store is tried again.
     StoreRetry = 42 << 16,
     /// Whether an authoriser has to be asked, and how long it takes.

@@ -124,6 +124,23 @@ fn t_ecs_1_target_tracking_brings_no_relief_before_four_minutes() {
 }
 
 #[test]
+fn step_scaling_takes_the_larger_step_for_the_larger_breach() {
+    let steps = json!([{"lower": 0, "upper": 20, "adjustment": 1}, {"lower": 20, "adjustment": 4}]);
+    let own = json!({"step_scaling": {"high": {"threshold": 60, "steps": steps}, "low": {"threshold": 20, "steps": [{"upper": 0, "adjustment": -1}]}},
+        "max_replicas": 12, "start": {"constant": "30s"}});
+    let room = json!({"count": 12, "vcpu": 1, "instance": "t2.micro"});
+    let pods = with(pods(2, own), "hosts", room);
+    let result = result(&scenario(pods, "40/s", "600s", "700s"));
+    // The load comes at 60 s: one point, and the minute until the alarm sees it. Both pods are full, so it is the larger step.
+    let wanted = reaches(only(&result), "replicas wanted", 6.0);
+    assert!((60.0 + 120.0..60.0 + 130.0).contains(&wanted), "{wanted}");
+    assert!(
+        reaches(only(&result), "replicas wanted", 3.0) >= wanted - 1e-9,
+        "no smaller step first"
+    );
+}
+
+#[test]
 fn t_eb_1_default_triggers_take_54_minutes_to_nine_more_instances() {
     let text = include_str!("../../scenarios/beanstalk-triggers.json");
     let mut value: Value = serde_json::from_str(text).unwrap();

@@ -102,6 +102,36 @@ fn slow_starts_that_aws_does_not_take_are_refused() {
     assert_eq!(codes("100s", "least_outstanding_requests"), ["E0384"]);
 }
 
+/// Two sync workers, four requests of 45 s at once, and workers that may be silent for 30 s.
+#[test]
+fn t_pod_2_requests_longer_than_the_timeout_of_a_worker_all_die() {
+    let run = |timeout: &str| {
+        let runtime = json!({"sync_workers": {"workers": 2, "timeout": timeout, "boot": {"constant": "500ms"}}});
+        let nodes =
+            json!({"edge": {"pods": {"replicas": 1, "hosts": {"count": 1}, "runtime": runtime}}});
+        let mut value =
+            scenario(1.0, 10, &json!([{"wait": {"constant": "45s"}}]), &nodes, &json!([]));
+        value["workload"]["users"]["load"] =
+            json!({"closed": {"users": 4, "requests_per_user": 1}});
+        first(&value)
+    };
+    let row = run("30s");
+    assert_eq!((row.ledger.classes[0].ok, lost(&row, Cause::WorkerKilled, 0)), (0, 4));
+    // The first two die at 30 s; the next are accepted half a second later and die 30 s after that.
+    let at = |q: f64| row.ledger.classes[0].latency_failed.quantile(q).unwrap();
+    assert!(
+        (at(0.5) - 30.0).abs() < 0.3 && (at(1.0) - 60.5).abs() < 0.01,
+        "{} {}",
+        at(0.5),
+        at(1.0)
+    );
+    // With time enough, or none set, all are served: two at 45 s, two at 90 s.
+    for patient in ["46s", "0s"] {
+        let class = &run(patient).ledger.classes[0];
+        assert_eq!((class.ok, class.latency.quantile(1.0).map(f64::round)), (4, Some(90.0)));
+    }
+}
+
 /// Three targets of which one has a quarter of the speed, at three quarters of what they can do together.
 #[test]
 fn t_alb_5_in_turn_the_slow_target_drowns_and_by_outstanding_requests_queues_are_level() {

@@ -5,4 +5,5 @@ pub mod keda;
 pub mod nodes;
 pub mod schedule;
 pub mod step;
+pub mod stepping;
 pub mod tracking;

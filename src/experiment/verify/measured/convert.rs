@@ -354,6 +354,9 @@ fn pod_node(pod: &PodConfig, replicas: usize, config: &Config) -> Result<Value, 
         "gunicorn" => {
             let workers = pod.workers.ok_or("gunicorn without workers")?;
             node["runtime"] = json!({"sync_workers": {"workers": workers}});
+            if let Some(timeout) = pod.worker_timeout_s {
+                node["runtime"]["sync_workers"]["timeout"] = format!("{timeout}s").into();
+            }
         }
         other => return Err(format!("server kind \"{other}\" is not known")),
     }

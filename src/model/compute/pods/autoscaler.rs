@@ -8,13 +8,14 @@ use crate::model::scale::keda::Keda;
 use crate::model::scale::nodes::{Provisioner, ec2_default, join_default};
 use crate::model::scale::schedule::{Predictive, Scheduled};
 use crate::model::scale::step::Beanstalk;
+use crate::model::scale::stepping::StepScaling;
 use crate::model::scale::tracking::TargetTracking;
 use crate::units::Bytes;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Changes the number of pods while the run goes on. Exactly one of `hpa`, `keda`, `target_tracking`, `beanstalk`, `scheduled` and
-/// `predictive`.
+/// Changes the number of pods while the run goes on. Exactly one of `hpa`, `keda`, `target_tracking`, `step_scaling`,
+/// `beanstalk`, `scheduled` and `predictive`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AutoscalerSpec {
@@ -28,6 +29,9 @@ pub struct AutoscalerSpec {
     /// Target tracking of the processor's utilisation, percent of `cpu_request`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target_tracking: Option<TargetTracking>,
+    /// Step scaling on alarms, as EC2 Auto Scaling and ECS do it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step_scaling: Option<StepScaling>,
     /// Elastic Beanstalk's triggers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub beanstalk: Option<Beanstalk>,
@@ -142,6 +146,7 @@ impl AutoscalerSpec {
             ("hpa", self.hpa.is_some()),
             ("keda", self.keda.is_some()),
             ("target_tracking", self.target_tracking.is_some()),
+            ("step_scaling", self.step_scaling.is_some()),
             ("beanstalk", self.beanstalk.is_some()),
             ("scheduled", self.scheduled.is_some()),
             ("predictive", self.predictive.is_some()),
@@ -157,11 +162,11 @@ impl AutoscalerSpec {
         let policies = self.policies();
         if policies.len() != 1 {
             let message = format!("{} policies, and one is wanted", policies.len());
-            let remedy =
-                "give one of hpa, keda, target_tracking, beanstalk, scheduled and predictive";
+            let remedy = "give one of hpa, keda, target_tracking, step_scaling, beanstalk, scheduled and predictive";
             problem("autoscaler", message, remedy);
         }
         let times = self.target_tracking.iter().map(|t| t.period);
+        let times = times.chain(self.step_scaling.iter().map(|s| s.period));
         let times = times.chain(self.beanstalk.iter().map(|b| b.period));
         let times = times.chain(self.keda.iter().map(|k| k.polling_interval));
         let times = times.chain(self.predictive.iter().map(|p| p.slot));
@@ -174,6 +179,10 @@ impl AutoscalerSpec {
             problem(path, message, "Kubernetes samples every 15 s, AWS every minute");
         }
         self.check_bounds(replicas, hosts, check);
+        for (path, message, remedy) in self.step_scaling.iter().flat_map(StepScaling::check) {
+            let path = format!("autoscaler.step_scaling.{path}");
+            check.problem("E0381", &path, message, remedy);
+        }
         self.check_hpa(check);
     }
 

@@ -16,6 +16,8 @@ pub(super) const IDLE: u8 = 5;
 pub(super) const RUNNING: u32 = 1;
 /// In line for a pooled connection.
 pub(super) const POOL: u32 = 2;
+/// Waiting for a connection that is being opened for it.
+pub(super) const OPENING: u32 = 5;
 
 /// How every pod connects to one store.
 pub(super) struct StorePool {
@@ -80,6 +82,8 @@ pub(super) struct Pod {
     pub(super) waiting: VecDeque<CallId>,
     /// Requests in progress.
     pub(super) running: u32,
+    /// Processes that have died: what was to happen to one of them does not happen to the next.
+    pub(super) lives: u32,
     /// Event loop: tasks ready for the one thread.
     pub(super) ready: VecDeque<CallId>,
     /// Event loop: whether the thread is in a task.
@@ -100,6 +104,7 @@ impl Pod {
             accept_queue: VecDeque::new(),
             waiting: VecDeque::new(),
             running: 0,
+            lives: 0,
             ready: VecDeque::new(),
             loop_busy: false,
             pools,
@@ -121,6 +126,7 @@ impl Pod {
         self.ready.clear();
         self.deferred.clear();
         self.running = 0;
+        self.lives += 1;
         self.loop_busy = false;
         self.frozen = false;
     }

@@ -8,6 +8,7 @@ use crate::model::scale::hpa::{
 use crate::model::scale::keda::{self, Keda, Operator};
 use crate::model::scale::schedule::{Predictive, Scheduled, scheduled};
 use crate::model::scale::step::{Beanstalk, Measure, Triggers};
+use crate::model::scale::stepping::{StepScaling, Stepping};
 use crate::model::scale::tracking::{TargetTracking, Tracker};
 
 /// What a policy may look at.
@@ -25,11 +26,22 @@ pub(super) struct Metrics {
     pub(super) bytes: Option<f64>,
 }
 
+impl Metrics {
+    fn of(&self, measure: Measure) -> Option<f64> {
+        match measure {
+            Measure::NetworkOut => self.bytes,
+            Measure::CpuUtilization => self.cpu,
+            Measure::RequestCount => self.answers,
+        }
+    }
+}
+
 /// A policy and its memory.
 pub(super) enum Policy {
     Hpa(Box<HpaSpec>, History),
     Keda(Box<(Keda, HpaSpec)>, History, Operator),
     Tracking(TargetTracking, Tracker),
+    Step(Box<StepScaling>, Box<Stepping>),
     Beanstalk(Beanstalk, Box<Triggers>),
     Scheduled(Vec<Scheduled>),
     Predictive(Predictive),
@@ -49,6 +61,8 @@ impl Policy {
             Policy::Keda(Box::new((keda.clone(), keda.hpa(min, max))), noted(), Operator::default())
         } else if let Some(tracking) = &spec.target_tracking {
             Policy::Tracking(tracking.clone(), Tracker::default())
+        } else if let Some(steps) = &spec.step_scaling {
+            Policy::Step(Box::new(steps.clone()), Box::default())
         } else if let Some(beanstalk) = &spec.beanstalk {
             Policy::Beanstalk(beanstalk.clone(), Box::default())
         } else if let Some(predictive) = &spec.predictive {
@@ -71,6 +85,7 @@ impl Policy {
     pub(super) fn points(&self) -> Option<(Span, Span)> {
         match self {
             Policy::Tracking(spec, _) => Some((spec.period, METRIC_DELAY)),
+            Policy::Step(spec, _) => Some((spec.period, METRIC_DELAY)),
             Policy::Beanstalk(spec, _) => Some((spec.period, METRIC_DELAY)),
             _ => None,
         }
@@ -99,7 +114,7 @@ impl Policy {
             }
             Policy::Scheduled(entries) => scheduled(entries, seen.now).map(clamped),
             Policy::Predictive(spec) => spec.replicas(seen.now).map(clamped),
-            Policy::Tracking(..) => None,
+            Policy::Tracking(..) | Policy::Step(..) => None,
         }
     }
 
@@ -110,13 +125,13 @@ impl Policy {
                 let wanted = tracker.point(spec, seen.now, seen.replicas, seen.cpu);
                 wanted.map(|wanted| wanted.clamp(min, max))
             }
+            Policy::Step(spec, stepping) => {
+                let metric = seen.of(spec.measure);
+                let wanted = stepping.point(spec, seen.now, seen.replicas, metric);
+                wanted.map(|wanted| wanted.clamp(min, max))
+            }
             Policy::Beanstalk(spec, triggers) => {
-                let metric = match spec.measure {
-                    Measure::NetworkOut => seen.bytes,
-                    Measure::CpuUtilization => seen.cpu,
-                    Measure::RequestCount => seen.answers,
-                };
-                triggers.point(spec, metric);
+                triggers.point(spec, seen.of(spec.measure));
                 None
             }
             _ => None,

@@ -2,9 +2,11 @@
 
 use super::burst::{Burst, CREDITS};
 use super::fleet::{FLEET, Fleet, hosts, places};
+use super::limits::Limits;
 use super::operations::THAW;
 use super::pod::{IDLE, Life, Pod, RUNNING, StorePool};
 use super::spec::{PodsSpec, Runtime, SURPLUS};
+use super::supervisor::{SILENT_WORKER, Supervisor, WORKER_UP};
 use crate::kernel::Span;
 use crate::model::calls::{Op, Via};
 use crate::model::component::{Component, NodeReport};
@@ -12,7 +14,7 @@ use crate::model::context::Ctx;
 use crate::model::cpu::Sharing;
 use crate::model::endpoints::HEALTHY;
 use crate::model::host::HostId;
-use crate::model::ledger::{GaugeId, LimitId};
+use crate::model::ledger::GaugeId;
 use crate::model::listener::{Connect, Listener};
 use crate::model::message::{CallId, Cause, Message, NodeId, Outcome};
 use crate::model::operation::OPERATION;
@@ -62,6 +64,7 @@ pub struct Pods {
     pub(super) counts: Counts,
     pub(super) fleet: Option<Box<Fleet>>,
     pub(super) burst: Option<Box<Burst>>,
+    pub(super) supervisor: Option<Supervisor>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -69,54 +72,6 @@ enum KindOf {
     EventLoop,
     SyncWorkers,
     Threads,
-}
-
-pub(super) struct Limits {
-    accept: LimitId,
-    places: LimitId,
-    queue: LimitId,
-    cpu: LimitId,
-    pub(super) pool: LimitId,
-    /// Proxies still send to pods that are on their way out; and those are killed in the midst of work.
-    pub(super) removal: LimitId,
-    pub(super) grace: LimitId,
-}
-
-impl Limits {
-    fn announce(spec: &PodsSpec, accept_max: usize, wiring: &mut Wiring) -> Limits {
-        let (me, places) = (wiring.me, spec.places());
-        let ledger = &mut *wiring.ledger;
-        let per_pod =
-            |n: u32| if n == u32::MAX { "no limit".into() } else { format!("{n} per pod") };
-        Limits {
-            accept: ledger.limit(
-                me,
-                "accept_queue",
-                format!("accept queue of {accept_max} per pod"),
-            ),
-            places: ledger.limit(me, "concurrency", format!("concurrency {}", per_pod(places))),
-            queue: ledger.limit(
-                me,
-                "queue",
-                format!("waiting line {}", per_pod(spec.queue.unwrap_or(u32::MAX))),
-            ),
-            cpu: ledger.limit(
-                me,
-                "cpu",
-                format!(
-                    "{} hosts of {} vCPU, speed {}",
-                    spec.hosts.count, spec.hosts.vcpu, spec.hosts.speed
-                ),
-            ),
-            pool: ledger.limit(me, "connection_pool", "connection pools of the pods".into()),
-            removal: ledger.limit(
-                me,
-                "endpoint_removal",
-                "lag of those who send to pods that end".into(),
-            ),
-            grace: ledger.limit(me, "termination_grace", "time that ending pods have left".into()),
-        }
-    }
 }
 
 struct Gauges {
@@ -202,6 +157,7 @@ impl Component for Pods {
             counts: Counts::default(),
             fleet,
             burst,
+            supervisor: Supervisor::of(spec, wiring)?,
         })
     }
 
@@ -224,6 +180,7 @@ impl Component for Pods {
                 self.operate(&operations[index as usize].action, ctx);
             }
             Message::Wake(CREDITS, ..) => self.count_credits(ctx),
+            Message::Wake(WORKER_UP, pod, life) => self.worker_up(pod as u16, life, ctx),
             Message::Wake(THAW, pod, _) => self.thaw(pod as usize, ctx),
             Message::Wake(IDLE, pod, store) => {
                 self.close_idle(pod as u16, NodeId(store as u16), ctx);
@@ -252,6 +209,7 @@ impl Component for Pods {
                         ctx.ledger.refused_by(self.limits.accept, ctx.queue.now());
                         ctx.fail(call, Cause::ConnectTimeout, 0);
                     }
+                    SILENT_WORKER => self.worker_silent(call, ctx),
                     _ => self.acquire_timed_out(call, ctx),
                 }
             }
@@ -290,6 +248,9 @@ impl Component for Pods {
             if fleet.restarted > 0 {
                 counters.push(("restarts", fleet.restarted));
             }
+        }
+        if let Some(supervisor) = self.supervisor.as_ref().filter(|own| own.killed > 0) {
+            counters.push(("workers_killed", supervisor.killed));
         }
         let surplus = self.burst.as_ref().map(|burst| {
             counters.push(("throttled_host_seconds", burst.throttled_seconds as u64));
@@ -409,6 +370,7 @@ impl Pods {
         let row = *ctx.calls.get(call);
         if self.kind == KindOf::SyncWorkers {
             self.pods[row.address as usize].running += 1;
+            self.watch_worker(call, ctx);
         }
         if row.mark > now {
             ctx.wake(row.mark - now, READ, call.slot, call.turn);
@@ -642,7 +604,7 @@ impl Pods {
         self.let_next_in(pod, ctx);
     }
 
-    fn let_next_in(&mut self, pod: u16, ctx: &mut Ctx) {
+    pub(super) fn let_next_in(&mut self, pod: u16, ctx: &mut Ctx) {
         let now = ctx.now();
         if self.kind == KindOf::SyncWorkers {
             if let Some(call) = self.next_connection(pod, ctx) {

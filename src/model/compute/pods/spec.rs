@@ -2,8 +2,11 @@
 
 use super::autoscaler::AutoscalerSpec;
 use super::lifecycle::Lifecycle;
+use crate::kernel::Span;
 use crate::model::component::{About, Check, Spec};
 use crate::model::credits::{Burstable, CreditsSpec};
+use crate::model::data::Data;
+use crate::model::dist::Dist;
 use crate::model::era::Era;
 use crate::model::operation::Action;
 use crate::model::pool::PoolSpec;
@@ -16,7 +19,7 @@ pub const ABOUT: About = About {
     what: "Replicas of one service on shared hosts: accept queue, admission, workers, processor sharing, connection pools.",
     models: &[
         "the kernel's accept queue of min(backlog, somaxconn) + 1 places; a SYN beyond them is dropped and resent",
-        "runtimes: an event loop (one thread for processor time, accepts between two tasks), sync workers (accept one connection when idle, no keep-alive), threads",
+        "runtimes: an event loop (one thread for processor time, accepts between two tasks), sync workers (accept one connection when idle, no keep-alive, killed when they are silent for too long), threads",
         "a limit of concurrent requests with a waiting line of its own and rejection beyond it",
         "processor time shared by the pods of a host, with a limit per pod",
         "a connection pool per pod and store with the growth rule of its driver",
@@ -24,7 +27,7 @@ pub const ABOUT: About = About {
         "with a lifecycle: startup, liveness and readiness probes that share the request queue or not, restarts with back-off, preStop, SIGTERM and SIGKILL beside the lag of the endpoints, rolling updates with surge and unavailable pods, a readiness gate",
         "CPU credits of burstable hosts: earned, launch credits, standard mode down to the baseline, unlimited mode with its charges",
         "loss, drain and spot interruption of hosts, within a disruption budget",
-        "an autoscaler (Horizontal Pod Autoscaler, KEDA, target tracking, Elastic Beanstalk, schedule, forecast) with every lag: sampling, decision, machine, start, readiness, draining",
+        "an autoscaler (Horizontal Pod Autoscaler, KEDA, target tracking, step scaling, Elastic Beanstalk, schedule, forecast) with every lag: sampling, decision, machine, start, readiness, draining",
     ],
     leaves_out: &[
         "memory, garbage collection and out-of-memory kills",
@@ -193,12 +196,27 @@ impl Default for Runtime {
 pub struct EventLoop {}
 
 /// Sync workers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SyncWorkers {
     /// How many.
     #[schemars(range(min = 1, max = 10_000))]
     pub workers: u32,
+    /// A worker that has not answered for so long is killed, and its client sees a reset; zero: never.
+    #[serde(default = "worker_timeout")]
+    #[schemars(extend("x-source" = "gunicorn settings: timeout 30 s"))]
+    pub timeout: Span,
+    /// From a killed worker to the next that accepts.
+    #[serde(default = "worker_boot")]
+    #[schemars(extend("x-source" = "assumed: a fork and the import of a small application", "x-assumed" = true))]
+    pub boot: Dist,
+}
+
+fn worker_timeout() -> Span {
+    Span::from_secs(30)
+}
+fn worker_boot() -> Dist {
+    Dist::Constant(Span::from_millis(500))
 }
 
 /// Threads.
@@ -249,6 +267,12 @@ impl Spec for PodsSpec {
         }
         if let Some(lifecycle) = &self.lifecycle {
             lifecycle.check(check);
+        }
+        if let Runtime::SyncWorkers(workers) = &self.runtime
+            && let Err(why) = workers.boot.sampler(&Data::default())
+        {
+            let remedy = "see `headroom explain work.*.cpu`";
+            check.problem("E0307", "runtime.sync_workers.boot", why, remedy);
         }
         if self.hosts.count > super::fleet::places(self) {
             check.problem(

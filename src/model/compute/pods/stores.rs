@@ -1,6 +1,6 @@
 //! The service's side of its stores: connection pools per pod, statements, waits for a connection.
 
-use super::pod::{ACQUIRE, IDLE, POOL, RUNNING, StorePool};
+use super::pod::{ACQUIRE, IDLE, OPENING, POOL, RUNNING, StorePool};
 use super::service::Pods;
 use crate::kernel::Span;
 use crate::model::calls::Op;
@@ -9,9 +9,6 @@ use crate::model::dist::Sampler;
 use crate::model::message::{CallId, Cause, NodeId, Outcome};
 use crate::model::pool::{Checkin, Checkout, Pool, PoolSpec};
 use crate::model::work::Step;
-
-/// Waiting for a connection that is being opened, in the second word of a call.
-const OPENING: u32 = 5;
 
 impl Pods {
     fn store_pool(&self, store: NodeId) -> Option<&StorePool> {
@@ -157,10 +154,18 @@ impl Pods {
 
     /// A request has waited too long for a connection.
     pub(super) fn acquire_timed_out(&mut self, call: CallId, ctx: &mut Ctx) {
+        if self.leave_pool(call, ctx) {
+            ctx.ledger.refused_by(self.limits.pool, ctx.now());
+            self.finish(call, Outcome::failed(Cause::PoolTimeout, ctx.me, 500), ctx);
+        }
+    }
+
+    /// A request that waits for a connection, or opens one, does so no longer. Says whether it did.
+    pub(super) fn leave_pool(&mut self, call: CallId, ctx: &mut Ctx) -> bool {
         let works = ctx.works;
         let row = *ctx.calls.get(call);
         let step = works[usize::from(row.work)].steps.get(usize::from(row.step));
-        let Some(Step::Query(store, _)) = step else { return };
+        let Some(Step::Query(store, _)) = step else { return false };
         match row.b {
             POOL => {
                 self.pool_at(row.address, *store).leave(call);
@@ -173,9 +178,8 @@ impl Pods {
                 let next = self.pool_at(row.address, *store).refused();
                 self.open_next(next, *store, ctx);
             }
-            _ => return,
+            _ => return false,
         }
-        ctx.ledger.refused_by(self.limits.pool, ctx.now());
-        self.finish(call, Outcome::failed(Cause::PoolTimeout, ctx.me, 500), ctx);
+        true
     }
 }

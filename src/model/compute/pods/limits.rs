@@ -1,0 +1,53 @@
+//! The limits that a service of pods announces.
+
+use super::spec::PodsSpec;
+use crate::model::ledger::LimitId;
+use crate::model::wiring::Wiring;
+
+pub(super) struct Limits {
+    pub(super) accept: LimitId,
+    pub(super) places: LimitId,
+    pub(super) queue: LimitId,
+    pub(super) cpu: LimitId,
+    pub(super) pool: LimitId,
+    /// Proxies still send to pods that are on their way out; and those are killed in the midst of work.
+    pub(super) removal: LimitId,
+    pub(super) grace: LimitId,
+}
+
+impl Limits {
+    pub(super) fn announce(spec: &PodsSpec, accept_max: usize, wiring: &mut Wiring) -> Limits {
+        let (me, places) = (wiring.me, spec.places());
+        let ledger = &mut *wiring.ledger;
+        let per_pod =
+            |n: u32| if n == u32::MAX { "no limit".into() } else { format!("{n} per pod") };
+        Limits {
+            accept: ledger.limit(
+                me,
+                "accept_queue",
+                format!("accept queue of {accept_max} per pod"),
+            ),
+            places: ledger.limit(me, "concurrency", format!("concurrency {}", per_pod(places))),
+            queue: ledger.limit(
+                me,
+                "queue",
+                format!("waiting line {}", per_pod(spec.queue.unwrap_or(u32::MAX))),
+            ),
+            cpu: ledger.limit(
+                me,
+                "cpu",
+                format!(
+                    "{} hosts of {} vCPU, speed {}",
+                    spec.hosts.count, spec.hosts.vcpu, spec.hosts.speed
+                ),
+            ),
+            pool: ledger.limit(me, "connection_pool", "connection pools of the pods".into()),
+            removal: ledger.limit(
+                me,
+                "endpoint_removal",
+                "lag of those who send to pods that end".into(),
+            ),
+            grace: ledger.limit(me, "termination_grace", "time that ending pods have left".into()),
+        }
+    }
+}
