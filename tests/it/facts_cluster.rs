@@ -26,7 +26,7 @@ fn busy_worker(backlog: u32, n: u32, busy: &str, horizon: &str) -> Value {
     json!({"name": "backlog", "workload": {"first": burst(1, "0s", "long"), "rest": burst(n, "1ms", "short")},
         "work": {"long": [{"wait": {"constant": busy}}], "short": [{"wait": {"constant": "0s"}}]},
         "designs": {"d": {"enter": {"first": "pod", "rest": "pod"}, "nodes": {"pod": {"pods": {"replicas": 1,
-            "runtime": {"sync_workers": {"workers": 1}}, "backlog": backlog}}}}},
+            "runtime": {"sync_workers": {"workers": 1, "timeout": "0s"}}, "backlog": backlog}}}}},
         "run": {"replications": 2, "horizon": horizon}})
 }
 
