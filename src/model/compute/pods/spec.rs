@@ -208,7 +208,7 @@ pub struct SyncWorkers {
     pub timeout: Span,
     /// From a killed worker to the next that accepts.
     #[serde(default = "worker_boot")]
-    #[schemars(extend("x-source" = "assumed: a fork and the import of a small application", "x-assumed" = true))]
+    #[schemars(extend("x-source" = "none unless said: gunicorn's arbiter forks the next worker at once"))]
     pub boot: Dist,
 }
 
@@ -216,7 +216,7 @@ fn worker_timeout() -> Span {
     Span::from_secs(30)
 }
 fn worker_boot() -> Dist {
-    Dist::Constant(Span::from_millis(500))
+    Dist::Constant(Span::ZERO)
 }
 
 /// Threads.
