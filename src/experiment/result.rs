@@ -3,7 +3,7 @@
 //! Fields may be added, never renamed. Times are in seconds, money in the price table's currency, shares
 //! from 0 to 1. Every estimate carries its 95 % confidence interval over replications.
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 /// Version of the layout below; raised when a field changes its meaning.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -476,22 +476,6 @@ pub struct ClassRow {
     pub latency: Latency,
 }
 
-/// Whole numbers without a fraction: most of a series are, and there are many.
-fn lean<S: Serializer>(values: &[f64], serializer: S) -> Result<S::Ok, S::Error> {
-    struct Lean(f64);
-    impl Serialize for Lean {
-        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-            let whole = self.0.fract() == 0.0 && self.0.abs() < 1e15;
-            if whole {
-                serializer.serialize_i64(self.0 as i64)
-            } else {
-                serializer.serialize_f64(self.0)
-            }
-        }
-    }
-    serializer.collect_seq(values.iter().map(|value| Lean(*value)))
-}
-
 /// Figures over time, means over replications, one value a bucket.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Series {
@@ -500,17 +484,13 @@ pub struct Series {
     /// Start of each bucket, seconds.
     pub t: Vec<f64>,
     /// Logical requests started.
-    #[serde(serialize_with = "lean")]
     pub started: Vec<f64>,
     /// Attempts sent, retries included.
     #[serde(default)]
-    #[serde(serialize_with = "lean")]
     pub attempts: Vec<f64>,
     /// Requests that ended in success, by the time of their end.
-    #[serde(serialize_with = "lean")]
     pub ok: Vec<f64>,
     /// Requests that ended in failure.
-    #[serde(serialize_with = "lean")]
     pub failed: Vec<f64>,
     /// `failed` split by cause and node; the columns sum to `failed`.
     pub failed_by: Vec<FailedBy>,
@@ -532,7 +512,6 @@ pub struct FailedBy {
     /// Node.
     pub node: String,
     /// Count a bucket.
-    #[serde(serialize_with = "lean")]
     pub count: Vec<f64>,
 }
 
@@ -546,10 +525,8 @@ pub struct GaugeSeries {
     /// The limit it runs against, if any.
     pub limit: Option<f64>,
     /// Time-weighted mean in the bucket.
-    #[serde(serialize_with = "lean")]
     pub mean: Vec<f64>,
     /// Largest value in the bucket in any replication.
-    #[serde(serialize_with = "lean")]
     pub max: Vec<f64>,
 }
 
