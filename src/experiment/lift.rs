@@ -104,6 +104,12 @@ fn pods(limit: &str, spec: &Value) -> Result<Vec<Field>, &'static str> {
         "cpu" => vec![own(&["hosts", "speed"], 100.0)],
         "cpu_credits" => vec![own(&["hosts", "credits"], Value::Null)],
         "connection_pool" => vec![Pools("max", 100_000.into())],
+        "readiness" => {
+            let probe = json!({"shares_queue": false});
+            let gate = own(&["lifecycle", "readiness_gate"], true);
+            let has_probe = spec["lifecycle"]["readiness"].is_object();
+            if has_probe { vec![gate] } else { vec![gate, own(&["lifecycle", "readiness"], probe)] }
+        }
         "worker_timeout" => vec![own(&["runtime", "sync_workers", "timeout"], "0s")],
         "endpoint_removal" => {
             vec![own(&["lifecycle", "pre_stop"], "5m"), own(&["lifecycle", "grace"], "15m")]

@@ -13,6 +13,8 @@ pub(super) struct Limits {
     /// Proxies still send to pods that are on their way out; and those are killed in the midst of work.
     pub(super) removal: LimitId,
     pub(super) grace: LimitId,
+    /// Proxies send to pods whose process does not listen yet.
+    pub(super) unready: LimitId,
 }
 
 impl Limits {
@@ -48,6 +50,7 @@ impl Limits {
                 "lag of those who send to pods that end".into(),
             ),
             grace: ledger.limit(me, "termination_grace", "time that ending pods have left".into()),
+            unready: ledger.limit(me, "readiness", "pods that do not listen yet".into()),
         }
     }
 }

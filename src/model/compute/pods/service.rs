@@ -283,8 +283,10 @@ impl Pods {
         let pod = row.address;
         if self.pods[pod as usize].life != Life::Up {
             // The port is closed, and so is every connection that led there.
-            if self.ending(usize::from(pod)) {
-                ctx.ledger.refused_by(self.limits.removal, ctx.queue.now());
+            if self.fleet.is_some() {
+                let ending = self.ending(usize::from(pod));
+                let limit = if ending { self.limits.removal } else { self.limits.unready };
+                ctx.ledger.refused_by(limit, ctx.queue.now());
             }
             return self.reply(call, Outcome::failed(Cause::Refused, ctx.me, 0), ctx);
         }
