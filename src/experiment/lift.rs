@@ -110,6 +110,7 @@ fn pods(limit: &str, spec: &Value) -> Result<Vec<Field>, &'static str> {
             let has_probe = spec["lifecycle"]["readiness"].is_object();
             if has_probe { vec![gate] } else { vec![gate, own(&["lifecycle", "readiness"], probe)] }
         }
+        "keepalive_timeout" => vec![own(&["keepalive_timeout"], Value::Null)],
         "worker_timeout" => vec![own(&["runtime", "sync_workers", "timeout"], "0s")],
         "endpoint_removal" => {
             vec![own(&["lifecycle", "pre_stop"], "5m"), own(&["lifecycle", "grace"], "15m")]

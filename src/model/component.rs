@@ -108,6 +108,10 @@ pub trait Spec {
     fn timeout(&self) -> Option<Span> {
         None
     }
+    /// How long it keeps an idle connection of a client open; none: for ever.
+    fn keepalive(&self) -> Option<Span> {
+        None
+    }
     /// Connection slots for clients, for a kind that has them; by the name of the kind.
     fn slots(&self, _kind: &str) -> Option<Slots> {
         None

@@ -5,7 +5,7 @@ use super::calls::{Call, Calls, Op, Via};
 use super::cpu::Sharing;
 use super::endpoints::Endpoints;
 use super::faults::Faults;
-use super::host::{Host, HostId, Job};
+use super::host::{Host, HostId, Job, ThreadOf};
 use super::ledger::{Ledger, LimitId};
 use super::listener::{data_retry, timer_wheel};
 use super::message::{CallId, Cause, Event, Message, NodeId, Outcome};
@@ -97,28 +97,30 @@ impl Ctx<'_> {
     }
 
     /// Runs `work` on a host; this node is woken with `timer` when it is done.
-    pub fn compute(&mut self, host: HostId, work: Span, timer: u8, word: u32, turn: u32) {
-        self.compute_as(false, host, work, timer, word, turn);
-    }
-
-    /// The same, in a process that may have a session of its own.
-    pub fn compute_as(
+    pub fn compute(
         &mut self,
-        own_session: bool,
         host: HostId,
+        thread: ThreadOf,
         work: Span,
         timer: u8,
         word: u32,
         turn: u32,
     ) {
-        let job = Job { node: self.me, timer, word, turn, own_session };
+        let job = Job { node: self.me, timer, word, turn, thread };
         let due = self.hosts[usize::from(host.0)].start(self.queue.now(), job, work);
         self.come_back(host, due);
     }
 
     /// Takes such work off the host before its end.
-    pub fn stop_computing(&mut self, host: HostId, timer: u8, word: u32, turn: u32) {
-        let job = Job { node: self.me, timer, word, turn, own_session: false };
+    pub fn stop_computing(
+        &mut self,
+        host: HostId,
+        thread: ThreadOf,
+        timer: u8,
+        word: u32,
+        turn: u32,
+    ) {
+        let job = Job { node: self.me, timer, word, turn, thread };
         let due = self.hosts[usize::from(host.0)].remove(self.queue.now(), job);
         self.come_back(host, due);
     }

@@ -76,6 +76,9 @@ pub type Completed = (Option<(u32, u32)>, Option<Time>);
 /// A thread that becomes runnable gets the start tag S = max(V, what its group has been served), V being the largest tag served
 /// so far. Whoever has the smallest tag runs for a slice or to its end, and its tag, or its group's, rises by (work) / (weight).
 /// Threads that are alike so take turns; a group that uses less than its share is served at once.
+///
+/// A thread whose work has ended may have more to do at once: it keeps its core until it is told to leave
+/// ([`TimeSlices::leave`]) or goes on within its slice ([`TimeSlices::go_on`]).
 #[derive(Debug, Clone)]
 pub struct TimeSlices {
     slice: f64,
@@ -88,6 +91,8 @@ pub struct TimeSlices {
     virtual_time: f64,
     sequence: u64,
     turns: Vec<u32>,
+    /// The core whose thread has just ended its work and not left yet.
+    held: Option<usize>,
     busy_ns: f64,
 }
 
@@ -114,6 +119,8 @@ struct Asking {
     id: u32,
     group: Group,
     left: f64,
+    /// How much of its slice it has had.
+    used: f64,
 }
 impl PartialEq for Asking {
     fn eq(&self, other: &Self) -> bool {
@@ -136,6 +143,9 @@ impl Ord for Asking {
 pub type CoreDue = Option<(usize, Time, u32)>;
 
 impl TimeSlices {
+    /// Id of threads whose work is nobody's here: it is not counted, and never ends.
+    pub const OTHERS: u32 = u32::MAX;
+
     /// Idle cores of relative `speed`.
     pub fn new(cores: usize, speed: f64, slice: Span) -> TimeSlices {
         TimeSlices {
@@ -147,6 +157,7 @@ impl TimeSlices {
             virtual_time: 0.0,
             sequence: 0,
             turns: vec![0; cores],
+            held: None,
             busy_ns: 0.0,
         }
     }
@@ -168,39 +179,74 @@ impl TimeSlices {
         self.sequence += 1;
         let served = group.number.and_then(|number| self.groups.get(&number).copied());
         let tag = served.map_or(tag, |served| served.max(self.virtual_time));
-        self.waiting.push(Reverse(Asking { tag, sequence: self.sequence, id, group, left }));
+        let sequence = self.sequence;
+        self.waiting.push(Reverse(Asking { tag, sequence, id, group, left, used: 0.0 }));
     }
 
     /// A core turns to the next thread.
     fn pick(&mut self, core: usize, now: Time) -> CoreDue {
         let Reverse(thread) = self.waiting.pop()?;
         self.virtual_time = self.virtual_time.max(thread.tag);
-        let part = thread.left.min(self.slice);
-        self.cores[core] = Some(Running { thread, since: now, part });
-        self.turns[core] = self.turns[core].wrapping_add(1);
-        Some((core, now + Span::from_nanos(part.ceil() as u64), self.turns[core]))
+        Some(self.run(core, thread, now))
     }
 
-    /// A core's slice is over, if the wake-up is not stale: the thread if it has ended, and the core's next wake-up.
+    /// A thread runs on a core for what is left of its slice.
+    fn run(&mut self, core: usize, thread: Asking, now: Time) -> (usize, Time, u32) {
+        let part = thread.left.min(self.slice - thread.used);
+        self.cores[core] = Some(Running { thread, since: now, part });
+        self.turns[core] = self.turns[core].wrapping_add(1);
+        (core, now + Span::from_nanos(part.ceil() as u64), self.turns[core])
+    }
+
+    /// A core's slice is over, if the wake-up is not stale: the thread if its work has ended, which then holds the core until
+    /// [`TimeSlices::leave`], or the core's next wake-up.
     pub fn turned(&mut self, now: Time, core: usize, turn: u32) -> (Option<u32>, CoreDue) {
         if self.turns[core] != turn {
             return (None, None);
         }
-        let Some(Running { thread, part, .. }) = self.cores[core].take() else {
+        let Some(Running { mut thread, part, .. }) = self.cores[core].take() else {
             return (None, None);
         };
-        self.busy_ns += part * self.speed;
-        let left = thread.left - part;
-        let ended = left <= 0.5;
+        let mut left = thread.left - part;
+        if thread.id == TimeSlices::OTHERS {
+            left = f64::MAX;
+        } else {
+            self.busy_ns += part * self.speed;
+        }
         let served = part / thread.group.weight;
         if let Some(number) = thread.group.number {
             let all = self.groups.entry(number).or_insert(0.0);
             *all = all.max(thread.tag) + served;
         }
-        if !ended {
-            self.ask(thread.id, thread.group, left, thread.tag + served);
+        thread.tag += served;
+        if left <= 0.5 {
+            thread.used += part;
+            self.cores[core] = Some(Running { thread, since: now, part: 0.0 });
+            self.held = Some(core);
+            return (Some(thread.id), None);
         }
-        (ended.then_some(thread.id), self.pick(core, now))
+        self.ask(thread.id, thread.group, left, thread.tag);
+        (None, self.pick(core, now))
+    }
+
+    /// The thread whose work has just ended has more to do, under this id: it goes on while its slice lasts.
+    pub fn go_on(&mut self, now: Time, id: u32, work: Span) -> CoreDue {
+        let core = self.held.take()?;
+        let Running { mut thread, .. } = self.cores[core].take()?;
+        thread.left = work.nanos() as f64 / self.speed;
+        thread.id = id;
+        if self.slice - thread.used > 0.5 {
+            return Some(self.run(core, thread, now));
+        }
+        self.ask(id, thread.group, thread.left, thread.tag);
+        self.pick(core, now)
+    }
+
+    /// The thread whose work has just ended leaves its core, if it has not gone on.
+    pub fn leave(&mut self, now: Time) -> CoreDue {
+        let core = self.held.take()?;
+        self.cores[core] = None;
+        self.pick(core, now)
     }
 
     /// Removes a thread before its end. O(n): for kills.
@@ -432,7 +478,9 @@ mod tests {
             due.retain(|row| *row != first);
             let (ended, next) = cores.turned(first.0, first.1, first.2);
             ends.extend(ended.map(|id| (id, first.0.nanos() as f64 / 1e6)));
-            due.extend(next.map(|(core, at, turn)| (at, core, turn)));
+            due.extend(
+                next.or_else(|| cores.leave(first.0)).map(|(core, at, turn)| (at, core, turn)),
+            );
         }
         ends
     }

@@ -26,6 +26,10 @@ pub struct MachineSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-source" = "Linux 6.12 kernel/sched/fair.c: sysctl_sched_base_slice 700 µs, times 1 + ilog2(ncpus)"))]
     pub base_slice: Option<Span>,
+    /// Threads of other work that always want a processor, each with the weight of nice 0.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    #[schemars(range(max = 1000), extend("x-source" = "zero unless said: the machine is there for these nodes alone"))]
+    pub neighbours: u32,
     /// Nodes that run on it.
     pub nodes: Vec<String>,
 }
@@ -36,6 +40,10 @@ impl MachineSpec {
         let factor = 1 + (self.vcpu.clamp(1.0, 8.0) as u32).ilog2();
         self.base_slice.unwrap_or(Span::from_micros(700) * u64::from(factor))
     }
+}
+
+fn is_zero(n: &u32) -> bool {
+    *n == 0
 }
 
 fn speed_default() -> f64 {
@@ -61,8 +69,24 @@ pub struct Job {
     pub(super) timer: u8,
     pub(super) word: u32,
     pub(super) turn: u32,
-    /// Whether it is done by a process with a session of its own, which Linux's autogroups tell from the rest.
-    pub(super) own_session: bool,
+    pub(super) thread: ThreadOf,
+}
+
+/// The thread of a node that does some work. When its work has ended and the node has more for the same thread at that
+/// instant, the thread keeps its core.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ThreadOf {
+    /// Which of the node's threads, in the node's own count.
+    pub number: u32,
+    /// Whether it is a process with a session of its own, which Linux's autogroups tell from the rest.
+    pub own_session: bool,
+}
+
+impl ThreadOf {
+    /// A thread of the session in which the node was started.
+    pub fn number(number: u32) -> ThreadOf {
+        ThreadOf { number, own_session: false }
+    }
 }
 
 /// The processors of one machine as they run.
@@ -71,6 +95,8 @@ pub struct Host {
     cores: Cores,
     jobs: Vec<Job>,
     free: Vec<u32>,
+    /// Whose work has just ended: its thread still holds the core.
+    held: Option<Job>,
 }
 
 /// How threads get processor time.
@@ -79,7 +105,7 @@ enum Cores {
     /// All at once, each a part.
     Shared(Processor),
     /// In turns, by weight.
-    Turns { cores: TimeSlices, together: Group },
+    Turns { cores: TimeSlices, together: Group, neighbours: u32 },
 }
 
 /// When to come back, for which core and under which turn.
@@ -104,11 +130,20 @@ impl Host {
         };
         let whole = (spec.vcpu.ceil() as usize).max(1);
         let speed = spec.speed * spec.vcpu / whole as f64;
-        Host::of(Cores::Turns { cores: TimeSlices::new(whole, speed, spec.slice()), together })
+        let cores = TimeSlices::new(whole, speed, spec.slice());
+        Host::of(Cores::Turns { cores, together, neighbours: spec.neighbours })
+    }
+
+    /// The next of the neighbours comes, if one is left to come, and when to look at its core.
+    pub(super) fn next_neighbour(&mut self, now: Time) -> Option<Due> {
+        let Cores::Turns { cores, neighbours, .. } = &mut self.cores else { return None };
+        *neighbours = neighbours.checked_sub(1)?;
+        let own = Group { number: None, weight: NICE_0 };
+        Some(on_core(cores.start(now, TimeSlices::OTHERS, own, Span::MAX)))
     }
 
     fn of(cores: Cores) -> Host {
-        Host { cores, jobs: Vec::new(), free: Vec::new() }
+        Host { cores, jobs: Vec::new(), free: Vec::new(), held: None }
     }
 
     /// Reference work done so far, nanoseconds.
@@ -145,15 +180,20 @@ impl Host {
         };
         match &mut self.cores {
             Cores::Shared(processor) => shared(processor.start(now, at, 0, work)),
-            Cores::Turns { cores, together } => {
+            Cores::Turns { cores, together, .. } => {
+                let goes_on = |held: &mut Job| (held.node, held.thread) == (job.node, job.thread);
+                if self.held.take_if(goes_on).is_some() {
+                    return on_core(cores.go_on(now, at, work));
+                }
                 let own = Group { number: None, weight: NICE_0 };
-                let group = if job.own_session { own } else { *together };
+                let group = if job.thread.own_session { own } else { *together };
                 on_core(cores.start(now, at, group, work))
             }
         }
     }
 
-    /// The job that has ended, if one has and the wake-up is not stale, and when to come back.
+    /// The job that has ended, if one has and the wake-up is not stale, and when to come back. Its thread holds its core until
+    /// [`Host::leave`].
     pub(super) fn complete(&mut self, now: Time, core: u32, turn: u32) -> (Option<Job>, Due) {
         let (ended, due) = match &mut self.cores {
             Cores::Shared(processor) => {
@@ -166,7 +206,18 @@ impl Host {
             }
         };
         self.free.extend(ended);
-        (ended.map(|at| self.jobs[at as usize]), due)
+        let job = ended.map(|at| self.jobs[at as usize]);
+        self.held = job;
+        (job, due)
+    }
+
+    /// The node has been told that its work has ended: the thread leaves its core if there was no more for it.
+    pub(super) fn leave(&mut self, now: Time) -> Due {
+        self.held.take()?;
+        match &mut self.cores {
+            Cores::Shared(_) => None,
+            Cores::Turns { cores, .. } => on_core(cores.leave(now)),
+        }
     }
 
     /// Takes a job off the processors before its end, if it is there. O(n): for kills, not for every request.

@@ -16,6 +16,7 @@ pub mod entry;
 pub mod era;
 pub mod faults;
 pub mod host;
+pub mod kept;
 pub mod ledger;
 pub mod listener;
 pub mod message;

@@ -1,9 +1,12 @@
 //! Threads that do one thing after another, such as an event loop's.
 
 use super::context::Ctx;
-use super::host::{HostId, Job};
+use super::host::{HostId, Job, ThreadOf};
 use crate::kernel::{Span, Time};
 use std::collections::VecDeque;
+
+/// A node with such a thread has no other.
+const ONLY: ThreadOf = ThreadOf { number: 0, own_session: false };
 
 /// One thread that does things in the order in which they come: on a core of its own, or on a machine's.
 #[derive(Debug)]
@@ -31,10 +34,10 @@ impl Thread {
             ctx.wake(end - now, timer, word, turn);
             return end;
         };
-        let job = Job { node: ctx.me, timer, word, turn, own_session: false };
+        let job = Job { node: ctx.me, timer, word, turn, thread: ONLY };
         self.line.push_back((job, work));
         if self.line.len() == 1 {
-            ctx.compute(machine, work, timer, word, turn);
+            ctx.compute(machine, ONLY, work, timer, word, turn);
         }
         end
     }
@@ -44,7 +47,7 @@ impl Thread {
         let Some(machine) = self.machine else { return };
         self.line.pop_front();
         if let Some((job, work)) = self.line.front() {
-            ctx.compute(machine, *work, job.timer, job.word, job.turn);
+            ctx.compute(machine, ONLY, *work, job.timer, job.word, job.turn);
         } else {
             self.busy_until = ctx.now();
         }

@@ -28,6 +28,8 @@ pub struct Facts {
     pub listens: bool,
     /// Its timeout, if it is a function.
     pub timeout: Option<Span>,
+    /// How long it keeps an idle connection open.
+    pub keepalive: Option<Span>,
     /// Connection slots of a database.
     pub slots: Option<Slots>,
 }
@@ -115,6 +117,11 @@ impl Wiring<'_> {
     /// The timeout of a function; none of other nodes.
     pub fn timeout(&self, node: NodeId) -> Option<Span> {
         self.facts[node.index()].timeout
+    }
+
+    /// How long a node keeps an idle connection open; none: for ever.
+    pub fn keepalive(&self, node: NodeId) -> Option<Span> {
+        self.facts[node.index()].keepalive
     }
 
     /// Connection slots of a database.

@@ -200,6 +200,11 @@ struct Running<'a> {
 
 impl Running<'_> {
     fn run(mut self, horizon: Time, stopped: &dyn Fn() -> bool) -> Result<Option<Outturn>, String> {
+        for index in 0..self.ctx.hosts.len() {
+            while let Some(due) = self.ctx.hosts[index].next_neighbour(Time::ZERO) {
+                self.ctx.come_back(HostId(index as u16), due);
+            }
+        }
         for index in 0..self.nodes.len() + self.classes.len() {
             self.dispatch(NodeId(index as u16), None);
         }
@@ -260,12 +265,12 @@ impl Running<'_> {
     fn computed(&mut self, host: HostId, core: u32, turn: u32) {
         let now = self.ctx.queue.now();
         let (ended, due) = self.ctx.hosts[usize::from(host.0)].complete(now, core, turn);
-        if let Some((at, core, turn)) = due {
-            self.ctx.queue.at(at, Rank::Completion, host.event(core, turn));
-        }
+        self.ctx.come_back(host, due);
         let Some(job) = ended else { return };
         let message = Message::Wake(job.timer, job.word, job.turn);
         self.dispatch(job.node, Some(Event { to: job.node, message }));
+        let due = self.ctx.hosts[usize::from(host.0)].leave(now);
+        self.ctx.come_back(host, due);
     }
 
     fn dispatch(&mut self, to: NodeId, event: Option<Event>) {
@@ -451,6 +456,7 @@ fn facts(design: &DesignSpec) -> Vec<Facts> {
         addresses: addresses(design, name, DEPTH),
         listens: listens(design, name, DEPTH),
         timeout: design.nodes.get(name).and_then(|node| node.spec().timeout()),
+        keepalive: design.nodes.get(name).and_then(|node| node.spec().keepalive()),
         slots: design.nodes.get(name).and_then(|node| node.spec().slots(node.kind())),
     };
     design.nodes.keys().map(fact).collect()

@@ -379,6 +379,11 @@ pub const CODES: &[Code] = &[
     ),
     code("E0318", "a name without an address", "A DNS name must lead to at least one node."),
     code(
+        "E0319",
+        "a share of connections that cannot be",
+        "The fullest of n workers accepts at least 1 / n of the connections; with reuseport the kernel spreads them evenly.",
+    ),
+    code(
         "E0320",
         "no price",
         "A price that the bill needs is not in the table. An unknown price is an error, never $0: add it to a table and give that with --prices, or take the item off the bill.",

@@ -37,6 +37,7 @@ mod measured;
 mod models;
 mod pod_life;
 mod precision;
+mod reference_runs;
 mod report;
 mod scenario;
 mod steady;

@@ -356,7 +356,7 @@ impl Class {
         }
     }
 
-    /// The user sends; a new connection waits until the load generator has opened those before it.
+    /// The user sends; whatever the load generator has to do before comes first.
     fn send(&mut self, slot: u32, ctx: &mut Ctx) {
         let now = ctx.now();
         let user = &mut self.users[slot as usize];
@@ -368,11 +368,13 @@ impl Class {
         if let Some(lane) = self.timeout {
             user.timer = ctx.arm(lane, TIMEOUT, slot, turn);
         }
-        if !opens || self.generator.connect.is_zero() {
+        let connect = if opens { self.generator.connect } else { Span::ZERO };
+        let cost = self.generator.request + connect;
+        if cost.is_zero() {
             return self.dispatch(slot, ctx);
         }
         let at = self.opening_until.max(now);
-        self.opening_until = at + self.generator.connect;
+        self.opening_until = at + cost;
         let user = &mut self.users[slot as usize];
         user.opening = true;
         // Through the queue even if it is now: the others of this instant are to be known first.

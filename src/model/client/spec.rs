@@ -82,6 +82,11 @@ pub struct Generator {
     #[serde(default)]
     #[schemars(extend("x-source" = "zero unless said; measured on loopback: 15 µs"))]
     pub connect: Span,
+    /// Processor time of its one thread for each attempt, from making the request to reading the answer; zero: users on machines
+    /// of their own.
+    #[serde(default)]
+    #[schemars(extend("x-source" = "zero unless said"))]
+    pub request: Span,
     /// Resolution of its timers: starts, pauses and retries are rounded up to a multiple; zero: exact.
     #[serde(default)]
     #[schemars(extend("x-source" = "zero unless said; tokio and Node.js: 1 ms"))]

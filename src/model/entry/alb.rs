@@ -8,6 +8,7 @@ use crate::model::context::{Ctx, Purpose};
 use crate::model::dist::{Dist, Lognormal, Sampler};
 use crate::model::endpoints::{ENDPOINTS, Endpoints, HEALTHY};
 use crate::model::era::Era;
+use crate::model::kept::Kept;
 use crate::model::ledger::{GaugeId, LimitId};
 use crate::model::message::{CallId, Cause, Event, Message, NodeId};
 use crate::model::probe::PROBE;
@@ -159,7 +160,9 @@ struct Target {
     node: NodeId,
     address: u16,
     outstanding: u32,
-    idle: Vec<u32>,
+    /// How long it keeps an idle connection, and those kept to it, those that wait longest first.
+    keepalive: Option<Span>,
+    idle: Vec<Kept>,
     /// Whether it is a function: no connection of its own, no timeout of the balancer.
     function: bool,
 }
@@ -195,10 +198,12 @@ impl Component for Alb {
             let node = wiring.node(name)?;
             let all = 0..wiring.addresses(node);
             let function = wiring.timeout(node).is_some();
+            let keepalive = wiring.keepalive(node);
             targets.extend(all.map(|address| Target {
                 node,
                 address,
                 outstanding: 0,
+                keepalive,
                 idle: vec![],
                 function,
             }));
@@ -314,11 +319,12 @@ impl Alb {
         if target.function {
             return self.invoke(call, at, overhead, ctx);
         }
-        let cached = target.idle.pop();
+        let cached = target.idle.pop().filter(|kept| !kept.gone(now, self.hop));
         let parent = *ctx.calls.get(call);
         let child = Call {
             address: target.address,
-            via: cached.map_or(Via::New, Via::Open),
+            via: cached.map_or(Via::New, |kept| Via::Open(kept.connection)),
+            mark: cached.map_or(Time::ZERO, Kept::closes),
             established: if cached.is_some() { now } else { Time::MAX },
             keep_alive: true,
             handshake: self.hop * 2,
@@ -385,7 +391,7 @@ impl Alb {
             return self.checked(answer.tag as usize, answer.weight, answer.outcome.is_ok(), ctx);
         }
         let answer = ctx.take_reply(child);
-        let call = answer.parent;
+        let (call, now) = (answer.parent, ctx.now());
         let row = ctx.calls.get(call);
         let (at, timer) = (row.a as usize, row.timer);
         row.child = CallId::NONE;
@@ -393,7 +399,7 @@ impl Alb {
         let target = &mut self.targets[at];
         target.outstanding -= 1;
         if let (Via::Open(connection), true) = (answer.via, answer.keep_alive) {
-            target.idle.push(connection);
+            target.idle.push(Kept::new(connection, now, self.hop, target.keepalive));
         }
         let outcome = match answer.outcome.cause {
             // Throttled, failed or timed out: the ALB guide lists 502 for all of them.

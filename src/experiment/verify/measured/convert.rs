@@ -67,6 +67,7 @@ pub fn scenario(case: &MeasuredCase) -> Result<Value, String> {
 }
 
 /// Processors of the measuring machine, and nice value that it gave to a repetition's session (its README, "how a case runs").
+const AFTER: f64 = 0.3;
 const PROCESSORS: f64 = 2.0;
 const NICE: i8 = -10;
 
@@ -175,12 +176,22 @@ fn work(config: &Config, base: &Baseline) -> Result<Vec<Value>, String> {
     };
     let mut steps = Vec::new();
     let node = pod.kind == "node";
+    // Whether requests come on connections that are there already.
+    let kept = match (&config.nginx, &config.haproxy) {
+        (Some(nginx), _) => nginx.upstream.keepalive.is_some(),
+        (None, Some(_)) => true,
+        (None, None) => config.load.keepalive,
+    };
     let cpu = if node {
-        1e3 / base.node_max_rps_zero_service
+        1e3 / base.node_max_rps_zero_service + if kept { 0.0 } else { accept_cpu(base) }
     } else {
         base.http_gunicorn_direct_ms - base.tcp_connect_loopback_ms
     };
-    let driver = pod.db.as_ref().map_or(0.0, |db| driver_cpu(&db.mode, base));
+    // Half of the driver's work for a connection comes before the server's, half after it.
+    let driver = pod.db.as_ref().map_or(0.0, |db| match db.mode.as_str() {
+        "pool" => driver_cpu("pool", base),
+        mode => driver_cpu(mode, base) * (1.0 - AFTER),
+    });
     steps.push(json!({"cpu": {"constant": ms(cpu + driver)}}));
     let nominal = mean(&pod.service);
     if nominal > 0.001 && pod.service.kind == "const" {
@@ -236,7 +247,7 @@ fn servers(
         let group: Vec<_> =
             pods[first..].iter().take_while(|pod| alike(&pods[first], pod)).collect();
         let name = format!("pods{}", servers.nodes.len());
-        let mut node = pod_node(group[0], group.len(), config)?;
+        let mut node = pod_node(group[0], group.len(), config, base)?;
         let slow: Vec<Value> = (0..group.len())
             .filter(|&i| mean(&group[i].service) > fastest)
             .map(|i| json!({"pod": i, "factor": mean(&group[i].service) / fastest}))
@@ -299,13 +310,9 @@ fn databases(config: &Config, base: &Baseline, nodes: &mut Map<String, Value>) {
             "somaxconn": somaxconn(config),
             "auth": postgres.auth.as_deref().unwrap_or("trust"),
         });
-        // What both processors can connect at most, without the driver's part and the server's accept and exit.
-        let most = if postgres.auth.as_deref() == Some("scram-sha-256") {
-            base.pg_max_connects_per_s_scram_16_clients
-        } else {
-            base.pg_max_connects_per_s_trust_16_clients
-        };
-        let login = PROCESSORS * 1e3 / most - driver_cpu("direct", base) - FORK_AND_EXIT_MS;
+        // What both processors can connect at most, without the driver's part and the server's accept and exit. What a password
+        // costs more is nearly all the client's: the server has stored keys, the client derives them (RFC 5802, section 3).
+        let login = trust(base) - driver_cpu("direct", base) - FORK_AND_EXIT_MS;
         node["login"] = json!({"lognormal": {"mean": ms(login.max(0.0)), "cv": 0.3}});
         // PostgreSQL 15 listens for twice MaxBackends: the connections, 4 of autovacuum, 8 of other workers.
         node["backlog"] = (2 * (postgres.max_connections + 12)).into();
@@ -333,7 +340,12 @@ fn databases(config: &Config, base: &Baseline, nodes: &mut Map<String, Value>) {
     }
 }
 
-fn pod_node(pod: &PodConfig, replicas: usize, config: &Config) -> Result<Value, String> {
+fn pod_node(
+    pod: &PodConfig,
+    replicas: usize,
+    config: &Config,
+    base: &Baseline,
+) -> Result<Value, String> {
     let mut node = json!({
         "replicas": replicas,
         "somaxconn": somaxconn(config),
@@ -344,6 +356,9 @@ fn pod_node(pod: &PodConfig, replicas: usize, config: &Config) -> Result<Value, 
     match pod.kind.as_str() {
         "node" => {
             node["runtime"] = json!({"event_loop": {}});
+            if let Some(idle) = pod.keepalive_ms.filter(|idle| *idle > 0.0) {
+                node["keepalive_timeout"] = ms(idle).into();
+            }
             if let Some(slots) = pod.concurrency {
                 node["concurrency"] = slots.into();
             }
@@ -366,7 +381,11 @@ fn pod_node(pod: &PodConfig, replicas: usize, config: &Config) -> Result<Value, 
     if let Some(db) = &pod.db {
         let store =
             if config.pgbouncer.is_some() && db.port != Some(5433) { "pgbouncer" } else { "db" };
-        let mut pool = json!({"mode": if db.mode == "pool" { "pool" } else { "direct" }, "connecting": 1_000_000});
+        let mut connect = driver_cpu("direct", base) * AFTER;
+        if config.postgres.as_ref().is_some_and(|db| db.auth.as_deref() == Some("scram-sha-256")) {
+            connect += PROCESSORS * 1e3 / base.pg_max_connects_per_s_scram_16_clients - trust(base);
+        }
+        let mut pool = json!({"connect_cpu": ms(connect), "mode": if db.mode == "pool" { "pool" } else { "direct" }, "connecting": 1_000_000});
         if let Some(max) = db.pool_max {
             pool["max"] = max.into();
         }
@@ -538,9 +557,19 @@ fn nginx_node(
     set("next_upstream_timeout", Some(s(nginx.proxy_next_upstream_timeout_s).into()));
     set("max_fails", upstream.max_fails.map(Into::into));
     set("fail_timeout", upstream.fail_timeout_s.map(|t| s(t).into()));
-    if kept > 0 {
-        set("cpu_request", Some("11us".into()));
-    }
+    // What a request on kept connections takes beyond one without nginx is lost in the noise of the constants.
+    let request = if kept > 0 {
+        0.011
+    } else {
+        base.http_nginx_no_upstream_keepalive_ms
+            - base.http_node_direct_keepalive_ms
+            - accept_cpu(base)
+    };
+    set("cpu_request", Some(ms(request.max(0.011)).into()));
+    let accept = base.http_nginx_no_keepalive_ms
+        - base.http_nginx_no_upstream_keepalive_ms
+        - base.tcp_connect_loopback_ms;
+    set("cpu_accept", Some(ms(accept.max(0.0)).into()));
     Ok(node)
 }
 
@@ -549,4 +578,15 @@ fn version(text: &str) -> (u32, u32, u32) {
     let mut parts = text.split('.').map(|part| part.parse().unwrap_or(0));
     let mut next = || parts.next().unwrap_or(0);
     (next(), next(), next())
+}
+
+/// Processor time in which a server accepts a connection: what a new one costs beyond the client's connect.
+fn accept_cpu(base: &Baseline) -> f64 {
+    let new = base.http_node_direct_new_connection_ms - base.http_node_direct_keepalive_ms;
+    (new - base.tcp_connect_loopback_ms).max(0.0)
+}
+
+/// Processor time of a connect without a password, of everybody who takes part.
+fn trust(base: &Baseline) -> f64 {
+    PROCESSORS * 1e3 / base.pg_max_connects_per_s_trust_16_clients
 }

@@ -13,6 +13,8 @@ pub(super) struct Limits {
     /// Proxies still send to pods that are on their way out; and those are killed in the midst of work.
     pub(super) removal: LimitId,
     pub(super) grace: LimitId,
+    /// Pods close idle connections on which a request is under way.
+    pub(super) keepalive: LimitId,
     /// Proxies send to pods whose process does not listen yet.
     pub(super) unready: LimitId,
 }
@@ -50,6 +52,11 @@ impl Limits {
                 "lag of those who send to pods that end".into(),
             ),
             grace: ledger.limit(me, "termination_grace", "time that ending pods have left".into()),
+            keepalive: ledger.limit(
+                me,
+                "keepalive_timeout",
+                "time for which idle connections are kept".into(),
+            ),
             unready: ledger.limit(me, "readiness", "pods that do not listen yet".into()),
         }
     }

@@ -112,6 +112,7 @@ impl Pods {
             }
         }
         self.off_processor(pod, call, ctx);
+        self.leave_connection(call, ctx);
         ctx.queue.cancel(row.timer);
         self.left_progress(call, ctx);
         if self.ending(pod) {

@@ -18,6 +18,8 @@ pub(super) const RUNNING: u32 = 1;
 pub(super) const POOL: u32 = 2;
 /// Waiting for a connection that is being opened for it.
 pub(super) const OPENING: u32 = 5;
+/// At the driver's work for a connection that has just been opened; its number is in the first word.
+pub(super) const PREPARING: u32 = 6;
 
 /// How every pod connects to one store.
 pub(super) struct StorePool {

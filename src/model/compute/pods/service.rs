@@ -4,16 +4,16 @@ use super::burst::{Burst, CREDITS};
 use super::fleet::{FLEET, Fleet, hosts, places};
 use super::limits::Limits;
 use super::operations::THAW;
-use super::pod::{IDLE, Life, Pod, RUNNING, StorePool};
+use super::pod::{IDLE, Life, PREPARING, Pod, RUNNING, StorePool};
 use super::spec::{PodsSpec, Runtime, SURPLUS};
 use super::supervisor::{SILENT_WORKER, Supervisor, WORKER_UP};
-use crate::kernel::Span;
+use crate::kernel::{Span, Time};
 use crate::model::calls::{Op, Via};
 use crate::model::component::{Component, NodeReport};
 use crate::model::context::Ctx;
 use crate::model::cpu::Sharing;
 use crate::model::endpoints::HEALTHY;
-use crate::model::host::HostId;
+use crate::model::host::{HostId, ThreadOf};
 use crate::model::ledger::GaugeId;
 use crate::model::listener::{Connect, Listener};
 use crate::model::message::{CallId, Cause, Message, NodeId, Outcome};
@@ -275,9 +275,15 @@ impl Pods {
                 // The pod closed the connection when it went: its user has opened another one, to a pod that is there.
                 pod = other;
             }
+            let now = ctx.queue.now();
             let row = ctx.calls.get(call);
             row.address = pod;
-            row.mark = ctx.queue.now();
+            let closed = std::mem::replace(&mut row.mark, now);
+            if closed > Time::ZERO && closed < now {
+                // Closed for being idle while the request was on its way.
+                ctx.ledger.refused_by(self.limits.keepalive, now);
+                return ctx.fail(call, Cause::Reset, 0);
+            }
         }
         let row = ctx.calls.get(call);
         let pod = row.address;
@@ -455,7 +461,7 @@ impl Pods {
     }
 
     /// How long a step takes on this pod.
-    fn paced(&self, pod: u16, time: Span) -> Span {
+    pub(super) fn paced(&self, pod: u16, time: Span) -> Span {
         let factor = self.pods[usize::from(pod)].slow;
         if factor.to_bits() == 1.0_f64.to_bits() { time } else { time.scaled(factor) }
     }
@@ -480,42 +486,40 @@ impl Pods {
         let row = ctx.calls.get(call);
         let host = self.hosts[self.pods[row.address as usize].host as usize];
         let amount = row.amount;
-        ctx.compute(host, amount, CPU, call.slot, call.turn);
+        let thread = ThreadOf::number(u32::from(row.address));
+        ctx.compute(host, thread, amount, CPU, call.slot, call.turn);
     }
 
     fn cpu_done(&mut self, call: CallId, ctx: &mut Ctx) {
         let now = ctx.now();
         let row = ctx.calls.get(call);
-        row.step += 1;
+        let preparing = row.b == PREPARING;
+        row.step += u16::from(!preparing);
         let (pod, mark, amount) = (row.address, row.mark, row.amount);
         if let Some(fleet) = &mut self.fleet {
             fleet.worked(pod, amount);
         }
         // What the step took beyond its time on an idle reference core is waiting for the processor.
         ctx.ledger.waited_for(self.limits.cpu, mark + amount, now);
-        if self.kind == KindOf::EventLoop {
-            self.pods[pod as usize].loop_busy = false;
+        if preparing {
+            self.prepared(call, ctx);
+        } else {
+            self.run(call, ctx);
         }
-        self.run(call, ctx);
         if self.kind == KindOf::EventLoop {
             self.turn_loop(pod, ctx);
         }
     }
 
-    /// Between two tasks the event loop accepts all that waits, then takes the next task.
+    /// Between two tasks the event loop accepts all that waits, behind the tasks that are ready, then takes the next one.
     fn turn_loop(&mut self, pod: u16, ctx: &mut Ctx) {
-        if self.pods[pod as usize].loop_busy {
-            return;
-        }
         while let Some(call) = self.next_connection(pod, ctx) {
             self.accept(call, ctx);
         }
         let row = &mut self.pods[pod as usize];
-        if !row.loop_busy
-            && let Some(call) = row.ready.pop_front()
-        {
-            row.loop_busy = true;
-            self.on_processor(call, ctx);
+        match row.ready.pop_front() {
+            Some(call) => self.on_processor(call, ctx),
+            None => row.loop_busy = false,
         }
     }
 
@@ -544,7 +548,7 @@ impl Pods {
     /// A call that may be on the processor leaves it.
     pub(super) fn off_processor(&mut self, pod: usize, call: CallId, ctx: &mut Ctx) {
         let host = self.hosts[self.pods[pod].host as usize];
-        ctx.stop_computing(host, CPU, call.slot, call.turn);
+        ctx.stop_computing(host, ThreadOf::number(pod as u32), CPU, call.slot, call.turn);
     }
 
     fn next_connection(&mut self, pod: u16, ctx: &mut Ctx) -> Option<CallId> {

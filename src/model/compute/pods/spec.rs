@@ -95,6 +95,11 @@ pub struct PodsSpec {
     #[serde(default)]
     #[schemars(extend("x-source" = "measured on Node and gunicorn: handlers run to their end"))]
     pub cancel: bool,
+    /// How long an idle connection is kept; none: as long as the other side keeps it. A proxy that keeps it longer now and then
+    /// sends a request on a connection that is being closed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-source" = "not modelled unless said; Node.js server.keepAliveTimeout 5 s, gunicorn gthread 2 s, tornado 3,600 s"))]
+    pub keepalive_timeout: Option<Span>,
     /// Changes the number of pods while the run goes on; none: `replicas` stay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autoscaler: Option<Box<AutoscalerSpec>>,
@@ -254,6 +259,9 @@ pub(super) const SURPLUS: &str = "ec2.surplus_credit_vcpu_hour";
 impl Spec for PodsSpec {
     fn addresses(&self, _of: &dyn Fn(&str) -> u16) -> u16 {
         super::fleet::places(self)
+    }
+    fn keepalive(&self) -> Option<Span> {
+        self.keepalive_timeout
     }
     fn listens(&self, _of: &dyn Fn(&str) -> bool) -> bool {
         true

@@ -1,6 +1,6 @@
 //! The service's side of its stores: connection pools per pod, statements, waits for a connection.
 
-use super::pod::{ACQUIRE, IDLE, OPENING, POOL, RUNNING, StorePool};
+use super::pod::{ACQUIRE, IDLE, OPENING, POOL, PREPARING, RUNNING, StorePool};
 use super::service::Pods;
 use crate::kernel::Span;
 use crate::model::calls::Op;
@@ -102,10 +102,34 @@ impl Pods {
         let open = u64::from(self.pods[pod as usize].connections());
         self.counts.connections_max = self.counts.connections_max.max(open);
         self.open_next(next, store, ctx);
-        if outcome.is_ok() {
+        if !outcome.is_ok() {
+            return self.finish(call, outcome.shown_as(500), ctx);
+        }
+        let work = self.store_pool(store).map_or(Span::ZERO, |pool| pool.spec.connect_cpu);
+        if work.is_zero() {
+            return self.query(call, store, connection, ctx);
+        }
+        let work = self.paced(pod, work);
+        let row = ctx.calls.get(call);
+        (row.b, row.a, row.amount) = (PREPARING, connection, work);
+        self.compute(call, ctx);
+    }
+
+    /// The driver has done its part of opening a connection.
+    pub(super) fn prepared(&mut self, call: CallId, ctx: &mut Ctx) {
+        let connection = ctx.calls.get(call).a;
+        if let Some(store) = store_of(call, ctx) {
             self.query(call, store, connection, ctx);
-        } else {
-            self.finish(call, outcome.shown_as(500), ctx);
+        }
+    }
+
+    /// A request that was at the driver's work for its connection is dropped, and the connection with it.
+    pub(super) fn leave_connection(&mut self, call: CallId, ctx: &mut Ctx) {
+        let row = *ctx.calls.get(call);
+        if row.b == PREPARING
+            && let Some(store) = store_of(call, ctx)
+        {
+            self.give_back(row.address, store, row.a, false, ctx);
         }
     }
 
@@ -162,24 +186,32 @@ impl Pods {
 
     /// A request that waits for a connection, or opens one, does so no longer. Says whether it did.
     pub(super) fn leave_pool(&mut self, call: CallId, ctx: &mut Ctx) -> bool {
-        let works = ctx.works;
         let row = *ctx.calls.get(call);
-        let step = works[usize::from(row.work)].steps.get(usize::from(row.step));
-        let Some(Step::Query(store, _)) = step else { return false };
+        let Some(store) = store_of(call, ctx) else { return false };
         match row.b {
             POOL => {
-                self.pool_at(row.address, *store).leave(call);
+                self.pool_at(row.address, store).leave(call);
             }
             OPENING => {
                 let connection = ctx.calls.get(row.child).tag;
                 ctx.abandon(row.child);
-                ctx.hang_up(*store, 1, connection);
+                ctx.hang_up(store, 1, connection);
                 ctx.calls.get(call).child = CallId::NONE;
-                let next = self.pool_at(row.address, *store).refused();
-                self.open_next(next, *store, ctx);
+                let next = self.pool_at(row.address, store).refused();
+                self.open_next(next, store, ctx);
             }
             _ => return false,
         }
         true
+    }
+}
+
+/// The store that a call's present step asks.
+fn store_of(call: CallId, ctx: &mut Ctx) -> Option<NodeId> {
+    let row = ctx.calls.get(call);
+    let (work, step) = (usize::from(row.work), usize::from(row.step));
+    match ctx.works[work].steps.get(step) {
+        Some(Step::Query(store, _)) => Some(*store),
+        _ => None,
     }
 }

@@ -73,6 +73,7 @@ impl Pods {
             }
         } else {
             self.off_processor(usize::from(pod), call, ctx);
+            self.leave_connection(call, ctx);
         }
         self.left_progress(call, ctx);
         self.reply(call, Outcome::failed(Cause::WorkerKilled, ctx.me, 0), ctx);

@@ -11,6 +11,7 @@ use super::worker::{Connection, State, Task};
 use crate::kernel::{Rank, Span, TimerId};
 use crate::model::calls::Via;
 use crate::model::context::{Ctx, Purpose};
+use crate::model::host::ThreadOf;
 use crate::model::listener::Connect;
 use crate::model::message::{CallId, Cause};
 
@@ -94,7 +95,10 @@ impl Nginx {
         let now = ctx.now();
         self.sockets[queue].waiting.push_back((call, now));
         self.show_queue(ctx);
-        self.notify(queue, ctx);
+        match self.accept_share {
+            Some(share) => self.notify_one(call, share, ctx),
+            None => self.notify(queue, ctx),
+        }
     }
 
     fn show_queue(&self, ctx: &mut Ctx) {
@@ -118,6 +122,20 @@ impl Nginx {
             if sleeps {
                 return self.turn(worker, ctx);
             }
+        }
+    }
+
+    /// A connection waits, and whose it is to be is drawn: the first worker's with this probability, else one of the others'.
+    fn notify_one(&mut self, call: CallId, share: f64, ctx: &mut Ctx) {
+        let n = self.workers.len();
+        let draw = ctx.stream(call, Purpose::Accept).unit();
+        let other = (draw - share) / (1.0 - share) * (n - 1) as f64;
+        let first = if draw < share { 0 } else { (1 + other as usize).min(n - 1) };
+        let listens = |at: &usize| !self.workers[*at].paused;
+        let Some(worker) = (first..n).chain(0..first).find(listens) else { return };
+        if !self.workers[worker].listening {
+            self.workers[worker].listening = true;
+            self.ready(worker, Task::Listen, ctx);
         }
     }
 
@@ -158,7 +176,10 @@ impl Nginx {
             let cost = cost + std::mem::take(&mut row.owed);
             row.current = Some(task);
             return match self.machine {
-                Some(machine) => ctx.compute(machine, cost, LOOP, worker as u32, 0),
+                Some(machine) => {
+                    let thread = ThreadOf::number(worker as u32);
+                    ctx.compute(machine, thread, cost, LOOP, worker as u32, 0);
+                }
                 None => ctx.wake_at(now + cost, Rank::Completion, LOOP, worker as u32, 0),
             };
         }

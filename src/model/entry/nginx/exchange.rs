@@ -9,6 +9,7 @@ use super::worker::State;
 use crate::kernel::{Rank, Span, Time, TimerId};
 use crate::model::calls::{Call, Via};
 use crate::model::context::{Ctx, Purpose};
+use crate::model::kept::Kept;
 use crate::model::message::{CallId, Cause, NodeId, Outcome};
 
 /// The call's second word once its answer is on the way.
@@ -96,6 +97,7 @@ impl Nginx {
             ctx.ledger.refused_by(self.limits.upstream, now);
             return self.answer(call, Outcome::failed(Cause::NoLiveUpstreams, ctx.me, 502), ctx);
         };
+        self.let_closed_go(worker, peer, ctx);
         let kept = &mut self.peers(worker).get(peer).idle;
         let own = kept.iter().rposition(|(of, _)| usize::from(*of) == worker);
         let cached = own.map(|at| kept.remove(at).1);
@@ -131,8 +133,9 @@ impl Nginx {
         let child = Call {
             address,
             visit: parent.visit | exchange.tries << 8,
-            via: cached.map_or(Via::New, Via::Open),
+            via: cached.map_or(Via::New, |kept| Via::Open(kept.connection)),
             established: if cached.is_some() { now } else { Time::MAX },
+            mark: cached.map_or(Time::ZERO, Kept::closes),
             keep_alive: self.upstream_keepalive > 0,
             handshake: self.upstream_hop * 2,
             hop: self.upstream_hop,
@@ -211,11 +214,15 @@ impl Nginx {
         ctx.queue.cancel(exchange.connect_timer);
         let (worker, peer) = (exchange.worker as usize, exchange.peer as usize);
         let keep = self.upstream_keepalive as usize;
+        let (now, hop) = (ctx.now(), self.upstream_hop);
         let row = self.peers(worker).get(peer);
         row.connections -= 1;
         let own = row.idle.iter().filter(|(of, _)| usize::from(*of) == worker).count();
         match idle {
-            Some(connection) if own < keep => row.idle.push((worker as u16, connection)),
+            Some(connection) if own < keep => {
+                let kept = Kept::new(connection, now, hop, row.keepalive);
+                row.idle.push((worker as u16, kept));
+            }
             _ => {
                 self.workers[worker].give();
                 let closes = aborted || self.upstream_closed_by == Closer::Nginx;
@@ -223,6 +230,19 @@ impl Nginx {
             }
         }
         self.show_connections(ctx);
+    }
+
+    /// Closes the idle connections to a peer that the peer has closed.
+    fn let_closed_go(&mut self, worker: usize, peer: usize, ctx: &mut Ctx) {
+        let (now, hop) = (ctx.now(), self.upstream_hop);
+        let idle = &mut self.peers(worker).get(peer).idle;
+        let gone = idle.iter().take_while(|(_, kept)| kept.gone(now, hop)).count();
+        for at in 0..gone {
+            let (of, _) = self.peers(worker).get(peer).idle[at];
+            self.workers[usize::from(of)].give();
+            self.ports[peer].give(false, now);
+        }
+        self.peers(worker).get(peer).idle.drain(..gone);
     }
 
     /// Passes the request to the next peer if the rules allow, else answers.

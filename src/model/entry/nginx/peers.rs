@@ -1,8 +1,9 @@
 //! The upstream servers as one worker sees them: whose turn it is, who is marked as failed. Pure decisions.
 
 use super::spec::Balance;
-use crate::kernel::{Key, Stream, Time};
+use crate::kernel::{Key, Span, Stream, Time};
 use crate::model::endpoints::Endpoints;
+use crate::model::kept::Kept;
 use crate::model::message::NodeId;
 
 /// One upstream server in the eyes of one worker process.
@@ -20,8 +21,10 @@ pub(super) struct Peer {
     accessed: u64,
     /// Connections of this worker to it.
     pub(super) connections: u32,
-    /// Idle connections kept to it: whose worker, and the number there.
-    pub(super) idle: Vec<(u16, u32)>,
+    /// How long the server keeps an idle connection.
+    pub(super) keepalive: Option<Span>,
+    /// Idle connections kept to it, and whose worker's, those that wait longest first.
+    pub(super) idle: Vec<(u16, Kept)>,
     /// Left out of the configuration: no endpoint of its service.
     absent: bool,
 }
@@ -40,12 +43,12 @@ pub(super) struct Peers {
 
 impl Peers {
     pub(super) fn new(
-        servers: &[(NodeId, u16)],
+        servers: &[(NodeId, u16, Option<Span>)],
         balance: Balance,
         (max_fails, fail_timeout): (u32, u64),
         max_conns: u32,
     ) -> Peers {
-        let peer = |&(node, address): &(NodeId, u16)| Peer {
+        let peer = |&(node, address, keepalive): &(NodeId, u16, Option<Span>)| Peer {
             node,
             address,
             current: 0,
@@ -54,6 +57,7 @@ impl Peers {
             checked: 0,
             accessed: 0,
             connections: 0,
+            keepalive,
             idle: Vec::new(),
             absent: false,
         };

@@ -46,6 +46,8 @@ pub struct Nginx {
     /// Workers in the order in which the kernel wakes them.
     pub(super) line: Vec<usize>,
     pub(super) multi_accept: bool,
+    /// Share of new connections that the first worker accepts, where it is given.
+    pub(super) accept_share: Option<f64>,
     /// Whether workers go to the end of the line from time to time.
     pub(super) reorders: bool,
     pub(super) keepalive: (LaneId, u32),
@@ -80,7 +82,8 @@ impl Component for Nginx {
         let mut servers = Vec::new();
         for name in &spec.upstream {
             let node = wiring.node(name)?;
-            servers.extend((0..wiring.addresses(node)).map(|address| (node, address)));
+            let keepalive = wiring.keepalive(node);
+            servers.extend((0..wiring.addresses(node)).map(|address| (node, address, keepalive)));
         }
         let fail_timeout = spec.fail_timeout.nanos() / 1_000_000_000;
         let descriptors = spec.nofile.saturating_sub(spec.base());
@@ -115,6 +118,7 @@ impl Component for Nginx {
             sockets: (0..sockets).map(|_| socket()).collect(),
             line: (0..usize::from(spec.workers)).collect(),
             multi_accept: spec.multi_accept,
+            accept_share: spec.accept_share,
             reorders: spec.version == Version::V1_22,
             keepalive: (
                 wiring.queue.lane(spec.keepalive_timeout, Rank::Timeout),

@@ -63,7 +63,7 @@ impl Engine {
     /// Whether a connection takes its slots before its login: PostgreSQL's backends and MySQL's threads do. MongoDB and
     /// DocumentDB stand behind the provider's own front, which reports the limit to who has logged in.
     pub(super) fn slots_before_login(self) -> bool {
-        matches!(self, Engine::Postgres | Engine::Mysql)
+        matches!(self, Engine::Mysql)
     }
 
     /// What the postmaster spends on a new connection before it takes the next; threads cost next to nothing.

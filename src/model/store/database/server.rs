@@ -1,8 +1,8 @@
 //! The server as it runs: listen queue, fork, login, slots, statements.
 //!
-//! A connection holds its slot from the moment it is accepted to the end of its process. So logins that will be refused, and
-//! connections that are being closed, take slots too: that is why a PostgreSQL near its limit refuses more than its mean
-//! need of slots would suggest.
+//! A backend of PostgreSQL takes its slot when it becomes a process of the server (`InitProcess`), after some of its login, and
+//! looks at the slots of administrators at the end of its login. So logins that will be refused take slots too, and most
+//! refusals of a burst cost nearly as much as a login. Its slot is free before its process has ended.
 
 use super::engine::Engine;
 use super::spec::{DatabaseSpec, WhenFull};
@@ -12,7 +12,7 @@ use crate::model::component::{Component, NodeReport};
 use crate::model::context::{Ctx, Purpose};
 use crate::model::cpu::{Processor, Sharing};
 use crate::model::dist::Sampler;
-use crate::model::host::HostId;
+use crate::model::host::{HostId, ThreadOf};
 use crate::model::ledger::{GaugeId, LimitId};
 use crate::model::listener::accept_queue;
 use crate::model::message::{CallId, Cause, Message, NodeId, Outcome};
@@ -32,9 +32,20 @@ const UNLOCK: u8 = 4;
 
 // Where a login stands, in its call's second word.
 const FORK: u32 = 1;
-const LOGIN: u32 = 2;
-/// The end of a connection is done: word is the number of its slots.
+const START: u32 = 2;
+const LOGIN: u32 = 3;
+/// A process has ended.
 const EXIT: u8 = 5;
+
+/// The accepting process among the server's threads; whoever serves a connection has the call's slot and one.
+const POSTMASTER: u32 = 0;
+/// The process of a connection that ends after its work.
+const ENDING: u32 = u32::MAX;
+
+/// Part of a login's processor time until a backend of PostgreSQL asks for its slot, and of an end's that a refused login
+/// needs: own measurement of PostgreSQL 15 (schedstat, `refused` for want of a process and of a slot that is not reserved).
+const UNTIL_SLOT: f64 = 0.4;
+const REFUSED_END: f64 = 0.67;
 
 /// A statement without a connection, in its call's first word.
 const NO_ROW: u32 = u32::MAX;
@@ -224,9 +235,13 @@ impl Component for Database {
                 Op::Query | Op::Request | Op::Event | Op::Deliver => self.statement(call, ctx),
             },
             Message::Wake(CPU, slot, turn) => self.cpu_done(CallId { slot, turn }, ctx),
-            Message::Wake(EXIT, slots, _) => self.ended(slots, ctx),
+            // The slots were free before.
+            Message::Wake(EXIT, ..) => {}
             Message::Wake(STATEMENT, ..) => self.complete(ctx),
-            Message::Wake(WAITED, slot, turn) => self.listen(CallId { slot, turn }, ctx),
+            Message::Wake(WAITED, slot, turn) => {
+                let call = CallId { slot, turn };
+                if self.sessions { self.authenticated(call, ctx) } else { self.listen(call, ctx) }
+            }
             Message::Wake(SYN_END, slot, turn) => {
                 ctx.ledger.refused_by(self.limits.backlog, ctx.queue.now());
                 ctx.fail(CallId { slot, turn }, Cause::ConnectTimeout, 0);
@@ -255,7 +270,7 @@ impl Component for Database {
 impl Database {
     fn connect(&mut self, call: CallId, ctx: &mut Ctx) {
         // A SYN that is sent again has its path behind it.
-        if ctx.calls.get(call).a == 0 {
+        if ctx.calls.get(call).a == 0 && !self.sessions {
             let wait = self.login_wait.sample(&mut ctx.stream(call, Purpose::FrontDoor));
             if !wait.is_zero() {
                 return ctx.wake(wait, WAITED, call.slot, call.turn);
@@ -288,19 +303,21 @@ impl Database {
             } else {
                 self.forking = true;
                 ctx.calls.get(call).b = FORK;
-                ctx.compute(self.host, self.fork, CPU, call.slot, call.turn);
+                let thread = ThreadOf::number(POSTMASTER);
+                ctx.compute(self.host, thread, self.fork, CPU, call.slot, call.turn);
             }
         }
     }
 
-    /// Accepted. PostgreSQL and MySQL give it its slots or refuse it before the login; PostgreSQL looks at the slots of
-    /// administrators only after it. The login may have to wait for the session map.
+    /// Accepted. MySQL gives it its slots or refuses it before the login. The login may have to wait for the session map.
     fn accepted(&mut self, call: CallId, ctx: &mut Ctx) {
         let now = ctx.now();
+        if self.sessions {
+            return self.start_backend(call, ctx);
+        }
         if self.engine.slots_before_login() {
             let slots = u32::from(ctx.calls.get(call).weight);
-            let most = if self.engine == Engine::Postgres { self.connections } else { self.slots };
-            if self.taken + slots > most {
+            if self.taken + slots > self.slots {
                 return self.refuse(call, ctx);
             }
             self.take(slots, ctx);
@@ -310,6 +327,47 @@ impl Database {
             return self.map_line.push_back(call);
         }
         self.log_in(call, ctx);
+    }
+
+    /// PostgreSQL: the new process goes as far as to ask for its slot.
+    fn start_backend(&mut self, call: CallId, ctx: &mut Ctx) {
+        let work = self.login.sample(&mut ctx.stream(call, Purpose::Login));
+        let row = ctx.calls.get(call);
+        row.amount = work;
+        row.b = START;
+        if work.is_zero() {
+            return self.in_process(call, ctx);
+        }
+        let thread = self.thread_of(call);
+        ctx.compute(self.host, thread, work.scaled(UNTIL_SLOT), CPU, call.slot, call.turn);
+    }
+
+    /// PostgreSQL: a process gets its slot, one of all, and goes on with its login, or is refused ("too many clients").
+    fn in_process(&mut self, call: CallId, ctx: &mut Ctx) {
+        let slots = u32::from(ctx.calls.get(call).weight);
+        if self.taken + slots > self.connections {
+            self.refuse(call, ctx);
+            return self.end_process(self.exit.scaled(REFUSED_END), self.thread_of(call), ctx);
+        }
+        self.take(slots, ctx);
+        let wait = self.login_wait.sample(&mut ctx.stream(call, Purpose::FrontDoor));
+        if wait.is_zero() {
+            return self.authenticated(call, ctx);
+        }
+        ctx.wake(wait, WAITED, call.slot, call.turn);
+    }
+
+    /// PostgreSQL: the client has done its part, the backend goes on with the login.
+    fn authenticated(&mut self, call: CallId, ctx: &mut Ctx) {
+        let row = ctx.calls.get(call);
+        row.b = LOGIN;
+        let rest = row.amount.minus(row.amount.scaled(UNTIL_SLOT));
+        ctx.compute(self.host, self.thread_of(call), rest, CPU, call.slot, call.turn);
+    }
+
+    /// Who serves a connection.
+    fn thread_of(&self, call: CallId) -> ThreadOf {
+        ThreadOf { number: call.slot.wrapping_add(1), own_session: self.sessions }
     }
 
     fn take(&mut self, slots: u32, ctx: &mut Ctx) {
@@ -329,16 +387,18 @@ impl Database {
         row.b = LOGIN;
         row.amount = work;
         // Through the heap even if it costs nothing, so that long queues do not recurse.
-        ctx.compute_as(self.sessions, self.host, work, CPU, call.slot, call.turn);
+        ctx.compute(self.host, self.thread_of(call), work, CPU, call.slot, call.turn);
     }
 
     fn cpu_done(&mut self, call: CallId, ctx: &mut Ctx) {
-        if ctx.calls.get(call).b == FORK {
-            self.forking = false;
-            self.accepted(call, ctx);
-            self.accept(ctx);
-        } else {
-            self.logged_in(call, ctx);
+        match ctx.calls.get(call).b {
+            FORK => {
+                self.forking = false;
+                self.accepted(call, ctx);
+                self.accept(ctx);
+            }
+            START => self.in_process(call, ctx),
+            _ => self.logged_in(call, ctx),
         }
     }
 
@@ -349,13 +409,13 @@ impl Database {
         let slots = u32::from(row.weight);
         // What the login took beyond its unloaded time is waiting for the server's processors.
         ctx.ledger.waited_for(self.limits.login, row.mark + self.fork + row.amount, now);
-        if self.engine == Engine::Postgres && self.taken > self.slots {
-            // Its slot is free as soon as it gives up; its process still has to end.
-            self.refuse(call, ctx);
-            ctx.compute_as(self.sessions, self.host, self.exit, EXIT, 0, 0);
-            return self.ended(slots, ctx);
-        }
-        if !self.engine.slots_before_login() && !row.abandoned {
+        if self.sessions {
+            if self.taken > self.slots {
+                self.refuse(call, ctx);
+                self.ended(slots, ctx);
+                return self.end_process(self.exit.scaled(REFUSED_END), self.thread_of(call), ctx);
+            }
+        } else if !self.engine.slots_before_login() && !row.abandoned {
             if self.taken + slots > self.slots {
                 if self.when_full == WhenFull::Queue {
                     ctx.calls.get(call).mark = now;
@@ -381,7 +441,7 @@ impl Database {
             });
             self.connected[at as usize] = connection;
             self.open.insert((row.from, row.tag), at);
-        } else if self.engine.slots_before_login() {
+        } else if self.sessions || self.engine.slots_before_login() {
             self.end(slots, ctx);
         }
     }
@@ -403,12 +463,15 @@ impl Database {
         }
     }
 
-    /// A connection ends: its process needs processor time for that, then its slots are free.
+    /// A connection ends: its slots are free, then its process needs processor time to go.
     fn end(&mut self, slots: u32, ctx: &mut Ctx) {
-        if self.exit.is_zero() {
-            self.ended(slots, ctx);
-        } else {
-            ctx.compute_as(self.sessions, self.host, self.exit, EXIT, slots, 0);
+        self.ended(slots, ctx);
+        self.end_process(self.exit, ThreadOf { number: ENDING, own_session: self.sessions }, ctx);
+    }
+
+    fn end_process(&mut self, work: Span, thread: ThreadOf, ctx: &mut Ctx) {
+        if !work.is_zero() {
+            ctx.compute(self.host, thread, work, EXIT, 0, 0);
         }
     }
 

@@ -1,0 +1,72 @@
+//! The runs N1 to N10 of docs/facts/cluster.md, section 5.6: closed loops against a real nginx in front of two servers that
+//! answer after 2.0 s.
+//!
+//! The sheet names neither the client nor `multi_accept`. Assumed here, once for all runs: a client whose one thread spends
+//! 0.2 ms on an attempt (N8 and N10 are 4,000 to 6,300 attempts a second), and a first worker that accepts three quarters of
+//! the connections (measured with `multi_accept on`, two workers: 73 to 80 %, section 5.5).
+
+use super::common::outturns;
+use super::theory::no_network;
+use headroom::model::world::Outturn;
+use serde_json::json;
+
+/// Version, worker_connections, nofile, users, success in per cent.
+type Run = (&'static str, &'static str, u32, u32, u32, f64);
+
+const RUNS: [Run; 13] = [
+    ("N1", "1.22", 4096, 65_536, 1100, 100.0),
+    ("N2", "1.22", 4096, 65_536, 2000, 100.0),
+    ("N3", "1.22", 4096, 1024, 900, 96.6),
+    ("N4", "1.22", 4096, 1024, 1000, 94.8),
+    ("N5", "1.22", 4096, 1024, 1020, 92.0),
+    ("N6", "1.22", 4096, 1024, 1100, 83.0),
+    ("N7", "1.22", 768, 1024, 700, 87.0),
+    ("N8", "1.22", 768, 1024, 1100, 8.8),
+    ("N9 at 900", "1.18", 4096, 1024, 900, 93.9),
+    ("N9 at 1000", "1.18", 4096, 1024, 1000, 94.2),
+    ("N9 at 1100", "1.18", 4096, 1024, 1100, 79.8),
+    ("N10 at 700", "1.18", 768, 1024, 700, 88.6),
+    ("N10 at 1100", "1.18", 768, 1024, 1100, 6.0),
+];
+
+/// Runs whose users outnumber the descriptors of both workers together (2 × 506 requests): those that fit nowhere came
+/// back twice as often as they do here. docs/fidelity.md says what is believed to be missing.
+const BEYOND: [&str; 2] = ["N6", "N9 at 1100"];
+
+fn success((_, version, connections, nofile, users, _): Run) -> f64 {
+    let mut connection = no_network();
+    connection["keepalive"] = true.into();
+    let scenario = json!({
+        "name": "reference run",
+        "workload": {"users": {
+            "load": {"closed": {"users": users, "for": "10s"}}, "request": "job", "connection": connection,
+            "generator": {"request": "200us"},
+        }},
+        "work": {"job": [{"wait": {"constant": "2s"}}]},
+        "designs": {"d": {"enter": {"users": "edge"}, "nodes": {
+            "edge": {"nginx": {"upstream": ["api"], "version": version, "workers": 2, "worker_connections": connections,
+                "nofile": nofile, "multi_accept": true, "accept_share": 0.75, "listeners": 1}},
+            "api": {"pods": {"replicas": 2}},
+        }}},
+        "run": {"replications": 4, "seed": 1, "horizon": "30s"}
+    });
+    let rows = outturns(&scenario.to_string()).remove(0);
+    let share = |row: &Outturn| {
+        let class = &row.ledger.classes[0];
+        class.ok as f64 / (class.ok + class.failed) as f64
+    };
+    100.0 * rows.iter().map(share).sum::<f64>() / rows.len() as f64
+}
+
+#[test]
+fn n1_to_n10_come_out_within_three_points_as_long_as_all_users_fit() {
+    for run in RUNS {
+        let (id, .., measured) = run;
+        let predicted = success(run);
+        if BEYOND.contains(&id) {
+            assert!((measured..95.0).contains(&predicted), "{id}: {predicted} against {measured}");
+        } else {
+            assert!((predicted - measured).abs() <= 3.0, "{id}: {predicted} against {measured}");
+        }
+    }
+}
