@@ -181,3 +181,39 @@ fn t_kp_3_new_connections_keep_coming_until_the_view_is_refreshed_and_open_ones_
     let kept = run(true).ledger.classes[0].failed;
     assert!(kept <= 1, "{kept}");
 }
+
+/// One client at a time, gaps without memory, a proxy 10 ms from a pod that closes idle connections after 5 s.
+fn keep_alive_mismatch(edge: Value, idempotent: bool) -> Outturn {
+    let nodes = json!({"edge": edge, "api": {"pods": {"replicas": 1, "keepalive_timeout": "5s", "hosts": {"count": 1}}}});
+    let work = json!([{"wait": {"constant": "1ms"}}]);
+    let mut value = scenario(0.2, 400_000, &work, &nodes, &json!([]));
+    let users = &mut value["workload"]["users"];
+    users["load"] = json!({"open": {"rate": {"steady": {"rate": "0.2/s", "for": "400000s"}}}});
+    users["idempotent"] = idempotent.into();
+    first(&value)
+}
+
+#[test]
+fn t_pod_3_a_request_that_crosses_the_close_of_its_connection_is_reset() {
+    // Rate λ, hop h, keep-alive K: a connection is closed at K after its last answer left the pod, a request crosses that if it
+    // leaves the proxy less than h before or after. P(gap in it) = e^(−λ(K−h)) − e^(−λ(K+h)), gaps counted from the pod's
+    // answer.
+    let crossing = (-0.2_f64 * 4.99).exp() - (-0.2_f64 * 5.01).exp();
+    let nginx = json!({"nginx": {"upstream": ["api"], "workers": 1, "upstream_keepalive": 8, "upstream_rtt": "20ms",
+        "max_fails": 0, "next_upstream_tries": 2}});
+    for (edge, idempotent, fails) in [
+        (nginx.clone(), false, true),
+        (nginx, true, false),
+        (json!({"alb": {"to": ["api"], "target_rtt": "20ms", "overhead": {"constant": "0s"}}}), true, true),
+    ] {
+        let row = keep_alive_mismatch(edge, idempotent);
+        let class = &row.ledger.classes[0];
+        let n = (class.ok + class.failed) as f64;
+        let at_pod = row.ledger.nodes[0].failed as f64;
+        let (expected, sd) = (n * crossing, (n * crossing).sqrt());
+        assert!((at_pod - expected).abs() < 3.5 * sd, "{at_pod} resets, {expected} expected");
+        // nginx asks again where it may: a GET is answered, a POST is 502; a load balancer's client gets 502.
+        assert_eq!(class.failed, if fails { at_pod as u64 } else { 0 });
+        assert!(row.ledger.failures.iter().all(|f| f.status == 502));
+    }
+}

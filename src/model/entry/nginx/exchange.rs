@@ -28,6 +28,7 @@ impl Nginx {
             tried: 0,
             tries: 0,
             holds: false,
+            cached: false,
             counted: false,
             since: ctx.now(),
             connect_timer: TimerId::NONE,
@@ -154,6 +155,7 @@ impl Nginx {
         exchange.tried |= 1 << peer.min(63);
         exchange.tries += 1;
         exchange.holds = true;
+        exchange.cached = cached.is_some();
         exchange.connect_timer = connect_timer;
         exchange.timer = timer;
     }
@@ -292,6 +294,13 @@ impl Nginx {
             Some(Cause::Refused) => (Outcome::failed(Cause::Refused, me, 502), false),
             _ => (Outcome::failed(Cause::UpstreamClosed, me, 502), true),
         };
+        if exchange.cached && sent {
+            // A kept connection that fails does not count as a try (ngx_http_upstream_next), and an only server is asked again.
+            let only = self.ports.len() == 1;
+            let exchange = &mut self.exchanges[at as usize];
+            exchange.tries -= 1;
+            exchange.tried &= if only { 0 } else { u64::MAX };
+        }
         self.try_next(call, outcome, !sent || idempotent, ctx);
     }
 

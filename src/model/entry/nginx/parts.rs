@@ -24,6 +24,8 @@ pub(super) struct Exchange {
     pub(super) tries: u16,
     /// Whether an upstream connection is held.
     pub(super) holds: bool,
+    /// Whether that connection was a kept one.
+    pub(super) cached: bool,
     /// Whether it counts for `limit_conn`.
     pub(super) counted: bool,
     /// When it began.

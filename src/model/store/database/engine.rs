@@ -21,7 +21,8 @@ pub(super) enum Engine {
 pub enum Auth {
     /// No password.
     Trust,
-    /// Salted challenge and response, thousands of hashes for each login.
+    /// Salted challenge and response. Most of what it costs is the client's, who derives the keys (RFC 5802, section 3): `login` has
+    /// it all, unless the pool's `connect_cpu` has the client's part.
     #[default]
     #[serde(rename = "scram-sha-256")]
     ScramSha256,

@@ -15,9 +15,9 @@ const ABOUT: About = About {
     what: "A database server with connection slots, logins that cost processor time and a throughput curve.",
     models: &[
         "connection slots: given, or by the engine's formula from memory or class (DocumentDB: its table)",
-        "PostgreSQL: one postmaster that accepts and forks, a listen backlog of twice MaxBackends whose overflow the client's kernel resends after 1, 3, 7 … s; a slot from the fork to the end of the process; \"too many clients\" when none is left, \"remaining slots are reserved\" after the login when only the administrators' are",
+        "PostgreSQL: one postmaster that accepts and forks, a listen backlog of twice MaxBackends whose overflow the client's kernel resends after 1, 3, 7 … s; a backend takes its slot when it becomes a process of the server, after two fifths of its login's processor time, and frees it when it begins to end; \"too many clients\" when none is left, \"remaining slots are reserved\" after the login when only the administrators' are",
         "MySQL: a connection beyond the slots is refused before its login; MongoDB, DocumentDB: after it (assumed); DocumentDB may keep it waiting, locks logins after a rush of new connections, and lets statements beyond the active limit wait",
-        "logins, forks and ends of connections share the server's vCPUs; refused logins cost as much as others",
+        "logins, forks and ends of connections share the server's vCPUs; a refused login costs what it did until then, and two thirds of an end",
         "open connections hold their slot while idle, also those of frozen execution environments; the slot of a client that went away is free when its statement has ended",
         "statements share the server by the Universal Scalability Law X(n) = λn / (1 + σ(n−1) + κn(n−1))",
     ],
@@ -79,12 +79,11 @@ pub struct DatabaseSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-source" = "share of the 2.3 ms of a connect to PostgreSQL 15 that its postmaster takes: assumed", "x-assumed" = true))]
     pub fork: Option<Span>,
-    /// Processor time of the end of a connection, during which it still holds its slot; none: 0.6 ms for PostgreSQL, nothing
-    /// for others.
+    /// Processor time of the end of a connection, whose slot is free by then; none: 0.6 ms for PostgreSQL, nothing for others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-source" = "PostgreSQL 15, own measurement: 572 connects/s on 2 vCPUs are 3.5 ms each, 2.3 ms of them before the first statement, the rest client and end", "x-assumed" = true))]
     pub exit: Option<Span>,
-    /// Network and client side of a login, during which the server does not work.
+    /// Network and client side of a login, during which the server does not work. A backend of PostgreSQL holds its slot meanwhile.
     #[serde(default = "no_time")]
     #[schemars(extend("x-source" = "zero unless said: same network"))]
     pub login_wait: Dist,
