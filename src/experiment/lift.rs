@@ -69,6 +69,7 @@ fn fields(kind: &str, limit: &str, spec: &Value) -> Result<Vec<Field>, &'static 
         ("api_gateway", "stage_rate") => vec![own(&["stage"], Value::Null)],
         (_, "payload") => return Err("AWS sets the largest body, no field raises it"),
         ("alb", "idle_timeout") => vec![own(&["idle_timeout"], "4000s")],
+        ("guard", _) => guard(limit)?,
         ("sqs", _) => return queue(limit, spec),
         ("pgbouncer", "client_connections") => vec![own(&["max_client_conn"], 100_000)],
         ("pgbouncer", "pool_size") => {
@@ -117,6 +118,21 @@ fn pods(limit: &str, spec: &Value) -> Result<Vec<Field>, &'static str> {
         "termination_grace" => {
             vec![own(&["lifecycle", "grace"], "1h"), own(&["lifecycle", "sigterm"], "drain")]
         }
+        _ => return Err(UNKNOWN),
+    })
+}
+
+/// The fields of overload protection: without the part there is no limit.
+fn guard(limit: &str) -> Result<Vec<Field>, &'static str> {
+    let gone = |path| own(path, Value::Null);
+    Ok(match limit {
+        "circuit_breaker" => vec![gone(&["circuit_breaker"])],
+        "rate_limit" => vec![gone(&["rate_limit"])],
+        // Nobody waits for what has no limit.
+        "concurrency_limit" => vec![gone(&["limit"]), gone(&["queue"])],
+        "queue" => vec![gone(&["queue", "length"])],
+        "max_wait" => vec![gone(&["queue", "max_wait"]), gone(&["queue", "codel"])],
+        "timeout" => vec![gone(&["timeout"])],
         _ => return Err(UNKNOWN),
     })
 }

@@ -557,6 +557,11 @@ pub const CODES: &[Code] = &[
         "Only instance types of the T family live on CPU credits.",
     ),
     code(
+        "E0390",
+        "a guard that contradicts itself",
+        "A queue without a limit, a wait, a window or a timeout of nothing, or a limit that does not begin between its bounds.",
+    ),
+    code(
         "W0401",
         "not on the bill",
         "A node has no priced item, so it costs nothing in the results. Name what it runs on, or accept that the bill leaves it out.",

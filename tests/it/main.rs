@@ -27,6 +27,7 @@ mod failures;
 mod find;
 mod fuzz;
 mod golden;
+mod guard;
 mod hpa;
 mod lambda_articles;
 mod lambda_doors;
