@@ -52,7 +52,9 @@ fn fields(kind: &str, limit: &str, spec: &Value) -> Result<Vec<Field>, &'static 
         ("nginx", "nofile") => vec![own(&["nofile"], 10_000_000)],
         ("nginx", "worker_connections") => vec![own(&["worker_connections"], 10_000_000)],
         ("nginx", "cpu") => vec![own(&["cpu_request"], "0s"), own(&["cpu_handshake"], "0s")],
-        ("nginx", "ephemeral_ports") => vec![own(&["upstream_closed_by"], "upstream")],
+        ("nginx", "ephemeral_ports") => {
+            vec![own(&["upstream_closed_by"], "upstream"), own(&["local_ports"], 64_512)]
+        }
         ("nginx", "request_limit") => {
             vec![own(&["limit_req"], Value::Null), own(&["limit_conn"], Value::Null)]
         }
@@ -158,9 +160,9 @@ fn places(spec: &Value) -> Vec<Field> {
     let runtime = &spec["runtime"];
     let own_field = spec["concurrency"].is_number();
     if !own_field && runtime["sync_workers"].is_object() {
-        vec![own(&["runtime", "sync_workers", "workers"], 1000)]
+        vec![own(&["runtime", "sync_workers", "workers"], 10_000)]
     } else if !own_field && runtime["threads"].is_object() {
-        vec![own(&["runtime", "threads", "threads"], 1000)]
+        vec![own(&["runtime", "threads", "threads"], 10_000)]
     } else {
         vec![own(&["concurrency"], 10_000)]
     }
