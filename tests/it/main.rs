@@ -39,6 +39,7 @@ mod models;
 mod pod_life;
 mod precision;
 mod report;
+mod retry_storm;
 mod scenario;
 mod steady;
 mod stores;
