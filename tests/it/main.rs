@@ -29,6 +29,7 @@ mod fuzz;
 mod golden;
 mod guard;
 mod hpa;
+mod ladder;
 mod lambda_articles;
 mod lambda_doors;
 mod lambda_limits;
