@@ -366,7 +366,11 @@ pub const CODES: &[Code] = &[
         "too much reserved",
         "100 of an account's concurrent executions must stay unreserved.",
     ),
-    code("E0315", "no upstream server", "An nginx without an upstream server answers nobody."),
+    code(
+        "E0315",
+        "no upstream server",
+        "A proxy or balancer that leads to no server answers nobody.",
+    ),
     code(
         "E0316",
         "too few descriptors",

@@ -29,6 +29,7 @@ mod fuzz;
 mod golden;
 mod guard;
 mod hpa;
+mod impossible;
 mod ladder;
 mod lambda_articles;
 mod lambda_doors;
