@@ -38,7 +38,9 @@ fn may_lead_to(kind: &str, target: &str) -> bool {
     match kind {
         "function_url" => target == "lambda",
         "api_gateway" => matches!(target, "lambda" | "alb" | "sqs"),
-        "alb" => matches!(target, "pods" | "node_port" | "haproxy" | "nginx" | "lambda"),
+        "alb" => {
+            matches!(target, "pods" | "node_port" | "haproxy" | "nginx" | "lambda" | "guard")
+        }
         "haproxy" | "nginx" => {
             matches!(target, "pods" | "node_port" | "haproxy" | "nginx" | "guard")
         }
