@@ -31,7 +31,7 @@ fn errors(place: &str, value: &Value) -> Vec<(String, String)> {
         .map(|finding| {
             assert!(!finding.message.is_empty() && !finding.remedy.is_empty(), "{finding:?}");
             assert!(finding.span.is_some(), "{finding:?}");
-            (finding.code.to_owned(), finding.path.to_string())
+            (finding.code.to_owned(), finding.path.clone())
         })
         .collect()
 }
