@@ -23,14 +23,15 @@ fn found(limit: &Bottleneck, how: &str) -> Blame {
 
 /// The limit of the same node that refused: the one whose name the cause shares, else the one whose count fits best.
 fn refused(row: &FailureRow, limits: &[Bottleneck]) -> Option<Blame> {
-    let words = |text: &str| -> Vec<String> {
-        let all = text.split('_').map(str::to_owned);
-        all.filter(|word| !COMMON.contains(&word.as_str())).collect()
-    };
-    let own = words(&row.cause);
+    // Words that mean the same count first; a word in common that need not decides only where none does.
     let score = |limit: &Bottleneck| {
-        let shared = words(&limit.limit).iter().filter(|word| own.contains(word)).count();
-        if limit.limit == row.cause { usize::MAX } else { shared }
+        if limit.limit == row.cause {
+            return (usize::MAX, 0);
+        }
+        let shared = limit.limit.split('_').filter(|word| row.cause.split('_').any(|w| w == *word));
+        let (common, telling): (Vec<&str>, Vec<&str>) =
+            shared.partition(|word| COMMON.contains(word));
+        (telling.len(), common.len())
     };
     let misfit = |limit: &Bottleneck| (limit.failures.value - row.count.value).abs();
     limits

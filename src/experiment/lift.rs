@@ -52,7 +52,9 @@ fn fields(kind: &str, limit: &str, spec: &Value) -> Result<Vec<Field>, &'static 
         ("nginx", "nofile") => vec![own(&["nofile"], 10_000_000)],
         ("nginx", "worker_connections") => vec![own(&["worker_connections"], 10_000_000)],
         ("nginx", "cpu") => vec![own(&["cpu_request"], "0s"), own(&["cpu_handshake"], "0s")],
-        ("nginx", "ephemeral_ports") => vec![own(&["upstream_closed_by"], "upstream")],
+        ("nginx", "ephemeral_ports") => {
+            vec![own(&["upstream_closed_by"], "upstream"), own(&["local_ports"], 64_512)]
+        }
         ("nginx", "request_limit") => {
             vec![own(&["limit_req"], Value::Null), own(&["limit_conn"], Value::Null)]
         }
@@ -69,6 +71,7 @@ fn fields(kind: &str, limit: &str, spec: &Value) -> Result<Vec<Field>, &'static 
         ("api_gateway", "stage_rate") => vec![own(&["stage"], Value::Null)],
         (_, "payload") => return Err("AWS sets the largest body, no field raises it"),
         ("alb", "idle_timeout") => vec![own(&["idle_timeout"], "4000s")],
+        ("guard", _) => guard(limit)?,
         ("sqs", _) => return queue(limit, spec),
         ("pgbouncer", "client_connections") => vec![own(&["max_client_conn"], 100_000)],
         ("pgbouncer", "pool_size") => {
@@ -122,6 +125,21 @@ fn pods(limit: &str, spec: &Value) -> Result<Vec<Field>, &'static str> {
     })
 }
 
+/// The fields of overload protection: without the part there is no limit.
+fn guard(limit: &str) -> Result<Vec<Field>, &'static str> {
+    let gone = |path| own(path, Value::Null);
+    Ok(match limit {
+        "circuit_breaker" => vec![gone(&["circuit_breaker"])],
+        "rate_limit" => vec![gone(&["rate_limit"])],
+        // Nobody waits for what has no limit.
+        "concurrency_limit" => vec![gone(&["limit"]), gone(&["queue"])],
+        "queue" => vec![gone(&["queue", "length"])],
+        "max_wait" => vec![gone(&["queue", "max_wait"]), gone(&["queue", "codel"])],
+        "timeout" => vec![gone(&["timeout"])],
+        _ => return Err(UNKNOWN),
+    })
+}
+
 /// The fields of a queue and its event source mapping.
 fn queue(limit: &str, spec: &Value) -> Result<Vec<Field>, &'static str> {
     Ok(match limit {
@@ -143,9 +161,9 @@ fn places(spec: &Value) -> Vec<Field> {
     let runtime = &spec["runtime"];
     let own_field = spec["concurrency"].is_number();
     if !own_field && runtime["sync_workers"].is_object() {
-        vec![own(&["runtime", "sync_workers", "workers"], 1000)]
+        vec![own(&["runtime", "sync_workers", "workers"], 10_000)]
     } else if !own_field && runtime["threads"].is_object() {
-        vec![own(&["runtime", "threads", "threads"], 1000)]
+        vec![own(&["runtime", "threads", "threads"], 10_000)]
     } else {
         vec![own(&["concurrency"], 10_000)]
     }

@@ -108,6 +108,8 @@ causes! {
     ConnectTimeout "connect_timeout" "The connection was not established in time.",
     RateLimited "rate_limited" "A rate limiter refused the request.",
     ConcurrencyLimited "concurrency_limited" "A limit of requests in progress refused the request.",
+    CircuitOpen "circuit_open" "A circuit breaker was open, or half-open with all its trial calls under way.",
+    MaxWaitExceeded "max_wait_exceeded" "The request had waited in a queue for as long as it may, and was shed.",
     ClientTimeout "client_timeout" "The client gave up waiting.",
 }
 

@@ -366,7 +366,11 @@ pub const CODES: &[Code] = &[
         "too much reserved",
         "100 of an account's concurrent executions must stay unreserved.",
     ),
-    code("E0315", "no upstream server", "An nginx without an upstream server answers nobody."),
+    code(
+        "E0315",
+        "no upstream server",
+        "A proxy or balancer that leads to no server answers nobody.",
+    ),
     code(
         "E0316",
         "too few descriptors",
@@ -560,6 +564,11 @@ pub const CODES: &[Code] = &[
         "E0386",
         "credits of an instance that has none",
         "Only instance types of the T family live on CPU credits.",
+    ),
+    code(
+        "E0390",
+        "a guard that contradicts itself",
+        "A queue without a limit, a wait, a window or a timeout of nothing, or a limit that does not begin between its bounds.",
     ),
     code(
         "W0401",

@@ -8,7 +8,10 @@ use crate::model::world::DesignSpec;
 use std::collections::{BTreeMap, BTreeSet};
 
 fn is_service(kind: &str) -> bool {
-    matches!(kind, "api_gateway" | "function_url" | "alb" | "haproxy" | "nginx" | "lambda" | "pods")
+    matches!(
+        kind,
+        "api_gateway" | "function_url" | "alb" | "guard" | "haproxy" | "nginx" | "lambda" | "pods"
+    )
 }
 
 /// Kinds that take requests from users, proxies and services.
@@ -35,10 +38,13 @@ fn may_lead_to(kind: &str, target: &str) -> bool {
     match kind {
         "function_url" => target == "lambda",
         "api_gateway" => matches!(target, "lambda" | "alb" | "sqs"),
-        "alb" => matches!(target, "pods" | "node_port" | "haproxy" | "nginx" | "lambda"),
-        "haproxy" | "nginx" => {
-            matches!(target, "pods" | "node_port" | "haproxy" | "nginx")
+        "alb" => {
+            matches!(target, "pods" | "node_port" | "haproxy" | "nginx" | "lambda" | "guard")
         }
+        "haproxy" | "nginx" => {
+            matches!(target, "pods" | "node_port" | "haproxy" | "nginx" | "guard")
+        }
+        "guard" => !is_store(target) && !matches!(target, "dns" | "sqs"),
         "dns" => matches!(target, "pods" | "node_port" | "haproxy" | "nginx"),
         "node_port" => target == "pods",
         "sqs" => matches!(target, "lambda" | "sqs"),
@@ -88,8 +94,26 @@ pub(super) fn check(scenario: &Scenario, name: &str, spec: &DesignSpec, problems
             }
         }
     }
+    chosen(&path, spec, problems);
     steps(scenario, &path, spec, problems);
     circles(scenario, &path, spec, problems);
+}
+
+/// A guard has one way on: it does not choose among pods.
+fn chosen(path: &str, spec: &DesignSpec, problems: &mut Problems) {
+    for (name, node) in &spec.nodes {
+        let NodeSpec::Guard(guard) = node else { continue };
+        if let Some(pods @ NodeSpec::Pods(_)) = spec.nodes.get(&guard.to)
+            && pods.spec().addresses(&|_| 1) > 1
+        {
+            problems.add(
+                "E0306",
+                &format!("{path}.nodes.{name}.guard.to"),
+                format!("\"{}\" has several pods and a guard does not choose among them", guard.to),
+                "put a node_port, alb, haproxy or nginx between them, or the guard in front of it",
+            );
+        }
+    }
 }
 
 /// Stores and services that the work names must be there, and of a fitting kind.

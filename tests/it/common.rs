@@ -43,6 +43,17 @@ pub(crate) fn follow(name: &str, document: &str, headroom: &dyn Fn(&[&str]) -> S
     followed
 }
 
+/// Follows a page of the repository from its root, with the program itself. Says how many commands there were.
+pub(crate) fn follow_page(page: &str) -> usize {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let document = std::fs::read_to_string(root.join(page)).unwrap();
+    follow(page, &document, &|args| {
+        let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_headroom"));
+        let output = program.args(args).current_dir(root).env("COLUMNS", "120").output().unwrap();
+        String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap()
+    })
+}
+
 /// Runs a plan to its result.
 pub(crate) fn result(text: &str) -> RunResult {
     run(&plan(text), &Silent).unwrap_or_else(|e| panic!("{e}"))

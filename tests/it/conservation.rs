@@ -4,9 +4,64 @@ use super::common::plan;
 use super::golden;
 use headroom::experiment::{Silent, replicate, run};
 use headroom::kernel::{Key, Stream};
+use serde_json::{Value, json};
 
 /// A random small scenario: limits that bind, timeouts, retries, every kind of node.
 pub(crate) fn random(seed: u64) -> String {
+    let mut value: Value = serde_json::from_str(&plain(seed)).unwrap();
+    // A stream of its own, so that the other designs are those they would be without.
+    let s = &mut Key::root(seed, 6).stream();
+    let mut design = value["designs"]["nginx"].clone();
+    let mut guard = |to: &str| json!({"guard": with(to, parts(s))});
+    design["enter"]["users"] = json!("gate");
+    design["nodes"]["gate"] = guard("lb");
+    design["nodes"]["lb"] = json!({"alb": {"to": ["outer"]}});
+    design["nodes"]["outer"] = guard("edge");
+    design["nodes"]["inner"] = guard("port");
+    design["nodes"]["edge"]["nginx"]["upstream"] = json!(["inner"]);
+    value["designs"]["guarded"] = design;
+    value.to_string()
+}
+
+fn with(to: &str, mut parts: Value) -> Value {
+    parts["to"] = json!(to);
+    parts
+}
+
+/// Some of what a guard is made of.
+fn parts(s: &mut Stream) -> Value {
+    let mut parts = json!({});
+    if s.chance(0.5) {
+        let window = if s.chance(0.5) { json!({"calls": 10}) } else { json!({"time": "2s"}) };
+        parts["circuit_breaker"] = json!({"sliding_window": window, "minimum_number_of_calls": 5,
+            "wait_duration_in_open_state": "500ms", "permitted_number_of_calls_in_half_open_state": 1 + s.below(3)});
+    }
+    if s.chance(0.3) {
+        parts["rate_limit"] =
+            json!({"rate": format!("{}/s", 20 + s.below(100)), "burst": 1 + s.below(20)});
+    }
+    if s.chance(0.3) {
+        parts["timeout"] = json!("300ms");
+    }
+    if s.chance(0.7) {
+        parts["limit"] = match s.below(3) {
+            0 => json!({"static": {"max": 1 + s.below(30)}}),
+            1 => json!({"aimd": {"min": 1, "initial": 5, "timeout": "200ms"}}),
+            _ => json!({"gradient2": {"min": 1, "initial": 5, "sample_window": "0s"}}),
+        };
+        let codel = json!({"adaptive_lifo": s.chance(0.5)});
+        match s.below(4) {
+            0 => parts["queue"] = json!({"length": 1 + s.below(20)}),
+            1 => parts["queue"] = json!({"max_wait": "100ms"}),
+            2 => parts["queue"] = json!({"length": 50, "max_wait": "150ms", "codel": codel}),
+            _ => {}
+        }
+    }
+    parts
+}
+
+/// The same without overload protection.
+fn plain(seed: u64) -> String {
     let s = &mut Key::root(seed, 5).stream();
     let pick = |s: &mut Stream, all: &[&str]| all[s.below(all.len() as u64) as usize].to_owned();
     let load = match s.below(4) {

@@ -100,6 +100,14 @@ impl Spec for AlbSpec {
         self.to.iter().enumerate().map(|(i, name)| (format!("to[{i}]"), name.as_str())).collect()
     }
     fn check(&self, check: &mut Check) {
+        if self.to.is_empty() {
+            check.problem(
+                "E0315",
+                "to",
+                "a balancer without a target answers everybody with 503".into(),
+                "name at least one node, e.g. [\"api\"]",
+            );
+        }
         for (path, name) in self.targets() {
             check.target(&path, name);
             if self.target_group.is_some()

@@ -371,7 +371,10 @@ impl Haproxy {
                 self.waiting.push_back((call, now));
                 self.accept(ctx);
             }
-            Connect::Reset => ctx.fail(call, Cause::Reset, 0),
+            Connect::Reset => {
+                ctx.ledger.refused_by(self.limits.listen, now);
+                ctx.fail(call, Cause::Reset, 0);
+            }
             Connect::HalfOpen => ctx.data_lost(call, self.limits.listen, DATA, 1),
             Connect::Dropped => ctx.syn_lost(call, self.limits.listen, SYN_END),
         }

@@ -1,11 +1,12 @@
 //! A router between two worlds: sends each request to functions or to containers by its profile, by weights that change over time, and over to
 //! the other side when one is full.
 
+use super::onward::Onward;
 use crate::kernel::{Span, Time};
-use crate::model::calls::{Call, Via};
+use crate::model::calls::Via;
 use crate::model::component::{About, Check, Component, NodeReport, Spec};
 use crate::model::context::{Ctx, Purpose};
-use crate::model::message::{CallId, Cause, Message, NodeId};
+use crate::model::message::{CallId, Message};
 use crate::model::wiring::Wiring;
 use crate::model::work::Work;
 use schemars::JsonSchema;
@@ -153,10 +154,9 @@ impl Spec for RouterSpec {
 
 /// A node to send to.
 struct Target {
-    node: NodeId,
+    way: Onward,
     in_progress: u32,
     sent: u64,
-    idle: Vec<u32>,
 }
 
 struct Way {
@@ -172,7 +172,6 @@ struct Way {
 pub struct Router {
     ways: Vec<Way>,
     targets: Vec<Target>,
-    hop: Span,
     overflowed: u64,
 }
 
@@ -180,11 +179,12 @@ impl Component for Router {
     type Spec = RouterSpec;
 
     fn build(spec: &RouterSpec, wiring: &mut Wiring) -> Result<Router, String> {
+        let hop = spec.rtt.scaled(0.5);
         let mut targets: Vec<Target> = Vec::new();
         let mut target = |name: &str, wiring: &Wiring| -> Result<usize, String> {
             let node = wiring.node(name)?;
-            Ok(targets.iter().position(|target| target.node == node).unwrap_or_else(|| {
-                targets.push(Target { node, in_progress: 0, sent: 0, idle: Vec::new() });
+            Ok(targets.iter().position(|target| target.way.node() == node).unwrap_or_else(|| {
+                targets.push(Target { way: Onward::new(node, hop), in_progress: 0, sent: 0 });
                 targets.len() - 1
             }))
         };
@@ -205,7 +205,7 @@ impl Component for Router {
                 overflow: over.transpose()?,
             });
         }
-        Ok(Router { ways, targets, hop: spec.rtt.scaled(0.5), overflowed: 0 })
+        Ok(Router { ways, targets, overflowed: 0 })
     }
 
     fn handle(&mut self, message: Message, ctx: &mut Ctx) {
@@ -233,21 +233,10 @@ impl Router {
         row.established = now;
         row.via = Via::Open(0);
         row.a = at as u32;
-        let parent = *row;
         let target = &mut self.targets[at];
         target.in_progress += 1;
         target.sent += 1;
-        let cached = target.idle.pop();
-        let child = Call {
-            via: cached.map_or(Via::New, Via::Open),
-            established: if cached.is_some() { now } else { Time::MAX },
-            keep_alive: true,
-            handshake: self.hop * 2,
-            hop: self.hop,
-            ..parent.child(ctx.me, target.node, call)
-        };
-        let child = ctx.call(child, self.hop);
-        ctx.calls.get(call).child = child;
+        target.way.send(call, ctx);
     }
 
     /// The target of a request.
@@ -294,14 +283,7 @@ impl Router {
         row.child = CallId::NONE;
         let target = &mut self.targets[row.a as usize];
         target.in_progress -= 1;
-        if let (Via::Open(connection), true) = (answer.via, answer.keep_alive) {
-            target.idle.push(connection);
-        }
-        let outcome = match answer.outcome.cause {
-            Some(Cause::ConnectTimeout) => answer.outcome.shown_as(504),
-            Some(_) if answer.outcome.status == 0 => answer.outcome.shown_as(502),
-            _ => answer.outcome,
-        };
+        let outcome = target.way.returned(&answer);
         ctx.reply(call, outcome);
     }
 }

@@ -314,7 +314,10 @@ impl Pods {
                 self.established(call, ctx);
                 self.queued(call, idle, ctx);
             }
-            Connect::Reset => ctx.fail(call, Cause::Reset, 0),
+            Connect::Reset => {
+                ctx.ledger.refused_by(self.limits.accept, now);
+                ctx.fail(call, Cause::Reset, 0);
+            }
             Connect::HalfOpen => ctx.data_lost(call, self.limits.accept, DATA, 1),
             Connect::Dropped => {
                 self.counts.syn_dropped += 1;

@@ -50,7 +50,10 @@ impl Nginx {
                 self.established(call, ctx);
                 self.enqueue(queue, call, ctx);
             }
-            Connect::Reset => ctx.fail(call, Cause::Reset, 0),
+            Connect::Reset => {
+                ctx.ledger.refused_by(self.limits.listen, now);
+                ctx.fail(call, Cause::Reset, 0);
+            }
             Connect::HalfOpen => ctx.data_lost(call, self.limits.listen, DATA, 1),
             Connect::Dropped => {
                 self.counts.syn_dropped += 1;
@@ -215,7 +218,10 @@ impl Nginx {
             }
             let Some((call, since)) = self.sockets[queue].waiting.pop_front() else { break };
             accepted += 1;
-            ctx.ledger.waited_for(self.limits.descriptors, since, now);
+            // It waited for the end of a pause after EMFILE, or for a worker that had other things to do.
+            let paused = self.workers[worker].resumed > since;
+            let limit = if paused { self.limits.descriptors } else { self.limits.cpu };
+            ctx.ledger.waited_for(limit, since, now);
             if ctx.calls.get(call).abandoned {
                 ctx.fail(call, Cause::ClientTimeout, 0);
             } else {
@@ -260,6 +266,7 @@ impl Nginx {
         let now = ctx.now();
         let row = &mut self.workers[worker];
         row.paused = false;
+        row.resumed = now;
         row.listening = true;
         let sleeps = row.sleeps();
         row.ready.push_back((Task::Listen, now));

@@ -95,7 +95,9 @@ impl Nginx {
         let client = self.client_of(exchange.connection);
         self.peers(worker).follow(&ctx.endpoints);
         let Some(peer) = self.peers(worker).choose(exchange.tried, client, now, &mut stream) else {
-            ctx.ledger.refused_by(self.limits.upstream, now);
+            let ports = self.peers(worker).lack_ports();
+            let limit = if ports { self.limits.ports } else { self.limits.upstream };
+            ctx.ledger.refused_by(limit, now);
             return self.answer(call, Outcome::failed(Cause::NoLiveUpstreams, ctx.me, 502), ctx);
         };
         self.let_closed_go(worker, peer, ctx);
@@ -120,7 +122,7 @@ impl Nginx {
                 exchange.peer = peer as u16;
                 exchange.tried |= 1 << peer.min(63);
                 exchange.tries += 1;
-                self.blame(at, ctx);
+                self.peers(worker).portless(peer, now);
                 let outcome = Outcome::failed(Cause::PortsExhausted, ctx.me, 502);
                 return self.try_next(call, outcome, true, ctx);
             }
@@ -260,7 +262,10 @@ impl Nginx {
             self.counts.next_upstream += 1;
             return self.send_upstream(call, ctx);
         }
-        ctx.ledger.refused_by(self.limits.upstream, ctx.now());
+        // Who found no port has told so already.
+        if outcome.cause != Some(Cause::PortsExhausted) {
+            ctx.ledger.refused_by(self.limits.upstream, ctx.now());
+        }
         self.answer(call, outcome, ctx);
     }
 

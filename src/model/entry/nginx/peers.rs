@@ -27,6 +27,8 @@ pub(super) struct Peer {
     pub(super) idle: Vec<(u16, Kept)>,
     /// Left out of the configuration: no endpoint of its service.
     absent: bool,
+    /// Its last failure was that no port was left toward it.
+    portless: bool,
 }
 
 /// All upstream servers of one worker.
@@ -60,6 +62,7 @@ impl Peers {
             keepalive,
             idle: Vec::new(),
             absent: false,
+            portless: false,
         };
         Peers {
             rows: servers.iter().map(peer).collect(),
@@ -161,6 +164,7 @@ impl Peers {
         let second = now.nanos() / 1_000_000_000;
         let peer = &mut self.rows[at];
         peer.fails += 1;
+        peer.portless = false;
         peer.checked = second;
         peer.accessed = second;
         if self.max_fails > 0 {
@@ -169,11 +173,23 @@ impl Peers {
         }
     }
 
+    /// No port was left toward the server: nginx takes EADDRNOTAVAIL for a failure of the server (`ngx_event_connect_peer`).
+    pub(super) fn portless(&mut self, at: usize, now: Time) {
+        self.failed(at, now);
+        self.rows[at].portless = true;
+    }
+
+    /// Whether it is for want of ports that a server is out.
+    pub(super) fn lack_ports(&self) -> bool {
+        self.rows.iter().any(|peer| peer.portless)
+    }
+
     /// The server answered: a probe after its pause clears its failures.
     pub(super) fn answered(&mut self, at: usize) {
         let peer = &mut self.rows[at];
         if peer.accessed < peer.checked {
             peer.fails = 0;
+            peer.portless = false;
         }
     }
 }

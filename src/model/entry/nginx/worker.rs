@@ -61,6 +61,8 @@ pub(super) struct Worker {
     reusable_count: u32,
     /// Whether accept is paused after EMFILE.
     pub(super) paused: bool,
+    /// When the last such pause ended.
+    pub(super) resumed: Time,
     /// What is ready, in the order in which epoll reports it, and since when.
     pub(super) ready: VecDeque<(Task, Time)>,
     /// Whether the listening socket is among it.
@@ -91,6 +93,7 @@ impl Worker {
             reusable: VecDeque::new(),
             reusable_count: 0,
             paused: false,
+            resumed: Time::ZERO,
             ready: VecDeque::new(),
             listening: false,
             current: None,

@@ -1,0 +1,87 @@
+//! Clusters that cannot be: each is refused before it runs, with a code, the place, what was found and what to do.
+
+use super::scenario::findings;
+use serde_json::{Value, json};
+
+/// A chain of all that can be wrong: balancer, proxies, pods of each runtime, pooler, database.
+fn cluster() -> Value {
+    json!({"name": "cluster", "workload": {"users": {"load": {"closed": {"users": 1, "for": "1s"}}, "request": "job"}},
+        "work": {"job": [{"query": {"to": "pool", "hold": {"constant": "1ms"}}}]},
+        "designs": {"d": {"enter": {"users": "lb"}, "nodes": {
+            "lb": {"alb": {"to": ["proxy"]}},
+            "proxy": {"haproxy": {"upstream": ["edge"], "instance": "t3.small"}},
+            "edge": {"nginx": {"workers": 2, "nofile": 1024, "worker_connections": 512, "upstream": ["api"], "host": {"instance": "t3.small"}}},
+            "api": {"pods": {"replicas": 1, "runtime": {"threads": {"threads": 8}}, "pool": {"pool": {"max": 10}}}},
+            "pool": {"pgbouncer": {"to": "db"}},
+            "db": {"postgres": {"connections": 100, "vcpu": 2}}}}}})
+}
+
+/// Codes and places of the errors, once a value is put at a place below the nodes.
+fn errors(place: &str, value: &Value) -> Vec<(String, String)> {
+    let mut scenario = cluster();
+    let mut at = &mut scenario["designs"]["d"]["nodes"];
+    for key in place.split('.') {
+        at = &mut at[key];
+    }
+    *at = value.clone();
+    let text = scenario.to_string();
+    let found = findings(text.as_bytes());
+    let errors = found.sorted().into_iter().filter(|finding| finding.code.starts_with('E'));
+    errors
+        .map(|finding| {
+            assert!(!finding.message.is_empty() && !finding.remedy.is_empty(), "{finding:?}");
+            assert!(finding.span.is_some(), "{finding:?}");
+            (finding.code.to_owned(), finding.path.clone())
+        })
+        .collect()
+}
+
+#[test]
+fn impossible_clusters_are_refused_with_a_reason() {
+    assert_eq!(errors("edge.nginx.workers", &json!(2)), []);
+    let wrong = [
+        // An idle worker of two holds 11 descriptors; one more is not enough for a request, which takes two.
+        ("edge.nginx.nofile", json!(11), "E0316"),
+        ("edge.nginx.nofile", json!(12), "E0316"),
+        // Two listeners and a request's two connections.
+        ("edge.nginx.worker_connections", json!(4), "E0317"),
+        ("edge.nginx.upstream", json!([]), "E0315"),
+        ("edge.nginx.workers", json!(0), "E0207"),
+        ("edge.nginx.backlog", json!(0), "E0207"),
+        ("edge.nginx.somaxconn", json!(0), "E0207"),
+        ("edge.nginx.listeners", json!(0), "E0207"),
+        ("edge.nginx.local_ports", json!(0), "E0207"),
+        ("proxy.haproxy.upstream", json!([]), "E0315"),
+        ("proxy.haproxy.maxconn", json!(0), "E0207"),
+        ("proxy.haproxy.server_maxconn", json!(0), "E0207"),
+        ("proxy.haproxy.backlog", json!(0), "E0207"),
+        ("lb.alb.to", json!([]), "E0315"),
+        ("api.pods.replicas", json!(0), "E0207"),
+        ("api.pods.backlog", json!(0), "E0207"),
+        ("api.pods.concurrency", json!(0), "E0207"),
+        ("api.pods.runtime.threads.threads", json!(0), "E0207"),
+        ("api.pods.pool.pool.max", json!(0), "E0207"),
+        ("pool.pgbouncer.default_pool_size", json!(0), "E0207"),
+        ("pool.pgbouncer.max_client_conn", json!(0), "E0207"),
+        ("db.postgres.connections", json!(0), "E0207"),
+        // Three of three are kept for administrators.
+        ("db.postgres.connections", json!(3), "E0310"),
+        ("db.postgres.backlog", json!(0), "E0207"),
+    ];
+    for (place, value, code) in wrong {
+        let found = errors(place, &value);
+        let codes: Vec<&str> = found.iter().map(|(code, _)| code.as_str()).collect();
+        assert_eq!(codes, [code], "{place} = {value}");
+        // The place is the value's, or a field beside it that contradicts it.
+        let node = place.rsplit_once('.').unwrap().0;
+        let beside = format!("designs.d.nodes.{node}");
+        assert!(found[0].1.starts_with(&beside), "{place} = {value}: {}", found[0].1);
+    }
+    let workers = json!({"sync_workers": {"workers": 0}});
+    assert_eq!(errors("api.pods.runtime", &workers)[0].0, "E0207");
+    // One descriptor more, and it runs.
+    assert_eq!(errors("edge.nginx.nofile", &json!(13)), []);
+    assert_eq!(errors("edge.nginx.worker_connections", &json!(5)), []);
+    let nowhere = json!({"dns": {"to": []}});
+    assert!(errors("lb", &nowhere).iter().any(|(code, _)| code == "E0318"));
+}
