@@ -45,3 +45,4 @@ mod sweep;
 mod theory;
 mod tidy;
 mod vary;
+mod verify;
