@@ -3,7 +3,7 @@
 use super::component::{About, Check, Component, NodeReport, Spec};
 use super::compute::{lambda, pods};
 use super::context::Ctx;
-use super::entry::{alb, api_gateway, dns, function_url, haproxy, nginx, node_port, router};
+use super::entry::{alb, api_gateway, dns, function_url, haproxy, nginx, nlb, node_port, router};
 use super::era::Era;
 use super::message::Message;
 use super::queue::sqs;
@@ -74,6 +74,7 @@ nodes! {
     Haproxy(haproxy::HaproxySpec, haproxy::Haproxy, haproxy::ABOUT) "haproxy" "HAProxy as a reverse proxy.";
     Nginx(nginx::NginxSpec, nginx::Nginx, nginx::ABOUT) "nginx" "nginx as a reverse proxy.";
     Alb(alb::AlbSpec, alb::Alb, alb::ABOUT) "alb" "An Application Load Balancer.";
+    Nlb(nlb::NlbSpec, nlb::Nlb, nlb::ABOUT) "nlb" "A Network Load Balancer.";
     Router(router::RouterSpec, router::Router, router::ABOUT) "router" "A router between functions and containers.";
     ApiGateway(api_gateway::ApiGatewaySpec, api_gateway::ApiGateway, api_gateway::ABOUT) "api_gateway" "Amazon API Gateway.";
     FunctionUrl(function_url::FunctionUrlSpec, function_url::FunctionUrl, function_url::ABOUT) "function_url" "A Lambda function URL.";

@@ -8,7 +8,10 @@ use crate::model::world::DesignSpec;
 use std::collections::{BTreeMap, BTreeSet};
 
 fn is_service(kind: &str) -> bool {
-    matches!(kind, "api_gateway" | "function_url" | "alb" | "haproxy" | "nginx" | "lambda" | "pods")
+    matches!(
+        kind,
+        "api_gateway" | "function_url" | "alb" | "nlb" | "haproxy" | "nginx" | "lambda" | "pods"
+    )
 }
 
 /// Kinds that take requests from users, proxies and services.
@@ -36,10 +39,11 @@ fn may_lead_to(kind: &str, target: &str) -> bool {
         "function_url" => target == "lambda",
         "api_gateway" => matches!(target, "lambda" | "alb" | "sqs"),
         "alb" => matches!(target, "pods" | "node_port" | "haproxy" | "nginx" | "lambda"),
+        "nlb" => matches!(target, "pods" | "node_port" | "haproxy" | "nginx" | "alb"),
         "haproxy" | "nginx" => {
             matches!(target, "pods" | "node_port" | "haproxy" | "nginx")
         }
-        "dns" => matches!(target, "pods" | "node_port" | "haproxy" | "nginx"),
+        "dns" => matches!(target, "pods" | "node_port" | "nlb" | "haproxy" | "nginx"),
         "node_port" => target == "pods",
         "sqs" => matches!(target, "lambda" | "sqs"),
         "pgbouncer" => target == "postgres",

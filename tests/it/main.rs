@@ -23,6 +23,7 @@ mod facts_cluster;
 mod facts_events;
 mod facts_lambda;
 mod facts_proxy;
+mod facts_services;
 mod failures;
 mod find;
 mod fuzz;
