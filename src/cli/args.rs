@@ -511,17 +511,20 @@ pub(super) enum Template {
 )]
 pub(super) struct VerifyArgs {
     /// Folder with measured cases (*.json, docs/measuring.md) and logs of Lambda requests (run*.csv, docs/lambda-log.md);
-    /// searched with its subfolders
+    /// searched with its subfolders. Without one: the known answers of theory and the measurements that come with the program
     #[arg(long, value_name = "DIR")]
     pub(super) measured: Vec<PathBuf>,
     /// Cases of the Horizontal Pod Autoscaler, as docs/hpa-cases.md describes them; `-` reads standard input
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["measured", "case", "scenario"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["measured", "case", "scenario", "kind", "out"])]
     pub(super) hpa: Option<PathBuf>,
     /// Only cases whose name begins with this
     #[arg(long, value_name = "ID")]
     pub(super) case: Option<String>,
-    /// Print the scenario that a measured case becomes, and run nothing
-    #[arg(long, requires = "case", requires = "measured")]
+    /// Only truths of this kind
+    #[arg(long, value_enum)]
+    pub(super) kind: Vec<VerifyKind>,
+    /// Print the scenario that a case becomes, and run nothing
+    #[arg(long, requires = "case")]
     pub(super) scenario: bool,
     /// Replications of every case
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(2..=1000))]
@@ -529,6 +532,20 @@ pub(super) struct VerifyArgs {
     /// Format on standard output
     #[arg(long, value_enum, default_value_t = VerifyFormat::Table)]
     pub(super) format: VerifyFormat,
+    /// Folder for verification.json and verification.html; created if missing
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: Option<PathBuf>,
+}
+
+/// Kind of a truth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum VerifyKind {
+    /// Known answers of queueing theory.
+    Oracle,
+    /// Measurements of real clusters.
+    Measured,
+    /// Logs of real Lambda requests.
+    LambdaLog,
 }
 
 /// Format of a verification.
@@ -539,6 +556,8 @@ pub(super) enum VerifyFormat {
     Table,
     /// Everything.
     Json,
+    /// One page for a browser.
+    Html,
 }
 
 /// Arguments of `completions`.

@@ -13,6 +13,7 @@ mod run;
 mod say;
 mod shard;
 mod sweep;
+mod truths;
 mod verify;
 mod verify_hpa;
 

@@ -8,6 +8,10 @@ use std::path::Path;
 
 /// Judges the cases of a file. Cases that differ end with the exit code of failed thresholds.
 pub(super) fn command(file: &Path, format: VerifyFormat, shared: &Shared) -> Exit {
+    if format == VerifyFormat::Html {
+        say::error("error: conformance cases have no HTML page; take --format table or json");
+        return Exit::Usage;
+    }
     let bytes = match files::read(file) {
         Ok(bytes) => bytes,
         Err(why) => {
@@ -25,7 +29,7 @@ pub(super) fn command(file: &Path, format: VerifyFormat, shared: &Shared) -> Exi
     let Some(cases) = cases else { return Exit::Usage };
     let result = hpa::judge(&cases);
     let text = match format {
-        VerifyFormat::Table => report::conformance(&result),
+        VerifyFormat::Table | VerifyFormat::Html => report::conformance(&result),
         VerifyFormat::Json => report::conformance_json(&result),
     };
     match say::bytes(text.as_bytes()) {

@@ -58,6 +58,8 @@ fn fields(kind: &str, limit: &str, spec: &Value) -> Result<Vec<Field>, &'static 
         ("nginx", "request_limit") => {
             vec![own(&["limit_req"], Value::Null), own(&["limit_conn"], Value::Null)]
         }
+        ("node_port", "conntrack") => vec![own(&["conntrack", "max"], 1_000_000_000)],
+        ("node_port", "local_endpoints") => vec![own(&["external_traffic_policy"], "cluster")],
         ("haproxy", "maxconn") => vec![own(&["maxconn"], 1_000_000)],
         ("haproxy", "server_maxconn") => vec![own(&["server_maxconn"], Value::Null)],
         ("haproxy", "cpu") => vec![own(&["cpu_request"], "0s")],
@@ -70,6 +72,7 @@ fn fields(kind: &str, limit: &str, spec: &Value) -> Result<Vec<Field>, &'static 
         ("api_gateway", "method_rate") => vec![own(&["methods"], Value::Null)],
         ("api_gateway", "stage_rate") => vec![own(&["stage"], Value::Null)],
         (_, "payload") => return Err("AWS sets the largest body, no field raises it"),
+        ("nlb", "idle_timeout") => vec![own(&["idle_timeout"], "6000s")],
         ("alb", "idle_timeout") => vec![own(&["idle_timeout"], "4000s")],
         ("guard", _) => guard(limit)?,
         ("sqs", _) => return queue(limit, spec),

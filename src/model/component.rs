@@ -116,6 +116,10 @@ pub trait Spec {
     fn slots(&self, _kind: &str) -> Option<Slots> {
         None
     }
+    /// The host that one of its addresses is on.
+    fn host_of(&self, _address: u16) -> u16 {
+        0
+    }
     /// Finds problems of meaning.
     fn check(&self, _check: &mut Check) {}
     /// Finds problems of an event that is to happen to it; most kinds know none.
@@ -125,7 +129,7 @@ pub trait Spec {
             "E0376",
             "do",
             "nothing of the kind can happen to this kind of node".into(),
-            "other events than `slow` and `down` happen to pods and hosts of a `pods` node",
+            "other events than `slow`, `down` and `black_hole` happen to pods and hosts of a `pods` node",
         );
     }
     /// Whether its threads can run on a machine that it shares with other nodes; if not, why.

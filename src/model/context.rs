@@ -5,6 +5,7 @@ use super::calls::{Call, Calls, Op, Via};
 use super::cpu::Sharing;
 use super::endpoints::Endpoints;
 use super::faults::Faults;
+use super::flows::{FLOW_ENDED, Flow, Flows, Path};
 use super::host::{Host, HostId, Job, ThreadOf};
 use super::ledger::{Ledger, LimitId};
 use super::listener::{data_retry, timer_wheel};
@@ -57,6 +58,8 @@ pub struct Ctx<'a> {
     pub endpoints: Endpoints,
     /// Faults of the network that are in force.
     pub faults: Faults,
+    /// Connections that a forwarder follows to their end.
+    pub flows: Flows,
     /// AWS accounts of the design.
     pub accounts: Vec<Account>,
     /// What happens to nodes at given times.
@@ -268,6 +271,13 @@ impl Ctx<'_> {
         row.outcome = outcome;
         row.answered = true;
         let (to, from, sent, hop, abandoned) = (row.to, row.from, row.sent, row.hop, row.abandoned);
+        if self.flows.any() {
+            let row = self.calls.get(id);
+            let stays = matches!(row.via, Via::Open(_)) && row.keep_alive;
+            let tag = row.tag;
+            let ended = self.flows.answered(id, (from, tag), stays, now);
+            self.flow_ended(ended);
+        }
         let node = &mut self.ledger.nodes[to.index()];
         node.busy.sub(now, 1);
         node.time += u128::from(now.since(sent).nanos());
@@ -310,14 +320,42 @@ impl Ctx<'_> {
         }
         row.abandoned = true;
         let event = Event { to: row.to, message: Message::Cancel(id) };
-        let hop = row.hop;
+        let (hop, owner) = (row.hop, (row.from, row.tag));
         self.queue.after(hop, event);
+        if self.flows.any() {
+            // Whoever gives up a call closes its connection.
+            let ended = self.flows.given_up(id, owner);
+            self.flow_ended(ended);
+        }
+    }
+
+    /// This node hands a call on and is to be woken with `word` when its connection ends. A connection of users that is silent for
+    /// `idle` is forgotten.
+    pub fn follow(&mut self, id: CallId, word: u32, idle: Option<Span>) {
+        let flow = Flow { forwarder: self.me, word, idle, since: self.queue.now() };
+        let row = *self.calls.get(id);
+        if row.keep_alive && row.from.index() >= self.nodes {
+            self.flows.follow_kept(row.from, row.tag, flow);
+        } else {
+            self.flows.follow_call(id, flow);
+        }
+    }
+
+    /// Tells forwarders that a connection has ended.
+    pub fn flow_ended(&mut self, ended: Path) {
+        for Flow { forwarder: to, word, .. } in ended.into_iter().flatten() {
+            self.queue.immediately(Event { to, message: Message::Wake(FLOW_ENDED, word, 0) });
+        }
     }
 
     /// Closes an idle connection that this node holds to `to`.
     pub fn hang_up(&mut self, to: NodeId, connection: u32, tag: u32) {
         let message = Message::HangUp(self.me, connection, tag);
         self.queue.immediately(Event { to, message });
+        if self.flows.any() {
+            let ended = self.flows.closed(self.me, tag);
+            self.flow_ended(ended);
+        }
     }
 
     /// The random stream of this call for `purpose` at this node: keyed by request, try, step, purpose and the node's

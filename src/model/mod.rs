@@ -1,6 +1,7 @@
 //! The world: users, nodes, requests walking over nodes, and the ledger of what happened.
 pub mod account;
 pub mod batch;
+mod black_hole;
 pub mod bucket;
 pub mod calls;
 pub mod client;
@@ -15,6 +16,7 @@ pub mod endpoints;
 pub mod entry;
 pub mod era;
 pub mod faults;
+pub mod flows;
 pub mod host;
 pub mod kept;
 pub mod ledger;

@@ -52,6 +52,9 @@ pub enum Action {
     Slow(Slowness),
     /// A node cannot be reached for a while: every call is refused. For every kind of node.
     Down(Outage),
+    /// Packets to a node, or to some of its addresses, vanish for a while: SYNs are sent again and given up at last, requests on open
+    /// connections are sent again until they get through. For every kind of node.
+    BlackHole(BlackHole),
     /// A pod's event loop is blocked for a while: garbage collection, a long computation.
     Block(Block),
 }
@@ -118,6 +121,19 @@ pub struct Outage {
     pub duration: Span,
 }
 
+/// Which addresses, and for how long.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BlackHole {
+    /// Addresses within the node, from 0: cluster nodes of a NodePort, pods of a service; none: all of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-source" = "all unless said"))]
+    pub addresses: Vec<u16>,
+    /// For how long.
+    #[serde(rename = "for")]
+    pub duration: Span,
+}
+
 /// Which pod, and for how long.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -136,6 +152,7 @@ impl Action {
         match self {
             Action::Slow(slowness) => Some(slowness.duration),
             Action::Down(outage) => Some(outage.duration),
+            Action::BlackHole(hole) => Some(hole.duration),
             _ => None,
         }
     }
@@ -163,6 +180,7 @@ impl Action {
             Action::DrainHosts(_) => "drain_hosts",
             Action::Slow(_) => "slow",
             Action::Down(_) => "down",
+            Action::BlackHole(_) => "black_hole",
             Action::Block(_) => "block",
         };
         text.into()

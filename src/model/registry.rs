@@ -3,7 +3,9 @@
 use super::component::{About, Check, Component, NodeReport, Spec};
 use super::compute::{lambda, pods};
 use super::context::Ctx;
-use super::entry::{alb, api_gateway, dns, function_url, guard, haproxy, nginx, node_port, router};
+use super::entry::{
+    alb, api_gateway, dns, function_url, guard, haproxy, nginx, nlb, node_port, router,
+};
 use super::era::Era;
 use super::message::Message;
 use super::queue::sqs;
@@ -74,6 +76,7 @@ nodes! {
     Haproxy(haproxy::HaproxySpec, haproxy::Haproxy, haproxy::ABOUT) "haproxy" "HAProxy as a reverse proxy.";
     Nginx(nginx::NginxSpec, nginx::Nginx, nginx::ABOUT) "nginx" "nginx as a reverse proxy.";
     Alb(alb::AlbSpec, alb::Alb, alb::ABOUT) "alb" "An Application Load Balancer.";
+    Nlb(nlb::NlbSpec, nlb::Nlb, nlb::ABOUT) "nlb" "A Network Load Balancer.";
     Router(router::RouterSpec, router::Router, router::ABOUT) "router" "A router between functions and containers.";
     Guard(guard::GuardSpec, guard::Guard, guard::ABOUT) "guard" "Overload protection in front of a service.";
     ApiGateway(api_gateway::ApiGatewaySpec, api_gateway::ApiGateway, api_gateway::ABOUT) "api_gateway" "Amazon API Gateway.";

@@ -24,8 +24,12 @@ pub struct Slots {
 pub struct Facts {
     /// Addresses a client may choose from (pods, nodes of a cluster).
     pub addresses: u16,
+    /// The host that each of them is on, where it has hosts.
+    pub hosts: Vec<u16>,
     /// Whether the node accepts connections itself, with a backlog.
     pub listens: bool,
+    /// Whether it is a name that clients resolve, choosing an address themselves.
+    pub resolves: bool,
     /// Its timeout, if it is a function.
     pub timeout: Option<Span>,
     /// How long it keeps an idle connection open.
@@ -112,6 +116,17 @@ impl Wiring<'_> {
     /// Whether a node accepts connections itself.
     pub fn listens(&self, node: NodeId) -> bool {
         self.facts[node.index()].listens
+    }
+
+    /// The host that an address of a node is on.
+    pub fn host_of(&self, node: NodeId, address: u16) -> u16 {
+        self.facts[node.index()].hosts.get(usize::from(address)).copied().unwrap_or_default()
+    }
+
+    /// How many addresses a client of a node may try one after the other: those of a name, else one.
+    pub fn choices(&self, node: NodeId) -> u16 {
+        let facts = &self.facts[node.index()];
+        if facts.resolves { facts.addresses } else { 1 }
     }
 
     /// The timeout of a function; none of other nodes.

@@ -1,6 +1,7 @@
 //! One replication of one design: its nodes and users, the event loop, the closing audit.
 
 use super::account::{Account, AccountSpec};
+use super::black_hole;
 use super::calls::Calls;
 use super::client::{Class, ClassSpec};
 use super::component::NodeReport;
@@ -9,6 +10,7 @@ use super::data::Data;
 use super::endpoints::Endpoints;
 use super::era::Era;
 use super::faults::Faults;
+use super::flows::Flows;
 use super::host::{Host, HostId, MachineSpec};
 use super::ledger::{ClassLedger, Ledger, NodeLedger};
 use super::message::{Cause, Event, Message, NodeId};
@@ -176,6 +178,7 @@ impl World {
             ledger: self.ledger,
             endpoints: Endpoints::default(),
             faults: Faults::default(),
+            flows: Flows::default(),
             accounts: self.accounts,
             hosts: self.hosts,
             operations: &self.operations,
@@ -256,6 +259,7 @@ impl Running<'_> {
         match &self.ctx.operations[index as usize].action {
             Action::Slow(slowness) => self.ctx.faults.lengthen(node, slowness.by, begins),
             Action::Down(_) => self.ctx.faults.take_down(node, begins),
+            Action::BlackHole(hole) => self.ctx.faults.swallow(node, &hole.addresses, begins),
             _ => return false,
         }
         true
@@ -280,6 +284,12 @@ impl Running<'_> {
             && ctx.faults.down(to)
         {
             return ctx.fail(call, Cause::Refused, 0);
+        }
+        if let Some(event) = event
+            && ctx.faults.any_hole()
+            && black_hole::swallow(ctx, event.message)
+        {
+            return;
         }
         let first_class = nodes.len();
         match (nodes.get_mut(to.index()), event) {
@@ -452,9 +462,16 @@ fn facts(design: &DesignSpec) -> Vec<Facts> {
     }
     // A chain of names is never deeper than this in a checked design.
     const DEPTH: u8 = 16;
+    let hosts = |name: &String| {
+        let spec = design.nodes.get(name).map(NodeSpec::spec);
+        let all = 0..addresses(design, name, DEPTH);
+        spec.map_or_else(Vec::new, |spec| all.map(|address| spec.host_of(address)).collect())
+    };
     let fact = |name: &String| Facts {
+        hosts: hosts(name),
         addresses: addresses(design, name, DEPTH),
         listens: listens(design, name, DEPTH),
+        resolves: design.nodes.get(name).is_some_and(|node| node.kind() == "dns"),
         timeout: design.nodes.get(name).and_then(|node| node.spec().timeout()),
         keepalive: design.nodes.get(name).and_then(|node| node.spec().keepalive()),
         slots: design.nodes.get(name).and_then(|node| node.spec().slots(node.kind())),

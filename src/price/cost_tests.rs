@@ -1,10 +1,11 @@
 //! Worked examples of the price pages and of our fact sheets, to the last digit that they state.
 
 use super::metering::{
-    AlbUse, HeldRule, alb_lcus, async_event_requests, billed_duration_ms, billed_seconds,
-    lambda_gb_seconds, provisioned_break_even, sqs_batch_calls,
+    HeldRule, async_event_requests, billed_duration_ms, billed_seconds, lambda_gb_seconds,
+    provisioned_break_even, sqs_batch_calls,
 };
 use super::{Bill, BillOptions, Money, MonthProfile, PriceError, Table, bill};
+use crate::model::entry::capacity_units::{Handled, Meter, PerUnit};
 use crate::model::usage::UsageLine;
 
 const ONE_HOUR: MonthProfile = MonthProfile { windows_per_month: 1.0, window_hours: 1.0 };
@@ -165,20 +166,22 @@ fn t_cost_9_dynamodb_on_demand_now_and_before() {
 
 #[test]
 fn t_cost_10_alb() {
-    let used_hour = AlbUse {
-        new_connections: 100.0,
-        active_connections: 6000.0,
-        gb: 1.5,
-        lambda_targets: false,
-        rule_evaluations: 500.0,
+    // An hour of 100 new connections a second, 6,000 active, 1.5 GB and 500 rules a second: 4 LCU.
+    let hour = Handled {
+        connections: 360_000,
+        area: 6_000 * 3_600_000_000_000,
+        bytes: 1.5 * 1_073_741_824.0,
+        rules: 1_800_000,
     };
-    let lcus = alb_lcus(used_hour);
-    assert_eq!(lcus.to_bits(), 4.0_f64.to_bits());
-    let lines = [used("alb.lcu_hour", lcus, "LCU-hour"), held("alb.hour", 1.0, "hour")];
+    let lcus = Meter::new(PerUnit::ALB).roll(hour);
+    assert!((lcus - 4.0).abs() < 1e-12);
+    let lines = [used("alb.lcu_hour", 4.0, "LCU-hour"), held("alb.hour", 1.0, "hour")];
     let bill = billed(&lines, &PAID);
     assert_eq!((bill.lines[0].amount, bill.lines[1].amount), (usd("0.032"), usd("0.0225")));
-    let to_lambda = AlbUse { gb: 3.0, lambda_targets: true, ..used_hour };
-    assert!((alb_lcus(to_lambda) - 7.5).abs() < 1e-12);
+    // The same through a network balancer: 1.5 GB are its largest dimension, 1.5 · 0.006 + 0.0225.
+    assert!((Meter::new(PerUnit::NLB).roll(hour) - 1.5).abs() < 1e-12);
+    let lines = [used("nlb.lcu_hour", 1.5, "LCU-hour"), held("nlb.hour", 1.0, "hour")];
+    assert_eq!(billed(&lines, &PAID).total, usd("0.0315"));
 }
 
 #[test]

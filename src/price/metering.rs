@@ -71,31 +71,6 @@ impl HeldRule {
     pub const SNAPSTART_CACHE: HeldRule = HeldRule { minimum_seconds: 10_800, step_seconds: 1 };
 }
 
-/// What an application load balancer handled, averaged over an hour.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct AlbUse {
-    /// New connections a second.
-    pub new_connections: f64,
-    /// Connections open at once, averaged.
-    pub active_connections: f64,
-    /// GB an hour, requests and answers together.
-    pub gb: f64,
-    /// Whether the targets are Lambda functions: an LCU then holds 0.4 GB instead of 1.
-    pub lambda_targets: bool,
-    /// Rule evaluations a second, after the ten free rules of each request.
-    pub rule_evaluations: f64,
-}
-
-/// Capacity units (LCU) of that hour: the largest of the four dimensions, 25 new connections a second,
-/// 3,000 active ones, 1 GB (0.4 to Lambda) an hour, 1,000 rule evaluations a second (ELB price page).
-pub fn alb_lcus(used: AlbUse) -> f64 {
-    let gb_in_lcu = if used.lambda_targets { 0.4 } else { 1.0 };
-    (used.new_connections / 25.0)
-        .max(used.active_connections / 3000.0)
-        .max(used.gb / gb_in_lcu)
-        .max(used.rule_evaluations / 1000.0)
-}
-
 /// Share of the time above which provisioned concurrency is cheaper than on demand, for `x86_64` or `arm64`:
 /// held / (on demand − running).
 pub fn provisioned_break_even(table: &Table, architecture: &str) -> Result<f64, PriceError> {

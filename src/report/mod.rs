@@ -14,7 +14,7 @@ mod verification;
 mod words;
 pub use chart::{Chart, chart_names, charts, sweep_charts};
 pub use conformance::{conformance, conformance_json};
-pub use html::html;
+pub use html::{html, verification_html};
 pub use json::json;
 pub use markdown::markdown;
 pub use sweep::{sweep_csv, sweep_json, sweep_table};

@@ -11,6 +11,7 @@ use crate::model::component::{Check, Problem};
 use crate::model::data::Data;
 use crate::model::dist::Dist;
 use crate::model::era::Era;
+use crate::model::operation::Action;
 use crate::model::wiring::Slots;
 use crate::model::work::StepSpec;
 use crate::model::world::DesignSpec;
@@ -350,8 +351,26 @@ fn events(
             accounts: &spec.accounts,
             problems: Vec::new(),
         };
-        if event.action.around().is_none() {
-            node.spec().check_event(&event.action, &mut check);
+        match &event.action {
+            Action::BlackHole(hole) => {
+                let of =
+                    |name: &str| spec.nodes.get(name).map_or(1, |n| n.spec().addresses(&|_| 1));
+                let addresses = of(&event.node);
+                if let Some(address) = hole.addresses.iter().find(|at| **at >= addresses) {
+                    let what = format!(
+                        "\"{}\" has {addresses} addresses, numbered from 0: there is no {address}",
+                        event.node
+                    );
+                    check.problem(
+                        "E0367",
+                        "do.black_hole.addresses",
+                        what,
+                        "name addresses below that, or none for all",
+                    );
+                }
+            }
+            action if action.around().is_none() => node.spec().check_event(action, &mut check),
+            _ => {}
         }
         for problem in check.problems {
             problems.0.push(Problem { path: format!("{at}.{}", problem.path), ..problem });

@@ -500,6 +500,16 @@ pub const CODES: &[Code] = &[
         "A hit ratio lies between 0 and 1: 0.9 for nine hits in ten.",
     ),
     code(
+        "E0366",
+        "resolver caches that contradict one another",
+        "A name has either a number of resolver caches that are alike or weights of caches, at least one of them above 0.",
+    ),
+    code(
+        "E0367",
+        "no such address",
+        "An event names an address that the node does not have: cluster nodes of a NodePort and pods of a service are numbered from 0.",
+    ),
+    code(
         "E0370",
         "not a measured case",
         "A file in the folder of measured cases has `config` and `observed` but not the form that docs/measuring.md describes.",
@@ -552,8 +562,8 @@ pub const CODES: &[Code] = &[
     ),
     code(
         "E0384",
-        "a target group that AWS would refuse",
-        "A balancer with a target group checks its targets itself. They must be pods, and intervals and timeouts must lie within those that AWS takes.",
+        "a balancer that AWS would refuse",
+        "A balancer with a target group checks its targets itself. They must be pods, and intervals and timeouts must lie within those that AWS takes. A network balancer needs a target, and an idle timeout of 60 to 6,000 s.",
     ),
     code(
         "E0385",

@@ -10,7 +10,15 @@ use std::collections::{BTreeMap, BTreeSet};
 fn is_service(kind: &str) -> bool {
     matches!(
         kind,
-        "api_gateway" | "function_url" | "alb" | "guard" | "haproxy" | "nginx" | "lambda" | "pods"
+        "api_gateway"
+            | "function_url"
+            | "alb"
+            | "nlb"
+            | "guard"
+            | "haproxy"
+            | "nginx"
+            | "lambda"
+            | "pods"
     )
 }
 
@@ -41,11 +49,12 @@ fn may_lead_to(kind: &str, target: &str) -> bool {
         "alb" => {
             matches!(target, "pods" | "node_port" | "haproxy" | "nginx" | "lambda" | "guard")
         }
+        "nlb" => matches!(target, "pods" | "node_port" | "haproxy" | "nginx" | "alb"),
         "haproxy" | "nginx" => {
             matches!(target, "pods" | "node_port" | "haproxy" | "nginx" | "guard")
         }
         "guard" => !is_store(target) && !matches!(target, "dns" | "sqs"),
-        "dns" => matches!(target, "pods" | "node_port" | "haproxy" | "nginx"),
+        "dns" => matches!(target, "pods" | "node_port" | "nlb" | "haproxy" | "nginx"),
         "node_port" => target == "pods",
         "sqs" => matches!(target, "lambda" | "sqs"),
         "pgbouncer" => target == "postgres",

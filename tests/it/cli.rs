@@ -253,7 +253,9 @@ fn ctrl_c_stops_cleanly_and_shows_nothing_half_done() {
 fn commands_in_the_documents_do_what_they_say() {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     let mut run = 0;
-    for name in ["README.md", "CONTRIBUTING.md", "docs/design.md", "docs/measuring.md"] {
+    for name in
+        ["README.md", "CONTRIBUTING.md", "docs/design.md", "docs/measuring.md", "docs/verify.md"]
+    {
         let Ok(document) = std::fs::read_to_string(root.join(name)) else { continue };
         run += super::common::follow(name, &document, &|args| {
             let output = headroom(args);

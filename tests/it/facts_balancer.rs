@@ -204,7 +204,11 @@ fn t_pod_3_a_request_that_crosses_the_close_of_its_connection_is_reset() {
     for (edge, idempotent, fails) in [
         (nginx.clone(), false, true),
         (nginx, true, false),
-        (json!({"alb": {"to": ["api"], "target_rtt": "20ms", "overhead": {"constant": "0s"}}}), true, true),
+        (
+            json!({"alb": {"to": ["api"], "target_rtt": "20ms", "overhead": {"constant": "0s"}}}),
+            true,
+            true,
+        ),
     ] {
         let row = keep_alive_mismatch(edge, idempotent);
         let class = &row.ledger.classes[0];

@@ -1,7 +1,9 @@
 //! Where predictions meet the truth: measured cases, logs, theorems.
+pub mod builtin;
 pub mod hpa;
 pub mod lambda_log;
 pub mod measured;
+pub mod oracle;
 
 use crate::experiment::plan::Plan;
 use crate::model::data::Data;

@@ -3,6 +3,9 @@
 //! Everything random about user u's request k is keyed by (class, u, k): the same in every design, whatever retries,
 //! other users or other nodes do.
 
+mod race;
+
+use super::addresses::Race;
 use super::arrivals::Arrivals;
 use super::load::{Load, WhenBusy};
 use super::spec::{ClassSpec, Connection, Generator};
@@ -23,6 +26,8 @@ const TIMEOUT: u8 = 4;
 const SEND: u8 = 5;
 /// The load generator opens the connection of a user.
 const OPEN: u8 = 6;
+/// The next address of a name has its turn.
+const NEXT_ADDRESS: u8 = 7;
 
 /// One user.
 #[derive(Debug, Clone)]
@@ -85,6 +90,12 @@ pub struct Class {
     idempotent: bool,
     /// Whether the entry accepts connections itself (nginx, pods) or takes requests as they come (AWS front doors).
     entry_listens: bool,
+    /// How many addresses the entry's name has, and the pause before the next one is tried: only where clients go on to it.
+    addresses: Option<(u16, LaneId)>,
+    /// By user, where clients go on to further addresses.
+    races: Vec<Race>,
+    /// By user, where TLS sessions are resumed: until when.
+    sessions: Vec<Time>,
     users: Vec<User>,
     free: Vec<u32>,
     next_user: u64,
@@ -151,6 +162,10 @@ impl Class {
         wiring.ledger.classes[index].load_ends =
             spec.load.ends().map_or(Time::MAX, |ends| Time::ZERO + ends);
         let timeout = spec.patience.timeout.map(|t| wiring.queue.lane(t, Rank::Timeout));
+        let choices = wiring.choices(entry);
+        let patience = spec.connection.addresses.patience().filter(|_| choices > 1);
+        let addresses =
+            patience.map(|patience| (choices, wiring.queue.lane(patience, Rank::Timeout)));
         let adaptive = matches!(&spec.retry, Retry::Sdk(sdk) if sdk.mode == SdkMode::Adaptive);
         Ok(Class {
             index,
@@ -170,6 +185,9 @@ impl Class {
             generator: spec.generator.clone(),
             idempotent: spec.idempotent,
             entry_listens: wiring.listens(entry),
+            addresses,
+            races: Vec::new(),
+            sessions: Vec::new(),
             users: Vec::new(),
             free: Vec::new(),
             next_user: 0,
@@ -226,6 +244,7 @@ impl Class {
                     SEND => self.send(slot, ctx),
                     OPEN if self.users[slot as usize].opening => self.dispatch(slot, ctx),
                     OPEN => {}
+                    NEXT_ADDRESS => self.next_address(slot, ctx),
                     _ => self.timed_out(slot, ctx),
                 }
             }
@@ -296,12 +315,20 @@ impl Class {
             own: (!self.retry.shared()).then(|| Box::new(self.retry.state())),
         };
         self.next_user += 1;
+        let session = self.session_of_before(user.index);
         if let Some(slot) = self.free.pop() {
             let row = &mut self.users[slot as usize];
             *row = User { turn: row.turn, ..user };
+            if let (Some(until), Some(own)) = (session, self.sessions.get_mut(slot as usize)) {
+                *own = until;
+            }
             return slot;
         }
         self.users.push(user);
+        self.sessions.extend(session);
+        if self.addresses.is_some() {
+            self.races.push(Race::default());
+        }
         u32::try_from(self.users.len() - 1).unwrap_or(u32::MAX)
     }
 
@@ -385,16 +412,30 @@ impl Class {
     fn dispatch(&mut self, slot: u32, ctx: &mut Ctx) {
         let hop = self.connection.rtt.scaled(0.5);
         let key = self.request_key(slot);
-        let handshake = self.handshake(ctx.now());
+        let resumes = self.resumes(slot, ctx.now());
+        let handshake = self.handshake(ctx.now(), resumes);
         let user = &mut self.users[slot as usize];
         user.opening = false;
         let opening = user.connection.is_none();
         // An open connection leads straight to whoever accepted it; names and routers are asked for new ones only.
-        let to = user.connection.map_or(self.entry, |kept| kept.node);
+        let mut to = user.connection.map_or(self.entry, |kept| kept.node);
+        if let Some(kept) = user.connection
+            && ctx.flows.any()
+            && let Some((forwarder, ended)) = ctx.flows.forgotten(ctx.me, kept.tag, ctx.queue.now())
+        {
+            // A forwarder on the way has dropped the row of this connection: it answers itself, with a reset.
+            to = forwarder;
+            ctx.flow_ended(ended);
+        }
         self.opened = self.opened.wrapping_add(u32::from(opening));
         let tag = user.connection.map_or(self.opened, |kept| kept.tag);
         let via = user.connection.map_or(Via::New, |kept| Via::Open(kept.number));
+        let address = match &self.races.get(slot as usize) {
+            Some(race) if opening => race.rank,
+            _ => 0,
+        };
         let call = Call {
+            address,
             work: self.rounds[user.step as usize].work,
             key,
             visit: user.attempt,
@@ -405,7 +446,7 @@ impl Class {
             bytes: self.body,
             established: if opening { Time::MAX } else { ctx.now() },
             handshake,
-            tls: self.connection.tls,
+            tls: self.connection.tls && !resumes,
             syn_retry: self.connection.syn_retry,
             hop,
             ..Call::request(ctx.me, to, CallId { slot, turn: user.turn })
@@ -413,14 +454,21 @@ impl Class {
         // A front door that does not listen itself meets the request after the handshake.
         let delay = if opening && !self.entry_listens { hop + call.handshake } else { hop };
         let now = ctx.now();
-        ctx.ledger.attempt(self.index, now);
+        if address == 0 {
+            ctx.ledger.attempt(self.index, now);
+        }
         self.users[slot as usize].call = ctx.call(call, delay);
+        if opening {
+            self.arm_next_address(slot, ctx);
+        }
     }
 
     /// From the SYN's arrival to the request's first byte: the round trips of TCP and TLS, the pause before sending, and the
     /// connections that the load generator opens first.
-    fn handshake(&self, now: Time) -> Span {
-        let trips = self.connection.rtt * u64::from(1 + self.tls_trips());
+    fn handshake(&self, now: Time, resumes: bool) -> Span {
+        // A resumed handshake takes one round trip in TLS 1.2 and in TLS 1.3.
+        let tls = if resumes { self.tls_trips().min(1) } else { self.tls_trips() };
+        let trips = self.connection.rtt * u64::from(1 + tls);
         trips.max(self.opening_until.since(now)) + self.connection.send_delay
     }
 
@@ -437,8 +485,20 @@ impl Class {
     fn answered(&mut self, id: CallId, ctx: &mut Ctx) {
         let call = ctx.take_reply(id);
         let slot = call.parent.slot;
+        debug_assert_eq!(self.users[slot as usize].turn, call.parent.turn);
+        if self.addresses.is_some() {
+            if self.goes_on(slot, id, &call, ctx) {
+                return;
+            }
+            self.end_race(slot, id, ctx);
+        }
+        if let Some(resumption) = self.connection.tls_resumption
+            && let Some(until) = self.sessions.get_mut(slot as usize)
+            && (call.established < Time::MAX || !self.entry_listens)
+        {
+            *until = (call.established.min(ctx.now()) + resumption.lifetime).max(*until);
+        }
         let user = &mut self.users[slot as usize];
-        debug_assert_eq!(user.turn, call.parent.turn);
         ctx.queue.cancel(user.timer);
         user.call = CallId::NONE;
         user.connection = match call.via {
@@ -453,11 +513,15 @@ impl Class {
     fn timed_out(&mut self, slot: u32, ctx: &mut Ctx) {
         let user = &mut self.users[slot as usize];
         // A connection that the load generator has not opened yet has no call.
-        let established = user.call != CallId::NONE
-            && (ctx.calls.get(user.call).established < Time::MAX || !self.entry_listens);
-        if user.call != CallId::NONE {
-            ctx.abandon(user.call);
+        let call = user.call;
+        let established = self.connected(call, ctx);
+        if call != CallId::NONE {
+            ctx.abandon(call);
         }
+        if self.addresses.is_some() {
+            self.end_race(slot, call, ctx);
+        }
+        let user = &mut self.users[slot as usize];
         user.call = CallId::NONE;
         user.opening = false;
         user.connection = None;
@@ -534,7 +598,7 @@ impl Class {
         if let Some(connection) = user.connection.take() {
             if self.closed.is_none() && self.connection.keepalive {
                 self.spare.push(connection);
-            } else if self.entry_listens {
+            } else if self.entry_listens || ctx.flows.any() {
                 ctx.hang_up(connection.node, connection.number, connection.tag);
             }
         }

@@ -1,5 +1,6 @@
 //! A class of users as the scenario writes it.
 
+use super::addresses::Addresses;
 use super::load::Load;
 use crate::kernel::Span;
 use crate::model::dist::Dist;
@@ -109,6 +110,10 @@ pub struct Connection {
     #[serde(default = "one")]
     #[schemars(range(min = 0, max = 4), extend("x-source" = "RFC 8446: one round trip"))]
     pub tls_round_trips: u32,
+    /// Whether users resume TLS sessions: a further connection then costs the server no signature and one round trip; none: every
+    /// handshake is a full one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls_resumption: Option<Resumption>,
     /// Round-trip time between users and the entry.
     #[serde(default = "rtt_default")]
     #[schemars(extend("x-source" = "assumed: users in the same country", "x-assumed" = true))]
@@ -121,8 +126,29 @@ pub struct Connection {
     #[serde(default)]
     #[schemars(extend("x-source" = "Linux ip-sysctl: tcp_syn_retries 6"))]
     pub syn_retry: SynRetry,
+    /// What they do with the further addresses of a name (entry by a `dns` node).
+    #[serde(default, skip_serializing_if = "Addresses::is_first")]
+    #[schemars(extend("x-source" = "the first only, as Node.js up to 18 and most simple clients"))]
+    pub addresses: Addresses,
 }
 
+/// Resumption of TLS sessions.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Resumption {
+    /// How long after a handshake its session can be resumed.
+    #[serde(default = "lifetime_default")]
+    #[schemars(extend("x-source" = "nginx ssl_session_timeout: 5 min"))]
+    pub lifetime: Span,
+    /// Share of users who have a session from an earlier visit: their first connection resumes it.
+    #[serde(default)]
+    #[schemars(range(min = 0.0, max = 1.0), extend("x-source" = "nobody unless said"))]
+    pub returning: f64,
+}
+
+fn lifetime_default() -> Span {
+    Span::from_secs(300)
+}
 fn one() -> u32 {
     1
 }
@@ -136,9 +162,11 @@ impl Default for Connection {
             keepalive: true,
             tls: true,
             tls_round_trips: one(),
+            tls_resumption: None,
             rtt: rtt_default(),
             send_delay: Span::ZERO,
             syn_retry: SynRetry::default(),
+            addresses: Addresses::default(),
         }
     }
 }

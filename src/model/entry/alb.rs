@@ -1,13 +1,15 @@
 //! An Application Load Balancer: targets in turn or by outstanding requests, timeouts, status codes, LCU metering.
 
+use super::capacity_units::{Handled, Meter, PerUnit, next_hour};
 use super::target_group::{TargetGroup, TargetGroupSpec};
-use crate::kernel::{LaneId, Rank, Span, Time, TimerId};
+use crate::kernel::{Gauge, LaneId, Rank, Span, Time, TimerId};
 use crate::model::calls::{Call, Via};
 use crate::model::component::{About, Check, Component, NodeReport, Spec};
 use crate::model::context::{Ctx, Purpose};
 use crate::model::dist::{Dist, Lognormal, Sampler};
 use crate::model::endpoints::{ENDPOINTS, Endpoints, HEALTHY};
 use crate::model::era::Era;
+use crate::model::flows::FLOW_ENDED;
 use crate::model::kept::Kept;
 use crate::model::ledger::{GaugeId, LimitId};
 use crate::model::message::{CallId, Cause, Event, Message, NodeId};
@@ -27,7 +29,7 @@ pub const ABOUT: About = About {
         "functions as targets: the balancer waits for the function; every failure of it, a throttle too, is a 502; bodies above 1 MB are a 413; 0.4 GB an LCU",
         "no retry on another target",
         "with a target group: registration with the lag of its controller, health checks, fail-open, deregistration delay, readiness gates of its pods",
-        "capacity units as the largest of new connections, active connections and bytes per hour",
+        "capacity units as the largest of new connections, active connections of clients, bytes and rule evaluations of each hour",
     ],
     leaves_out: &[
         "stickiness, weights; its nodes check as one",
@@ -65,6 +67,10 @@ pub struct AlbSpec {
     #[serde(default = "bytes_default")]
     #[schemars(extend("x-source" = "assumed: a small JSON answer", "x-assumed" = true))]
     pub bytes_per_request: crate::units::Bytes,
+    /// Listener rules that a request is held against, for the capacity units.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    #[schemars(range(min = 0, max = 1000), extend("x-source" = "the default rule alone unless said; ten a request are free"))]
+    pub rules: u32,
 }
 
 /// Routing algorithm.
@@ -78,6 +84,10 @@ pub enum Algorithm {
     LeastOutstandingRequests,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_zero(n: &u32) -> bool {
+    *n == 0
+}
 fn idle_default() -> Span {
     Span::from_secs(60)
 }
@@ -163,6 +173,10 @@ const CHECK_TIMEOUT: u8 = 3;
 const CHANGED: u8 = 4;
 /// The deregistration delay of a target is over.
 const DEREGISTERED: u8 = 5;
+/// An hour is over.
+const HOUR_OVER: u8 = 6;
+/// Rule evaluations of a request that are not charged (ELB price page).
+const FREE_RULES: u32 = 10;
 
 struct Target {
     node: NodeId,
@@ -194,6 +208,11 @@ pub struct Alb {
     bytes_each: f64,
     requests: u64,
     new_connections: u64,
+    /// Connections of clients.
+    active: Gauge,
+    meter: Meter,
+    /// Rule evaluations of a request that are charged.
+    rules_each: u32,
     target_502: u64,
 }
 
@@ -217,9 +236,8 @@ impl Component for Alb {
             }));
         }
         let me = wiring.me;
-        let body = targets
-            .iter()
-            .any(|target: &Target| target.function)
+        let functions = targets.iter().any(|target: &Target| target.function);
+        let body = functions
             .then(|| wiring.ledger.limit(me, "payload", "bodies of 1 MB to a function".into()));
         let key = wiring.key().named("targets");
         let group = spec.target_group.as_ref();
@@ -247,11 +265,15 @@ impl Component for Alb {
             bytes_each: spec.bytes_per_request.0 as f64,
             requests: 0,
             new_connections: 0,
+            active: Gauge::default(),
+            meter: Meter::new(if functions { PerUnit::ALB_TO_FUNCTIONS } else { PerUnit::ALB }),
+            rules_each: spec.rules.saturating_sub(FREE_RULES),
             target_502: 0,
         })
     }
 
     fn start(&mut self, ctx: &mut Ctx) {
+        ctx.wake_at(next_hour(ctx.now()), Rank::Completion, HOUR_OVER, 0, 0);
         if self.group.is_some() {
             self.targets.iter().for_each(|target| ctx.endpoints.watch(target.node, ctx.me));
             // When every node has started, all have said who is there.
@@ -269,6 +291,11 @@ impl Component for Alb {
             Message::Wake(CHECK_TIMEOUT, slot, turn) => {
                 self.check_timed_out(CallId { slot, turn }, ctx);
             }
+            Message::Wake(FLOW_ENDED, ..) => self.active.sub(ctx.now(), 1),
+            Message::Wake(HOUR_OVER, ..) => {
+                self.meter.roll(self.handled(ctx.now()));
+                ctx.wake_at(next_hour(ctx.now()), Rank::Completion, HOUR_OVER, 0, 0);
+            }
             Message::Wake(CHANGED, at, change) => self.changed(at as usize, change, ctx),
             Message::Wake(DEREGISTERED, at, life) => {
                 self.deregistered(at as usize, life as u16, ctx);
@@ -285,15 +312,7 @@ impl Component for Alb {
 
     fn close(&mut self, ctx: &mut Ctx) -> NodeReport {
         let hours = hours(ctx.now());
-        // LCU dimensions over the window: 25 new connections/s, 3,000 active a minute, 1 GB/h.
-        let seconds = ctx.now().as_secs_f64().max(1e-9);
-        let new = self.new_connections as f64 / seconds / 25.0;
-        let busy = ctx.ledger.nodes[ctx.me.index()].busy.mean(ctx.now()) / 3000.0;
-        // 0.4 GB/h where the targets are functions (ELB price page).
-        let gb_each = if self.targets.iter().any(|target| target.function) { 0.4 } else { 1.0 };
-        let gb = self.requests as f64 * self.bytes_each / 1_073_741_824.0 / hours.max(1e-12);
-        let gb = gb / gb_each;
-        let lcu_hours = new.max(busy).max(gb) * hours;
+        let lcu_hours = self.meter.roll(self.handled(ctx.now()));
         NodeReport {
             counters: vec![("requests", self.requests), ("target_errors", self.target_502)],
             usage: vec![
@@ -305,15 +324,28 @@ impl Component for Alb {
 }
 
 impl Alb {
+    /// What it has handled since the start of the run.
+    fn handled(&self, now: Time) -> Handled {
+        Handled {
+            connections: self.new_connections,
+            area: self.active.area(now),
+            bytes: self.requests as f64 * self.bytes_each,
+            rules: self.requests * u64::from(self.rules_each),
+        }
+    }
+
     fn arrive(&mut self, call: CallId, ctx: &mut Ctx) {
         let now = ctx.now();
         self.requests += 1;
         let row = ctx.calls.get(call);
         row.established = now;
-        if row.via == Via::New {
-            self.new_connections += 1;
-        }
+        let new = row.via == Via::New;
         row.via = Via::Open(0);
+        if new {
+            self.new_connections += 1;
+            self.active.add(now, 1);
+            ctx.follow(call, 0, None);
+        }
         let Some(at) = self.choose(&ctx.endpoints, now) else {
             ctx.ledger.refused_by(self.targets_limit, now);
             return ctx.fail(call, Cause::NoTargets, 503);

@@ -1,6 +1,6 @@
 //! Plain DNS as a load balancer: a name with several addresses and no idea of their health.
 
-use crate::kernel::{Key, Span};
+use crate::kernel::{Key, Span, Time};
 use crate::model::component::{About, Check, Component, NodeReport, Spec};
 use crate::model::context::Ctx;
 use crate::model::message::{Cause, Message, NodeId};
@@ -16,12 +16,12 @@ pub const ABOUT: About = About {
         "resolver caches (groups of users): each holds one order of the addresses for the time to live",
         "users of a cache all take its first address for new connections; open connections stay where they are",
         "answers in random, cyclic or fixed order (BIND's rrset-order)",
+        "caches of unequal size (`weights`): even answers give an even split of caches, not of users",
+        "programs that resolve once and keep the answer for life (`resolve_once`)",
         "dead addresses are handed out like live ones",
+        "falling back to the next address of the answer, by kind of client (`connection.addresses` of the workload)",
     ],
-    leaves_out: &[
-        "falling back to the next address (happy eyeballs), caching beyond the time to live",
-        "the time a lookup takes",
-    ],
+    leaves_out: &["resolvers that keep answers beyond the time to live", "the time a lookup takes"],
     example: r#"{"to": ["api"], "ttl": "60s"}"#,
 };
 
@@ -39,6 +39,14 @@ pub struct DnsSpec {
     #[serde(default)]
     #[schemars(range(min = 0, max = 1_000_000), extend("x-source" = "assumed: many independent resolvers", "x-assumed" = true))]
     pub resolvers: u32,
+    /// How many users sit behind each resolver cache, relative to one another; in place of `resolvers`, whose caches are alike.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-source" = "none unless said: caches of equal size"))]
+    pub weights: Vec<f64>,
+    /// Share of users whose program resolves the name once and keeps the answer for life, whatever the time to live.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    #[schemars(range(min = 0.0, max = 1.0), extend("x-source" = "none unless said; Kubernetes' documentation of virtual IPs names such programs"))]
+    pub resolve_once: f64,
     /// In which order answers list the addresses.
     #[serde(default)]
     #[schemars(extend("x-source" = "BIND 9 rrset-order: random"))]
@@ -60,6 +68,10 @@ pub enum Rotation {
 
 fn ttl_default() -> Span {
     Span::from_secs(60)
+}
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_zero(share: &f64) -> bool {
+    *share == 0.0
 }
 
 impl Spec for DnsSpec {
@@ -84,6 +96,28 @@ impl Spec for DnsSpec {
                 "name at least one node",
             );
         }
+        let weight = |w: &f64| w.is_finite() && *w >= 0.0;
+        if !self.weights.is_empty() && self.resolvers > 0 {
+            check.problem(
+                "E0366",
+                "resolvers",
+                format!(
+                    "{} resolver caches, and weights of {}",
+                    self.resolvers,
+                    self.weights.len()
+                ),
+                "give `weights`, one for each cache, or `resolvers`",
+            );
+        } else if !self.weights.iter().all(weight)
+            || (!self.weights.is_empty() && self.weights.iter().sum::<f64>() <= 0.0)
+        {
+            check.problem(
+                "E0366",
+                "weights",
+                "no user can be behind caches of these weights".into(),
+                "give numbers from 0 on, one of them above 0",
+            );
+        }
     }
 }
 
@@ -92,6 +126,11 @@ pub struct Dns {
     addresses: Vec<(NodeId, u16)>,
     ttl: Span,
     resolvers: u32,
+    /// Shares of the caches, summed up; none: caches alike.
+    shares: Vec<f64>,
+    resolve_once: f64,
+    /// Users who keep their answer: what it lists first.
+    kept: BTreeMap<(NodeId, u32), usize>,
     rotation: Rotation,
     /// With cyclic order: the answer each cache holds, and of which period it is.
     answers: BTreeMap<u64, (u64, usize)>,
@@ -112,6 +151,9 @@ impl Component for Dns {
             addresses,
             ttl: spec.ttl,
             resolvers: spec.resolvers,
+            shares: summed(&spec.weights),
+            resolve_once: spec.resolve_once,
+            kept: BTreeMap::new(),
             rotation: spec.rotation,
             answers: BTreeMap::new(),
             asked: 0,
@@ -122,13 +164,6 @@ impl Component for Dns {
     fn handle(&mut self, message: Message, ctx: &mut Ctx) {
         let Message::Arrive(call) = message else { return };
         let row = *ctx.calls.get(call);
-        // Who asks: the user's own cache, or the shared one it sits behind.
-        let user = u64::from(row.parent.slot);
-        let resolver = match self.resolvers {
-            0 => user,
-            n => self.key.named("resolver").with(user).stream().below(u64::from(n)),
-        };
-        let period = ctx.now().nanos() / self.ttl.nanos().max(1);
         let present: Vec<(NodeId, u16)> = self
             .addresses
             .iter()
@@ -138,7 +173,9 @@ impl Component for Dns {
         if present.is_empty() {
             return ctx.fail(call, Cause::Refused, 0);
         }
-        let (node, address) = present[self.first(resolver, period, present.len())];
+        // Which address of the answer the client tries; those after the last one begin anew.
+        let first = self.listed_first(row.from, row.parent.slot, ctx.now(), present.len());
+        let (node, address) = present[(first + usize::from(row.address)) % present.len()];
         ctx.pass_on(call, node, address);
     }
 
@@ -147,7 +184,47 @@ impl Component for Dns {
     }
 }
 
+/// Sums of weights, divided by their whole.
+fn summed(weights: &[f64]) -> Vec<f64> {
+    let whole: f64 = weights.iter().sum();
+    let sum = |sum: &mut f64, weight: &f64| {
+        *sum += weight / whole;
+        Some(*sum)
+    };
+    weights.iter().scan(0.0, sum).collect()
+}
+
 impl Dns {
+    /// The cache that a user asks: the user's own, or the shared one it sits behind.
+    fn resolver(&self, user: u64) -> u64 {
+        let stream = || self.key.named("resolver").with(user).stream();
+        match (self.shares.len(), self.resolvers) {
+            (0, 0) => user,
+            (0, n) => stream().below(u64::from(n)),
+            (caches, _) => {
+                let at = stream().unit();
+                self.shares.partition_point(|share| *share <= at).min(caches - 1) as u64
+            }
+        }
+    }
+
+    /// Which of `n` addresses the answer that a user goes by lists first.
+    fn listed_first(&mut self, class: NodeId, user: u32, now: Time, n: usize) -> usize {
+        let resolver = self.resolver(u64::from(user));
+        let period = now.nanos() / self.ttl.nanos().max(1);
+        let once = self.resolve_once;
+        let keeps = || self.key.named("once").with(u64::from(user)).stream().chance(once);
+        if once <= 0.0 || !keeps() {
+            return self.first(resolver, period, n);
+        }
+        if let Some(kept) = self.kept.get(&(class, user)) {
+            return *kept % n;
+        }
+        let first = self.first(resolver, period, n);
+        self.kept.insert((class, user), first);
+        first
+    }
+
     /// Which of `n` addresses a cache's answer of this period lists first.
     fn first(&mut self, resolver: u64, period: u64, n: usize) -> usize {
         match self.rotation {

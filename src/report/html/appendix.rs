@@ -2,7 +2,6 @@
 
 use super::framed;
 use crate::experiment::result::{Assumption, RunResult};
-use crate::experiment::verification::{Metric, Verification};
 use crate::report::words::{capital, precision};
 use maud::{Markup, html};
 
@@ -45,71 +44,6 @@ fn breakable(path: &str) -> Markup {
     html! {
         code { @for (i, part) in path.split('.').enumerate() { @if i > 0 { "." wbr; } (part) } } " "
     }
-}
-
-/// What `headroom verify` found: predictions beside measured and known truths.
-pub(super) fn validation(ledger: &Verification) -> Markup {
-    let summary = ledger.summary;
-    let table = html! {
-        table {
-            caption { "Predictions beside truth: known answers of theory, and systems that were measured" }
-            thead { tr { @for head in ["Case", "Figure", "Predicted", "Observed", "Tolerance", "Within"] { th scope="col" { (head) } } } }
-            @for case in &ledger.cases {
-                tbody {
-                    tr.node {
-                        th scope="rowgroup" colspan="5" {
-                            (case.id) " (" (case.kind) ") " (case.title)
-                            @if let Some(note) = &case.note { " – " (note) }
-                        }
-                        td { (within(case.within)) }
-                    }
-                    @for metric in &case.metrics { (compared(metric)) }
-                }
-            }
-        }
-    };
-    html! {
-        section id="validation" aria-labelledby="validation-title" {
-            h2 id="validation-title" { "Validation" }
-            p {
-                (summary.metrics_within) " of " (summary.metrics) " figures and " (summary.cases_within) " of "
-                (summary.cases) " cases lie within their tolerance."
-            }
-            (framed("Validation", &table))
-        }
-    }
-}
-
-fn compared(metric: &Metric) -> Markup {
-    let number = |value: Option<f64>| value.map_or("none".into(), short);
-    html! {
-        tr {
-            td {}
-            th.item scope="row" { (metric.name) }
-            td.figure { (number(metric.predicted)) }
-            td.figure {
-                (number(metric.observed))
-                @if let Some([low, high]) = metric.range { " (" (short(low)) " to " (short(high)) ")" }
-            }
-            td.figure { (short(metric.tolerance)) }
-            td { (within(metric.within)) }
-        }
-    }
-}
-
-fn within(yes: bool) -> Markup {
-    let (verdict, sign, word) =
-        if yes { ("pass", "✓", "within") } else { ("fail", "✗", "outside") };
-    html! { span.badge data-verdict=(verdict) { span aria-hidden="true" { (sign) } " " (word) } }
-}
-
-/// Four significant digits, whole numbers whole.
-fn short(value: f64) -> String {
-    if value.fract() == 0.0 && value.abs() < 1e15 {
-        return format!("{value}");
-    }
-    let digits = (3.0 - libm::floor(libm::log10(value.abs()))).clamp(0.0, 12.0) as usize;
-    format!("{value:.digits$}")
 }
 
 /// What the figures mean and what would change them.

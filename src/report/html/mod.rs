@@ -1,18 +1,20 @@
 //! The result as one HTML file that needs nothing else: verdicts, figures, charts, bill, assumptions, the result itself.
 //!
 //! Names in a scenario are untrusted text. Every text goes through the template's escaping; the only unescaped parts are
-//! our own constants and the result's JSON, in which no `<` is left. The page's policy forbids the network altogether and
+//! our own constants and the packed result, which is base 64. The page's policy forbids the network altogether and
 //! every script but ours.
 
 mod appendix;
 mod bill;
 mod causes;
 mod design;
+mod ledger;
 mod script;
 mod summary;
 
 use crate::experiment::result::RunResult;
 use crate::experiment::verification::Verification;
+pub use ledger::page as verification_html;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use script::{SCRIPT, SCRIPT_HASH, STYLE};
 use serde::Serialize;
@@ -29,13 +31,40 @@ fn policy() -> String {
     )
 }
 
-/// JSON that may stand between script tags: without `<` no tag can end or begin in it.
-fn embedded(result: &RunResult) -> String {
+/// The result's JSON, deflated and in letters: a quarter of the room. The page's program unpacks it as its first act.
+struct Packed {
+    /// Bytes of the JSON.
+    size: usize,
+    text: String,
+}
+
+/// JSON without `<`, so that it may also stand between script tags once the page has unpacked it and is saved.
+fn packed(result: &RunResult) -> Packed {
     let mut bytes = Vec::new();
     let mut writer = serde_json::Serializer::with_formatter(&mut bytes, Brief);
     // Plain data into memory: neither can fail.
     let _ = result.serialize(&mut writer);
-    String::from_utf8_lossy(&bytes).replace('<', "\\u003c")
+    let json = String::from_utf8_lossy(&bytes).replace('<', "\\u003c");
+    let text = base64(&miniz_oxide::deflate::compress_to_vec(json.as_bytes(), DEFLATE_LEVEL));
+    Packed { size: json.len(), text }
+}
+
+/// The most thorough of zlib's own levels; those above gain one per cent and cost three times the work.
+const DEFLATE_LEVEL: u8 = 9;
+
+/// Base 64 with padding (RFC 4648).
+fn base64(bytes: &[u8]) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let bits =
+            (0..3).fold(0_u32, |sum, i| sum << 8 | u32::from(chunk.get(i).copied().unwrap_or(0)));
+        for i in 0..4 {
+            let letter = LETTERS[(bits >> (18 - 6 * i)) as usize & 63];
+            text.push(if i <= chunk.len() { letter as char } else { '=' });
+        }
+    }
+    text
 }
 
 /// Compact JSON in which a whole number has no `.0`: the same values in two thirds of the text.
@@ -82,10 +111,11 @@ fn page(result: &RunResult, validation: Option<&Verification>) -> Markup {
                     }
                     (causes::sensitivity(result))
                     (appendix::assumptions(result))
-                    @if let Some(validation) = validation { (appendix::validation(validation)) }
+                    @if let Some(validation) = validation { (ledger::section(validation)) }
                     (appendix::method(result))
                 }
-                script type="application/json" id="result" { (PreEscaped(embedded(result))) }
+                @let packed = packed(result);
+                script type="application/json" id="result" data-size=(packed.size) { (PreEscaped(packed.text)) }
                 script { (PreEscaped(SCRIPT)) }
             }
         }

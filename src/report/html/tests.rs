@@ -21,13 +21,45 @@ fn names_stay_text() {
     assert!(!page.contains("<!--"));
 }
 
+/// What the page's program unpacks: base 64, then RFC 1951.
+fn inside(page: &str) -> String {
+    let element = page.split("id=\"result\" data-size=\"").nth(1).unwrap();
+    let (size, rest) = element.split_once("\">").unwrap();
+    let letters = rest.split("</script>").next().unwrap();
+    let value = |letter: u8| match letter {
+        b'A'..=b'Z' => letter - b'A',
+        b'a'..=b'z' => letter - b'a' + 26,
+        b'0'..=b'9' => letter - b'0' + 52,
+        b'+' => 62,
+        b'/' => 63,
+        other => panic!("{other} is no letter of base 64"),
+    };
+    let mut bytes = Vec::new();
+    for four in letters.trim_end_matches('=').as_bytes().chunks(4) {
+        let bits = four.iter().fold(0_u32, |sum, &c| sum << 6 | u32::from(value(c)))
+            << (6 * (4 - four.len()));
+        bytes.extend_from_slice(&bits.to_be_bytes()[1..four.len()]);
+    }
+    let text = String::from_utf8(miniz_oxide::inflate::decompress_to_vec(&bytes).unwrap()).unwrap();
+    assert_eq!(text.len(), size.parse::<usize>().unwrap());
+    text
+}
+
+#[test]
+fn base_64_is_that_of_the_rfc() {
+    for (bytes, text) in
+        [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")]
+    {
+        assert_eq!(base64(bytes.as_bytes()), text);
+    }
+}
+
 #[test]
 fn the_result_inside_is_the_result() {
     let result = result();
     let page = html(&result, None);
-    let begin = page.find("id=\"result\">").unwrap() + "id=\"result\">".len();
-    let text = &page[begin..begin + page[begin..].find("</script>").unwrap()];
-    let read: RunResult = serde_json::from_str(text).unwrap();
+    let text = inside(&page);
+    let read: RunResult = serde_json::from_str(&text).unwrap();
     assert_eq!(read, result);
 }
 

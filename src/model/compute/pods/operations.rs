@@ -35,7 +35,7 @@ impl Pods {
                 self.operate_hosts(action, ctx);
             }
             // The world carries out what happens around a node.
-            Action::Slow(_) | Action::Down(_) => {}
+            Action::Slow(_) | Action::Down(_) | Action::BlackHole(_) => {}
             Action::Start(_) if self.fleet.is_some() => {}
             Action::Start(_) => self.pods[pod].life = Life::Up,
             Action::Freeze(_) => self.pods[pod].frozen = true,

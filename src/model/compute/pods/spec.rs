@@ -266,6 +266,9 @@ impl Spec for PodsSpec {
     fn listens(&self, _of: &dyn Fn(&str) -> bool) -> bool {
         true
     }
+    fn host_of(&self, address: u16) -> u16 {
+        super::fleet::hosts(self).1(address)
+    }
     fn check(&self, check: &mut Check) {
         for store in self.pool.keys() {
             check.target(&format!("pool.{store}"), store);

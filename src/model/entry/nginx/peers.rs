@@ -200,7 +200,7 @@ mod tests {
     use crate::kernel::Key;
 
     fn peers(n: u16, balance: Balance) -> Peers {
-        let servers: Vec<_> = (0..n).map(|i| (NodeId(0), i)).collect();
+        let servers: Vec<_> = (0..n).map(|i| (NodeId(0), i, None)).collect();
         Peers::new(&servers, balance, (1, 10), 0)
     }
     fn at(seconds: u64) -> Time {
@@ -247,7 +247,7 @@ mod tests {
 
     #[test]
     fn max_conns_is_a_limit_without_a_queue() {
-        let servers: Vec<_> = (0..2).map(|i| (NodeId(0), i)).collect();
+        let servers: Vec<_> = (0..2).map(|i| (NodeId(0), i, None)).collect();
         let mut peers = Peers::new(&servers, Balance::RoundRobin, (1, 10), 3);
         let mut stream = Key::root(1, 0).stream();
         for _ in 0..6 {
