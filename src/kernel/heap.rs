@@ -46,6 +46,7 @@ fn least(four: &[u64; 4]) -> (usize, u64) {
 
 impl Heap {
     /// How many entries wait.
+    #[inline]
     pub(super) fn len(&self) -> usize {
         self.end - ROOT - usize::from(self.vacant)
     }
@@ -70,19 +71,21 @@ impl Heap {
     /// Takes an entry with the smallest key. O(log4 n).
     #[inline]
     pub(super) fn pop(&mut self) -> Option<(u64, u32)> {
-        self.refill();
+        let key = self.peek();
         if self.end == ROOT {
             return None;
         }
         self.vacant = true;
-        Some((self.keys[0].0[ROOT], self.slots[0][ROOT]))
+        Some((key, self.slots[0][ROOT]))
     }
 
-    /// The smallest key.
+    /// The smallest key; the largest number there is if the heap is empty.
     #[inline]
-    pub(super) fn peek(&mut self) -> Option<u64> {
-        self.refill();
-        (self.end > ROOT).then(|| self.keys[0].0[ROOT])
+    pub(super) fn peek(&mut self) -> u64 {
+        if self.vacant {
+            self.refill();
+        }
+        self.keys[0].0[ROOT]
     }
 
     /// Whether another entry has the key that was popped last, if nothing was pushed since.
@@ -93,23 +96,19 @@ impl Heap {
 
     /// All entries, in no order; the heap is empty afterwards.
     pub(super) fn drain(&mut self) -> impl Iterator<Item = (u64, u32)> + use<> {
-        self.refill();
+        self.peek();
         let Heap { keys, slots, end, .. } = std::mem::take(self);
         (ROOT..end).map(move |at| (keys[at / 4].0[at % 4], slots[at / 4][at % 4]))
     }
 
     /// Closes the gap that the last `pop` left, with the last entry.
-    #[inline]
     fn refill(&mut self) {
-        if !self.vacant {
-            return;
-        }
         self.vacant = false;
         self.end -= 1;
         let at = self.end;
         let (group, place) = (at / 4, at % 4);
-        let (key, slot) = (self.keys[group].0[place], self.slots[group][place]);
-        self.keys[group].0[place] = u64::MAX;
+        let key = std::mem::replace(&mut self.keys[group].0[place], u64::MAX);
+        let slot = self.slots[group][place];
         if place == 0 {
             self.keys.truncate(group);
             self.slots.truncate(group);
@@ -139,19 +138,21 @@ impl Heap {
     fn sift_down(&mut self, key: u64, slot: u32) {
         let keys = self.keys.as_mut_slice();
         let slots = &mut self.slots[..keys.len()];
-        let mut at = ROOT;
-        while let Some(four) = keys.get(at - 2) {
+        let (mut group, mut place) = (0, ROOT);
+        loop {
+            let below = 4 * group + place - 2;
+            let Some(four) = keys.get(below) else { break };
             let (child, least) = least(&four.0);
             if least >= key {
                 break;
             }
-            let moved = slots[at - 2][child];
-            keys[at / 4].0[at % 4] = least;
-            slots[at / 4][at % 4] = moved;
-            at = (at - 2) * 4 + child;
+            let moved = slots[below][child];
+            keys[group].0[place] = least;
+            slots[group][place] = moved;
+            (group, place) = (below, child);
         }
-        keys[at / 4].0[at % 4] = key;
-        slots[at / 4][at % 4] = slot;
+        keys[group].0[place] = key;
+        slots[group][place] = slot;
     }
 }
 
@@ -177,7 +178,7 @@ mod tests {
                 }
                 assert_eq!(heap.len(), twin.len());
                 if stream.below(7) == 0 {
-                    assert_eq!(heap.peek(), twin.first_key_value().map(|(k, _)| *k));
+                    assert_eq!(heap.peek(), twin.first_key_value().map_or(u64::MAX, |(k, _)| *k));
                 }
             }
             while let Some(entry) = twin.pop_first() {

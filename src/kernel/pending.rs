@@ -7,6 +7,7 @@
 //!   that key are taken out and sorted by sequence, as a run.
 
 use super::heap::Heap;
+use super::order::NEVER;
 use super::wheel::{Entry, Wheel};
 
 /// The heap gives way to a wheel when it holds more.
@@ -71,38 +72,37 @@ impl<V: Copy> Pending<V> {
         }
     }
 
-    /// Adds an event that may have an older sequence number than others of its key.
-    pub(super) fn push_old(&mut self, key: u64, sequence: u64, value: V) {
-        let (at, younger) = self.place(key, sequence);
-        if younger {
-            let slot = self.row(sequence, value);
-            self.run.insert(at, (key, slot));
-        } else {
-            self.push(key, sequence, value);
+    /// The smallest key; the largest number there is if none waits.
+    #[inline]
+    pub(super) fn first(&mut self) -> u64 {
+        let heap = self.heap.peek();
+        match self.run.last() {
+            Some(run) => heap.min(run.0),
+            None if heap == NEVER => self.load(),
+            None => heap,
         }
     }
 
-    /// Where in the run it belongs, and whether the run has a younger event of its key.
-    fn place(&self, key: u64, sequence: u64) -> (usize, bool) {
-        let order = |entry: &Entry| (entry.0, self.rows[entry.1 as usize].sequence);
-        let at = self.run.partition_point(|entry| order(entry) > (key, sequence));
-        (at, at > 0 && self.run[at - 1].0 == key)
+    /// Whether the first event has an older sequence number than this; there is one.
+    #[cold]
+    pub(super) fn older(&mut self, sequence: u64) -> bool {
+        let heap = self.heap.peek();
+        if self.run.last().is_none_or(|run| heap < run.0)
+            && let Some(first) = self.heap.pop()
+        {
+            let first = self.untie(first);
+            self.run.push(first);
+        }
+        let first = self.run.last();
+        first.is_some_and(|entry| self.rows[entry.1 as usize].sequence < sequence)
     }
 
-    /// Takes the first event: key, sequence number and value.
+    /// Takes the event of which [`Pending::first`] spoke: key and value.
     #[inline]
-    pub(super) fn pop(&mut self) -> Option<(u64, u64, V)> {
-        let (key, slot) = if self.run.is_empty() {
-            match self.pop_heap() {
-                Some(first) => first,
-                None => self.load()?,
-            }
-        } else {
-            self.pop_nearest()?
-        };
-        let Row { sequence, value } = self.rows[slot as usize];
+    pub(super) fn pop(&mut self) -> Option<(u64, V)> {
+        let (key, slot) = if self.run.is_empty() { self.pop_heap() } else { self.pop_nearest() }?;
         self.free.push(slot);
-        Some((key, sequence, value))
+        Some((key, self.rows[slot as usize].value))
     }
 
     /// Takes the first of the heap.
@@ -110,7 +110,7 @@ impl<V: Copy> Pending<V> {
     fn pop_heap(&mut self) -> Option<Entry> {
         let first = self.heap.pop()?;
         if self.heap.tied(first.0) {
-            return self.untie(first);
+            return Some(self.untie(first));
         }
         if self.heap.len() > MANY {
             self.spread(first.0);
@@ -118,18 +118,18 @@ impl<V: Copy> Pending<V> {
         Some(first)
     }
 
-    /// Takes all of one key out of the heap and puts them in order.
+    /// Takes all of one key out of the heap and puts them in order; returns the first.
     #[cold]
-    fn untie(&mut self, first: Entry) -> Option<Entry> {
+    fn untie(&mut self, first: Entry) -> Entry {
         let from = self.run.len();
-        self.run.push(first);
-        while self.heap.peek() == Some(first.0) {
+        while self.heap.peek() == first.0 {
             self.run.extend(self.heap.pop());
         }
+        self.run.push(first);
         let rows = &self.rows;
         self.run[from..]
             .sort_unstable_by_key(|entry| std::cmp::Reverse(rows[entry.1 as usize].sequence));
-        self.run.pop()
+        self.run.pop().unwrap_or(first)
     }
 
     /// Moves the heap's entries, none of which is before `key`, to a wheel.
@@ -147,16 +147,16 @@ impl<V: Copy> Pending<V> {
     /// Takes the first of run and heap.
     #[inline(never)]
     fn pop_nearest(&mut self) -> Option<Entry> {
-        match (self.run.last(), self.heap.peek()) {
-            (Some(run), Some(heap)) if heap < run.0 => self.pop_heap(),
+        match self.run.last() {
+            Some(run) if self.heap.peek() < run.0 => self.pop_heap(),
             _ => self.run.pop(),
         }
     }
 
-    /// The next batch of the wheel becomes the run; a wheel that holds few becomes the heap.
+    /// The next batch of the wheel becomes the run; a wheel that holds few becomes the heap. Returns the smallest key.
     #[cold]
-    fn load(&mut self) -> Option<Entry> {
-        let mut wheel = self.wheel.take()?;
+    fn load(&mut self) -> u64 {
+        let Some(mut wheel) = self.wheel.take() else { return NEVER };
         if wheel.len() > FEW {
             wheel.take(&mut self.run);
             self.wheel = Some(wheel);
@@ -165,14 +165,14 @@ impl<V: Copy> Pending<V> {
                 let sequence = |entry: &Entry| rows[entry.1 as usize].sequence;
                 other.0.cmp(&one.0).then_with(|| sequence(other).cmp(&sequence(one)))
             });
-            return self.run.pop();
+            return self.run.last().map_or(NEVER, |first| first.0);
         }
         let mut batch = Vec::new();
         while wheel.len() > 0 {
             wheel.take(&mut batch);
             batch.drain(..).for_each(|(key, slot)| self.heap.push(key, slot));
         }
-        self.pop_heap()
+        self.heap.peek()
     }
 }
 
@@ -197,25 +197,18 @@ mod tests {
                     // One in eight is near, whatever the others are.
                     let reach = if stream.below(8) == 0 { 3 } else { width };
                     let key = now + stream.below(reach);
-                    // An older number, as the front of a lane has.
-                    let old = stream.below(16) == 0;
-                    sequence += 4;
-                    let number = if old {
-                        sequence.saturating_sub(4 * stream.below(50) + 1)
-                    } else {
-                        sequence
-                    };
-                    // A number that was used before for another event of that key is skipped.
-                    if twin.insert((key, number)) {
-                        if old {
-                            pending.push_old(key, number, number);
-                        } else {
-                            pending.push(key, number, number);
-                        }
-                    }
+                    sequence += 1;
+                    twin.insert((key, sequence));
+                    pending.push(key, sequence, sequence);
                 } else {
-                    let (got, want) = (pending.pop(), twin.pop_first());
-                    assert_eq!(got.map(|(k, s, _)| (k, s)), want, "width {width} step {step}");
+                    let want = twin.pop_first();
+                    assert_eq!(pending.first(), want.map_or(NEVER, |first| first.0));
+                    if let Some((_, number)) = want
+                        && stream.below(4) == 0
+                    {
+                        assert!(pending.older(number + 1) && !pending.older(number));
+                    }
+                    assert_eq!(pending.pop(), want, "width {width} step {step}");
                     now = want.map_or(now, |first| first.0);
                 }
                 assert_eq!(pending.len(), twin.len());
@@ -223,10 +216,11 @@ mod tests {
             }
             // Events that are all alike are a run at once.
             assert!(width < 1_000 || wheels > 1_000, "the wheel was at work {wheels} times");
-            while let Some((key, number)) = twin.pop_first() {
-                assert_eq!(pending.pop(), Some((key, number, number)), "width {width}");
+            while let Some(want) = twin.pop_first() {
+                assert_eq!(pending.first(), want.0);
+                assert_eq!(pending.pop(), Some(want), "width {width}");
             }
-            assert_eq!(pending.pop(), None);
+            assert_eq!(pending.first(), NEVER);
         }
     }
 }

@@ -2,76 +2,18 @@
 //!
 //! * A message without delay goes to the *immediate* ring and is delivered before anything else.
 //! * A random delay goes to the list of pending events.
-//! * A constant delay (timeouts, keep-alives, sync periods) goes to its *lane*: a list that is in order by
-//!   construction. Only its front is among the pending events, and a cancelled timer leaves at once, so that
-//!   memory is proportional to what is armed, not to how long timers are.
+//! * A constant delay (ways between nodes, timeouts, keep-alives, sync periods) goes to its *lane*, which is in order by
+//!   construction. A cancelled timer leaves at once, so that memory is proportional to what is armed, not to how long
+//!   timers are.
 //!
 //! At one instant completions come before arrivals and timeouts ([`Rank`]), so that a freed place can be taken
 //! by a request that arrives at that very nanosecond.
 
+use super::lanes::{LaneId, Lanes, TimerId};
+use super::order::{self, NEVER, Rank};
 use super::pending::Pending;
 use super::{Span, Time};
 use std::collections::VecDeque;
-
-/// Who goes first among events of the same nanosecond.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Rank {
-    /// Work that ends: frees places.
-    Completion = 0,
-    /// Requests that arrive: take places.
-    Arrival = 1,
-    /// Limits that run out: an answer at the same nanosecond still counts.
-    Timeout = 2,
-}
-
-/// A lane: events that all wait equally long.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct LaneId(u16);
-
-/// An armed timer of a lane. Stale ids (fired or cancelled) are recognised by their turn.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct TimerId {
-    slot: u32,
-    turn: u32,
-}
-
-impl TimerId {
-    /// A timer that was never armed; cancelling it does nothing.
-    pub const NONE: TimerId = TimerId { slot: NIL, turn: 0 };
-}
-
-const NIL: u32 = u32::MAX;
-
-const RANK_BITS: u32 = 2;
-/// Latest time at which an event may lie, 146 years; "never" is later.
-const LAST: u64 = u64::MAX >> (RANK_BITS + 1);
-
-#[derive(Clone, Copy, Debug)]
-enum Entry<E> {
-    Event(E),
-    Lane(u16),
-}
-
-#[derive(Clone, Copy, Debug)]
-struct LaneNode<E> {
-    key: u64,
-    sequence: u64,
-    event: E,
-    prev: u32,
-    next: u32,
-    turn: u32,
-    lane: u16,
-}
-
-#[derive(Debug, Clone)]
-struct Lane {
-    delay: Span,
-    rank: Rank,
-    head: u32,
-    tail: u32,
-    /// Whether its front is among the pending events, perhaps under the key of a timer that was cancelled since.
-    represented: bool,
-}
 
 /// The pending events of one run.
 #[derive(Debug, Clone)]
@@ -79,10 +21,8 @@ pub struct Queue<E> {
     now: Time,
     sequence: u64,
     immediate: VecDeque<E>,
-    pending: Pending<Entry<E>>,
-    lanes: Vec<Lane>,
-    nodes: Vec<LaneNode<E>>,
-    free: u32,
+    pending: Pending<E>,
+    lanes: Lanes<E>,
     popped: u64,
 }
 
@@ -93,9 +33,7 @@ impl<E: Copy> Default for Queue<E> {
             sequence: 0,
             immediate: VecDeque::new(),
             pending: Pending::default(),
-            lanes: Vec::new(),
-            nodes: Vec::new(),
-            free: NIL,
+            lanes: Lanes::default(),
             popped: 0,
         }
     }
@@ -117,7 +55,7 @@ impl<E: Copy> Queue<E> {
     fn key(&mut self, at: Time, rank: Rank) -> (u64, u64) {
         debug_assert!(self.now <= at, "an event in the past");
         self.sequence += 1;
-        (at.nanos().min(LAST) << RANK_BITS | rank as u64, self.sequence)
+        (order::key(at, rank), self.sequence)
     }
 
     /// Delivers `event` next, before anything that is scheduled, after what was sent immediately before it.
@@ -135,144 +73,82 @@ impl<E: Copy> Queue<E> {
         self.at(self.now + delay, Rank::Completion, event);
     }
 
+    /// Delivers `event` after a delay that may be that of a lane (the way between two nodes).
+    #[inline]
+    pub fn travel(&mut self, delay: Span, rank: Rank, event: E) {
+        if delay.is_zero() {
+            return self.immediately(event);
+        }
+        match self.lanes.find(delay, rank) {
+            Some(lane) => {
+                self.arm(lane, event);
+            }
+            None => self.at(self.now + delay, rank, event),
+        }
+    }
+
     /// Delivers `event` at `at`, ordered among others of that instant by `rank`.
     #[inline]
     pub fn at(&mut self, at: Time, rank: Rank, event: E) {
         let (key, sequence) = self.key(at, rank);
-        self.pending.push(key, sequence, Entry::Event(event));
+        self.pending.push(key, sequence, event);
     }
 
     /// The lane for this delay and rank, opened at the first call. For set-up.
     pub fn lane(&mut self, delay: Span, rank: Rank) -> LaneId {
-        let found = self.lanes.iter().position(|lane| lane.delay == delay && lane.rank == rank);
-        let index = found.unwrap_or_else(|| {
-            self.lanes.push(Lane { delay, rank, head: NIL, tail: NIL, represented: false });
-            self.lanes.len() - 1
-        });
-        LaneId(u16::try_from(index).unwrap_or(u16::MAX))
+        self.lanes.open(delay, rank)
     }
 
-    /// Arms a timer in a lane. O(1) while the lane is not empty.
+    /// Arms a timer in a lane. O(1).
+    #[inline]
     pub fn arm(&mut self, lane: LaneId, event: E) -> TimerId {
-        let (delay, rank) = {
-            let lane = &self.lanes[lane.0 as usize];
-            (lane.delay, lane.rank)
-        };
-        let (key, sequence) = self.key(self.now + delay, rank);
-        let tail = self.lanes[lane.0 as usize].tail;
-        let slot = self.node(LaneNode {
-            key,
-            sequence,
-            event,
-            prev: tail,
-            next: NIL,
-            turn: 0,
-            lane: lane.0,
-        });
-        let row = &mut self.lanes[lane.0 as usize];
-        row.tail = slot;
-        if tail == NIL {
-            row.head = slot;
-            if !row.represented {
-                row.represented = true;
-                self.pending.push(key, sequence, Entry::Lane(lane.0));
-            }
-        } else {
-            self.nodes[tail as usize].next = slot;
-        }
-        TimerId { slot, turn: self.nodes[slot as usize].turn }
-    }
-
-    fn node(&mut self, node: LaneNode<E>) -> u32 {
-        if self.free == NIL {
-            self.nodes.push(node);
-            return u32::try_from(self.nodes.len() - 1).unwrap_or(NIL);
-        }
-        let slot = self.free;
-        let row = &mut self.nodes[slot as usize];
-        self.free = row.next;
-        *row = LaneNode { turn: row.turn, ..node };
-        slot
+        let (at, rank) = self.lanes.due(lane, self.now);
+        let (key, sequence) = self.key(at, rank);
+        self.lanes.arm(lane, key, sequence, event)
     }
 
     /// Disarms a timer; does nothing if it fired or was cancelled before. O(1).
+    #[inline]
     pub fn cancel(&mut self, timer: TimerId) {
-        if let Some(node) = self.nodes.get(timer.slot as usize)
-            && node.turn == timer.turn
-        {
-            self.unlink(timer.slot);
-        }
-    }
-
-    fn unlink(&mut self, slot: u32) {
-        let LaneNode { prev, next, lane, .. } = self.nodes[slot as usize];
-        let row = &mut self.lanes[lane as usize];
-        if prev == NIL {
-            row.head = next;
-        } else {
-            self.nodes[prev as usize].next = next;
-        }
-        if next == NIL {
-            row.tail = prev;
-        } else {
-            self.nodes[next as usize].prev = prev;
-        }
-        let node = &mut self.nodes[slot as usize];
-        node.turn = node.turn.wrapping_add(1);
-        node.next = self.free;
-        self.free = slot;
+        self.lanes.disarm(timer);
     }
 
     /// Takes the next event and moves the clock to it.
     #[inline]
     pub fn pop(&mut self) -> Option<E> {
-        if let Some(event) = self.immediate.pop_front() {
+        if !self.immediate.is_empty() {
             self.popped += 1;
+            return self.immediate.pop_front();
+        }
+        let first = self.pending.first();
+        if first < self.lanes.first() {
+            let (key, event) = self.pending.pop()?;
+            self.advance(key);
             return Some(event);
         }
-        loop {
-            let (key, sequence, entry) = self.pending.pop()?;
-            match entry {
-                Entry::Event(event) => {
-                    self.advance(key);
-                    return Some(event);
-                }
-                Entry::Lane(lane) => {
-                    // One event in thousands: timers seldom fire.
-                    if let Some(event) = self.pop_lane(lane, sequence) {
-                        self.advance(key);
-                        return Some(event);
-                    }
-                }
-            }
-        }
+        self.pop_lane()
     }
 
+    #[inline]
     fn advance(&mut self, key: u64) {
-        let at = Time::from_nanos(key >> RANK_BITS);
+        let at = order::time(key);
         assert!(self.now <= at, "time ran backwards");
         self.now = at;
         self.popped += 1;
     }
 
-    /// The lane's front came up under `sequence`. If that timer is gone, the lane is put back under its present front.
+    /// Takes the first of the lanes, unless its time has not come after all.
     #[inline(never)]
-    fn pop_lane(&mut self, lane: u16, sequence: u64) -> Option<E> {
-        let head = self.lanes[lane as usize].head;
-        if head == NIL {
-            self.lanes[lane as usize].represented = false;
-            return None;
-        }
-        let LaneNode { event, sequence: front, .. } = self.nodes[head as usize];
-        let fires = front == sequence;
-        if fires {
-            self.unlink(head);
-        }
-        match self.nodes.get(self.lanes[lane as usize].head as usize) {
-            Some(node) => self.pending.push_old(node.key, node.sequence, Entry::Lane(lane)),
-            None => self.lanes[lane as usize].represented = false,
-        }
-        fires.then_some(event)
+    fn pop_lane(&mut self) -> Option<E> {
+        let (key, sequence) = self.lanes.peek().unwrap_or((NEVER, u64::MAX));
+        let first = self.pending.first();
+        let (key, event) = if first < key || first == key && self.pending.older(sequence) {
+            self.pending.pop()?
+        } else {
+            (key, self.lanes.take()?)
+        };
+        self.advance(key);
+        Some(event)
     }
 }
 
@@ -329,7 +205,13 @@ mod tests {
                         queue.at(Time::from_nanos(at), rank, event);
                         twin.add(at, rank, event);
                     }
-                    4..=6 => {
+                    4 => {
+                        // In a lane by its delay, or not.
+                        let delay = [5, 40, 41][stream.below(3) as usize];
+                        queue.travel(Span::from_nanos(delay), Rank::Completion, event);
+                        twin.add(twin.now + delay, Rank::Completion, event);
+                    }
+                    5 | 6 => {
                         let (delay, rank, lane) = lanes[stream.below(3) as usize];
                         armed.push((queue.arm(lane, event), event));
                         twin.add(twin.now + delay, rank, event);
@@ -352,17 +234,5 @@ mod tests {
             }
             assert_eq!(queue.pop(), None);
         }
-    }
-
-    #[test]
-    fn cancelled_timers_give_their_memory_back() {
-        let mut queue = Queue::default();
-        let lane = queue.lane(Span::from_secs(30), Rank::Timeout);
-        for i in 0..100_000_u32 {
-            let timer = queue.arm(lane, i);
-            queue.cancel(timer);
-        }
-        assert!(queue.nodes.len() <= 1);
-        assert!(queue.pending.len() <= 1);
     }
 }

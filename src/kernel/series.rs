@@ -108,6 +108,11 @@ pub struct Levels {
     highs: Vec<u64>,
     level: u64,
     since: Time,
+    /// End of the bucket of the last change.
+    until: Time,
+    /// What that bucket has so far, besides what stands in the vectors.
+    area: u128,
+    high: u64,
 }
 
 impl Levels {
@@ -119,54 +124,59 @@ impl Levels {
     /// Sets the level from `now` on.
     #[inline]
     pub fn set(&mut self, clock: &mut Clock, now: Time, level: u64) {
-        let bucket = clock.bucket(now);
-        let at = bucket as usize;
-        if self.shift == clock.shift
-            && self.since.nanos() >> clock.shift == u64::from(bucket)
-            && let (Some(area), Some(high)) = (self.areas.get_mut(at), self.highs.get_mut(at))
-        {
-            // Still the bucket of the last change, whose highest value knows the level that was.
-            *area += u128::from(self.level) * u128::from(now.since(self.since).nanos());
-            *high = (*high).max(level);
-            self.since = now;
-            self.level = level;
-            return;
+        if now >= self.until {
+            self.turn(clock, now);
         }
-        self.set_beyond(*clock, bucket, now, level);
-    }
-
-    fn set_beyond(&mut self, clock: Clock, bucket: u32, now: Time, level: u64) {
-        self.close(clock, bucket, now);
+        self.area += u128::from(self.level) * u128::from(now.since(self.since).nanos());
+        self.since = now;
         self.level = level;
-        let high = &mut self.highs[bucket as usize];
-        *high = (*high).max(level);
+        self.high = self.high.max(level);
     }
 
-    /// Spreads the level since the last change over the buckets up to `now`.
-    fn close(&mut self, clock: Clock, bucket: u32, now: Time) {
-        self.widen(clock);
-        let width = clock.width().nanos();
+    /// Goes on to the bucket of `now`; the level has been the same since the last change.
+    #[inline(never)]
+    fn turn(&mut self, clock: &mut Clock, now: Time) {
+        let bucket = clock.bucket(now);
+        self.flush(*clock);
         let len = bucket as usize + 1;
         if len > self.areas.len() {
             self.areas.resize(len, 0);
             self.highs.resize(len, 0);
         }
+        let width = clock.width().nanos();
+        let begins = u64::from(bucket) * width;
         let mut at = self.since.nanos();
-        while at < now.nanos() {
+        while at < begins {
             let index = at >> clock.shift;
-            let end = ((index + 1) * width).min(now.nanos());
+            let end = (index + 1) * width;
             self.areas[index as usize] += u128::from(self.level) * u128::from(end - at);
             let high = &mut self.highs[index as usize];
             *high = (*high).max(self.level);
             at = end;
         }
-        self.since = now;
+        self.since = Time::from_nanos(at);
+        self.until = Time::from_nanos(begins + width);
+        // A level that lasts into the bucket counts there; one that ends at its very beginning does not.
+        self.high = if now.nanos() > at { self.level } else { 0 };
+    }
+
+    /// Writes down what the bucket of the last change has.
+    fn flush(&mut self, clock: Clock) {
+        self.widen(clock);
+        let last = self.until.nanos().saturating_sub(1) >> clock.shift;
+        if let (Some(area), Some(high)) =
+            (self.areas.get_mut(last as usize), self.highs.get_mut(last as usize))
+        {
+            *area += std::mem::take(&mut self.area);
+            *high = (*high).max(std::mem::take(&mut self.high));
+        }
     }
 
     /// Completes the series at the end of the run.
     pub fn finish(&mut self, clock: &mut Clock, now: Time) {
         let level = self.level;
         self.set(clock, now, level);
+        self.flush(*clock);
     }
 
     /// Brings the cells to the width of `clock`.

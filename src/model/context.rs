@@ -167,11 +167,7 @@ impl Ctx<'_> {
         node.arrived += 1;
         node.busy.add(now, 1);
         let event = Event { to, message: Message::Arrive(id) };
-        if delay.is_zero() {
-            self.queue.immediately(event);
-        } else {
-            self.queue.at(now + delay, Rank::Arrival, event);
-        }
+        self.queue.travel(delay, Rank::Arrival, event);
         id
     }
 
@@ -289,7 +285,8 @@ impl Ctx<'_> {
         if abandoned {
             self.calls.close(id);
         } else {
-            self.queue.after(hop, Event { to: from, message: Message::Reply(id) });
+            let event = Event { to: from, message: Message::Reply(id) };
+            self.queue.travel(hop, Rank::Completion, event);
         }
     }
 
@@ -321,7 +318,7 @@ impl Ctx<'_> {
         row.abandoned = true;
         let event = Event { to: row.to, message: Message::Cancel(id) };
         let (hop, owner) = (row.hop, (row.from, row.tag));
-        self.queue.after(hop, event);
+        self.queue.travel(hop, Rank::Completion, event);
         if self.flows.any() {
             // Whoever gives up a call closes its connection.
             let ended = self.flows.given_up(id, owner);

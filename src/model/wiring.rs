@@ -7,7 +7,7 @@ use super::era::Era;
 use super::host::{Host, HostId};
 use super::ledger::Ledger;
 use super::message::{Event, NodeId};
-use crate::kernel::{Key, Queue, Span};
+use crate::kernel::{Key, Queue, Rank, Span};
 use std::collections::BTreeMap;
 
 /// Connection slots of a database.
@@ -95,6 +95,14 @@ impl Wiring<'_> {
     pub fn account(&self, name: &str) -> Result<u16, String> {
         let at = self.accounts.keys().position(|account| account == name);
         at.map(|i| i as u16).ok_or_else(|| format!("no account \"{name}\""))
+    }
+
+    /// Half a round trip: what is sent one way takes so long, and has a lane of its own.
+    pub fn way(&mut self, rtt: Span) -> Span {
+        let hop = rtt.scaled(0.5);
+        self.queue.lane(hop, Rank::Arrival);
+        self.queue.lane(hop, Rank::Completion);
+        hop
     }
 
     /// The machine that this node shares with others, if it does.

@@ -208,9 +208,7 @@ impl Running<'_> {
                 self.ctx.come_back(HostId(index as u16), due);
             }
         }
-        for index in 0..self.nodes.len() + self.classes.len() {
-            self.dispatch(NodeId(index as u16), None);
-        }
+        self.start();
         while let Some(event) = self.ctx.queue.pop() {
             if self.ctx.queue.now() > horizon {
                 break;
@@ -232,25 +230,41 @@ impl Running<'_> {
         self.classes.iter().all(Class::done) && !self.nodes.iter().any(Node::busy)
     }
 
-    fn deliver(&mut self, event: Event) {
-        match event.message {
+    fn start(&mut self) {
+        let Running { nodes, classes, ctx, .. } = self;
+        for (index, node) in nodes.iter_mut().enumerate() {
+            ctx.me = NodeId(index as u16);
+            node.start(ctx);
+        }
+        for (index, class) in classes.iter_mut().enumerate() {
+            ctx.me = NodeId((ctx.nodes + index) as u16);
+            class.start(ctx);
+        }
+    }
+
+    fn deliver(&mut self, Event { to, message }: Event) {
+        match message {
             // The caller gave up while the answer was on its way.
             Message::Reply(call) if self.ctx.calls.get(call).abandoned => {
                 self.ctx.calls.close(call);
             }
-            Message::Wake(_, word, turn) if event.to == NodeId::HOSTS => {
+            Message::Arrive(call) if self.ctx.faults.down(to) => {
+                self.ctx.me = to;
+                self.ctx.fail(call, Cause::Refused, 0);
+            }
+            Message::Wake(_, word, turn) if to == NodeId::HOSTS => {
                 self.computed(HostId((word >> 16) as u16), word & 0xffff, turn);
             }
-            Message::Wake(OPERATION, index, ends) if event.to.index() < self.nodes.len() => {
+            Message::Wake(OPERATION, index, ends) if to.index() < self.nodes.len() => {
                 if ends == 0 {
                     let now = self.ctx.queue.now();
                     self.ctx.ledger.happened.push((now, index as u16));
                 }
-                if !self.around(event.to, index, ends == 0) {
-                    self.dispatch(event.to, Some(event));
+                if !self.around(to, index, ends == 0) {
+                    self.dispatch(to, message);
                 }
             }
-            _ => self.dispatch(event.to, Some(event)),
+            _ => self.dispatch(to, message),
         }
     }
 
@@ -272,31 +286,22 @@ impl Running<'_> {
         self.ctx.come_back(host, due);
         let Some(job) = ended else { return };
         let message = Message::Wake(job.timer, job.word, job.turn);
-        self.dispatch(job.node, Some(Event { to: job.node, message }));
+        self.dispatch(job.node, message);
         let due = self.ctx.hosts[usize::from(host.0)].leave(now);
         self.ctx.come_back(host, due);
     }
 
-    fn dispatch(&mut self, to: NodeId, event: Option<Event>) {
+    #[inline]
+    fn dispatch(&mut self, to: NodeId, message: Message) {
         let Running { nodes, classes, ctx, .. } = self;
         ctx.me = to;
-        if let Some(Event { message: Message::Arrive(call), .. }) = event
-            && ctx.faults.down(to)
-        {
-            return ctx.fail(call, Cause::Refused, 0);
-        }
-        if let Some(event) = event
-            && ctx.faults.any_hole()
-            && black_hole::swallow(ctx, event.message)
-        {
+        if ctx.faults.any_hole() && black_hole::swallow(ctx, message) {
             return;
         }
         let first_class = nodes.len();
-        match (nodes.get_mut(to.index()), event) {
-            (Some(node), Some(event)) => node.handle(event.message, ctx),
-            (Some(node), None) => node.start(ctx),
-            (None, Some(event)) => classes[to.index() - first_class].handle(event.message, ctx),
-            (None, None) => classes[to.index() - first_class].start(ctx),
+        match nodes.get_mut(to.index()) {
+            Some(node) => node.handle(message, ctx),
+            None => classes[to.index() - first_class].handle(message, ctx),
         }
     }
 

@@ -86,6 +86,8 @@ pub struct Class {
     shared: RetryState,
     adaptive: Option<Adaptive>,
     connection: Connection,
+    /// Half a round trip to the entry.
+    hop: Span,
     generator: Generator,
     idempotent: bool,
     /// Whether the entry accepts connections itself (nginx, pods) or takes requests as they come (AWS front doors).
@@ -182,6 +184,7 @@ impl Class {
             body: u32::try_from(spec.body.0).unwrap_or(u32::MAX),
             adaptive: adaptive.then(Adaptive::default),
             connection: spec.connection.clone(),
+            hop: wiring.way(spec.connection.rtt),
             generator: spec.generator.clone(),
             idempotent: spec.idempotent,
             entry_listens: wiring.listens(entry),
@@ -410,7 +413,7 @@ impl Class {
 
     /// The request, or the SYN of its new connection, leaves.
     fn dispatch(&mut self, slot: u32, ctx: &mut Ctx) {
-        let hop = self.connection.rtt.scaled(0.5);
+        let hop = self.hop;
         let key = self.request_key(slot);
         let resumes = self.resumes(slot, ctx.now());
         let handshake = self.handshake(ctx.now(), resumes);

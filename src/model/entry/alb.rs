@@ -254,7 +254,7 @@ impl Component for Alb {
             healthy,
             algorithm: spec.algorithm,
             next: 0,
-            hop: spec.target_rtt.scaled(0.5),
+            hop: wiring.way(spec.target_rtt),
             overhead: overhead.sampler(wiring.data)?,
             connect: wiring.queue.lane(CONNECT_TIMEOUT, Rank::Timeout),
             idle: wiring.queue.lane(spec.idle_timeout, Rank::Timeout),

@@ -261,6 +261,7 @@ impl Component for Haproxy {
             wiring.queue.lane(spec.timeout_queue, Rank::Timeout),
         ];
         let thread = Thread::new(wiring.machine());
+        let hop = wiring.way(spec.upstream_rtt);
         let ledger = &mut *wiring.ledger;
         let places = listener.places();
         let per_server = spec
@@ -292,7 +293,7 @@ impl Component for Haproxy {
             queue: VecDeque::new(),
             lanes,
             server_span: spec.timeout_server,
-            hop: spec.upstream_rtt.scaled(0.5),
+            hop,
             syn_retry: spec.upstream_syn_retry,
             cpu_request: spec.cpu_request,
             thread,

@@ -179,7 +179,7 @@ impl Component for Router {
     type Spec = RouterSpec;
 
     fn build(spec: &RouterSpec, wiring: &mut Wiring) -> Result<Router, String> {
-        let hop = spec.rtt.scaled(0.5);
+        let hop = wiring.way(spec.rtt);
         let mut targets: Vec<Target> = Vec::new();
         let mut target = |name: &str, wiring: &Wiring| -> Result<usize, String> {
             let node = wiring.node(name)?;

@@ -138,7 +138,7 @@ impl Component for Nginx {
             local_ports: spec.local_ports,
             upstream_closed_by: spec.upstream_closed_by,
             requests: RequestLimits::new(spec),
-            upstream_hop: spec.upstream_rtt.scaled(0.5),
+            upstream_hop: wiring.way(spec.upstream_rtt),
             upstream_syn_retry: spec.upstream_syn_retry,
             cpu_accept: spec.cpu_accept,
             cpu_request: spec.cpu_request,
