@@ -59,6 +59,11 @@ impl Heap {
             self.sift_down(key, slot);
             return;
         }
+        self.append(key, slot);
+    }
+
+    #[inline(never)]
+    fn append(&mut self, key: u64, slot: u32) {
         let at = self.end;
         self.end += 1;
         if at / 4 == self.keys.len() {
@@ -69,7 +74,8 @@ impl Heap {
     }
 
     /// Takes an entry with the smallest key. O(log4 n).
-    #[inline]
+    #[expect(clippy::inline_always, reason = "as peek")]
+    #[inline(always)]
     pub(super) fn pop(&mut self) -> Option<(u64, u32)> {
         let key = self.peek();
         if self.end == ROOT {
@@ -80,7 +86,8 @@ impl Heap {
     }
 
     /// The smallest key; the largest number there is if the heap is empty.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "once an event; a call costs as much as what it does")]
+    #[inline(always)]
     pub(super) fn peek(&mut self) -> u64 {
         if self.vacant {
             self.refill();
@@ -102,6 +109,7 @@ impl Heap {
     }
 
     /// Closes the gap that the last `pop` left, with the last entry.
+    #[inline(never)]
     fn refill(&mut self) {
         self.vacant = false;
         self.end -= 1;
@@ -135,6 +143,7 @@ impl Heap {
     }
 
     /// Lets (key, slot) sink from the vacant root.
+    #[inline(never)]
     fn sift_down(&mut self, key: u64, slot: u32) {
         let keys = self.keys.as_mut_slice();
         let slots = &mut self.slots[..keys.len()];

@@ -56,6 +56,8 @@ struct Block {
 struct Lane {
     delay: Span,
     rank: Rank,
+    /// Whether it is among those that come up.
+    listed: bool,
     first: u32,
     last: u32,
 }
@@ -64,12 +66,10 @@ struct Lane {
 #[derive(Debug, Clone)]
 pub(super) struct Lanes<E> {
     lanes: Vec<Lane>,
-    /// By lane: the key of its front or an earlier one; [`NEVER`] if it is empty.
-    fronts: Vec<u64>,
-    /// The least of them and whose it is.
-    next: (u64, u16),
-    /// Whether another lane has the same.
-    tied: bool,
+    /// Keys of fronts, or earlier ones, and the lanes whose they are: the first to come up is the last here.
+    coming: Vec<(u64, u16)>,
+    /// Key of the first to come up; [`NEVER`] if there is none.
+    next: u64,
     blocks: Vec<Block>,
     places: Vec<Armed<E>>,
     free: u32,
@@ -81,9 +81,8 @@ impl<E> Default for Lanes<E> {
     fn default() -> Self {
         Lanes {
             lanes: Vec::new(),
-            fronts: Vec::new(),
-            next: (NEVER, 0),
-            tied: false,
+            coming: Vec::new(),
+            next: NEVER,
             blocks: Vec::new(),
             places: Vec::new(),
             free: NIL,
@@ -104,8 +103,7 @@ impl<E: Copy> Lanes<E> {
     pub(super) fn open(&mut self, delay: Span, rank: Rank) -> LaneId {
         let found = self.lanes.iter().position(|lane| lane.delay == delay && lane.rank == rank);
         let index = found.unwrap_or_else(|| {
-            self.lanes.push(Lane { delay, rank, first: NIL, last: NIL });
-            self.fronts.push(NEVER);
+            self.lanes.push(Lane { delay, rank, listed: false, first: NIL, last: NIL });
             self.lanes.len() - 1
         });
         let index = u16::try_from(index).unwrap_or(u16::MAX);
@@ -129,11 +127,16 @@ impl<E: Copy> Lanes<E> {
     }
 
     /// Arms an event; its key is not below any that the lane holds.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "has one caller, which is what is called")]
+    #[inline(always)]
     pub(super) fn arm(&mut self, lane: LaneId, key: u64, sequence: u64, event: E) -> TimerId {
         let index = usize::from(lane.0);
         let armed = Armed { key, sequence, event };
-        let mut at = self.lanes[index].last;
+        let row = &self.lanes[index];
+        let mut at = row.last;
+        if !row.listed {
+            self.list(lane, key);
+        }
         if self.blocks.get(at as usize).is_none_or(|block| block.used == PLACES) {
             at = self.extend(lane, armed);
         }
@@ -143,20 +146,27 @@ impl<E: Copy> Lanes<E> {
         block.used += 1;
         let turn = block.turn;
         self.places[place as usize] = armed;
-        if self.fronts[index] == NEVER {
-            self.set_front(index, key);
-        }
         TimerId { place, turn }
     }
 
-    /// An empty lane has a front.
-    fn set_front(&mut self, index: usize, key: u64) {
-        self.fronts[index] = key;
-        self.tied |= key == self.next.0;
-        if key < self.next.0 {
-            self.next = (key, index as u16);
-            self.tied = false;
+    /// A lane that was empty comes up at `key`.
+    #[inline(never)]
+    fn list(&mut self, lane: LaneId, key: u64) {
+        self.lanes[usize::from(lane.0)].listed = true;
+        self.coming.push((key, lane.0));
+        self.settle();
+    }
+
+    /// Moves the last of those that come up to its place.
+    #[inline]
+    fn settle(&mut self) {
+        let coming = self.coming.as_mut_slice();
+        let mut at = coming.len() - 1;
+        while at > 0 && coming[at - 1].0 < coming[at].0 {
+            coming.swap(at - 1, at);
+            at -= 1;
         }
+        self.next = coming[coming.len() - 1].0;
     }
 
     /// Puts a block at the end of a lane.
@@ -219,7 +229,7 @@ impl<E: Copy> Lanes<E> {
     /// No event of a lane comes up before this key; [`NEVER`] if all are empty.
     #[inline]
     pub(super) fn first(&self) -> u64 {
-        self.next.0
+        self.next
     }
 
     /// The place of a lane's front.
@@ -234,42 +244,46 @@ impl<E: Copy> Lanes<E> {
     #[inline]
     pub(super) fn peek(&mut self) -> Option<(u64, u64)> {
         loop {
-            if self.tied {
-                self.untie();
+            let &(key, lane) = self.coming.last()?;
+            let front = self.front(usize::from(lane)).map(|at| self.places[at]);
+            match front {
+                Some(front) if front.key == key && !self.tied(key) => {
+                    return Some((key, front.sequence));
+                }
+                Some(front) if front.key == key => return self.untie(),
+                _ => self.renew(lane),
             }
-            let (key, lane) = (self.next.0, usize::from(self.next.1));
-            if key == NEVER {
-                return None;
-            }
-            if let Some(Armed { key: front, sequence, .. }) =
-                self.front(lane).map(|at| self.places[at])
-                && front == key
-            {
-                return Some((key, sequence));
-            }
-            self.renew(lane);
         }
     }
 
-    /// Among the lanes that have the least key, finds the one whose front is the oldest.
+    /// Whether the two first to come up have the same key.
+    #[inline]
+    fn tied(&self, key: u64) -> bool {
+        let second = self.coming.len().checked_sub(2);
+        second.is_some_and(|second| self.coming[second].0 == key)
+    }
+
+    /// Puts the lane whose front is the oldest first among those of the least key.
     #[cold]
-    fn untie(&mut self) {
-        let key = self.next.0;
-        let mut oldest = u64::MAX;
-        for lane in 0..self.lanes.len() {
-            let front = self.front(lane).map(|at| self.places[at]);
-            if let Some(front) = front.filter(|front| front.key == key && front.sequence < oldest) {
-                oldest = front.sequence;
-                self.next.1 = lane as u16;
+    fn untie(&mut self) -> Option<(u64, u64)> {
+        let last = self.coming.len().checked_sub(1)?;
+        let key = self.coming[last].0;
+        let mut oldest = (u64::MAX, last);
+        for (at, &(_, lane)) in self.coming.iter().enumerate().filter(|(_, row)| row.0 == key) {
+            let front = self.front(usize::from(lane)).map(|at| self.places[at]);
+            if let Some(front) = front.filter(|front| front.key == key) {
+                oldest = oldest.min((front.sequence, at));
             }
         }
+        self.coming.swap(oldest.1, last);
+        Some((key, oldest.0))
     }
 
     /// Takes the event that [`Lanes::peek`] spoke of.
     #[inline]
     pub(super) fn take(&mut self) -> Option<E> {
-        let lane = usize::from(self.next.1);
-        let at = self.front(lane)?;
+        let &(_, lane) = self.coming.last()?;
+        let at = self.front(usize::from(lane))?;
         let block = at as u32 / PLACES;
         let armed = &mut self.blocks[block as usize].armed;
         *armed &= *armed - 1;
@@ -280,16 +294,18 @@ impl<E: Copy> Lanes<E> {
         Some(self.places[at].event)
     }
 
-    /// Looks again at the front of a lane, and which lane is the first.
-    fn renew(&mut self, lane: usize) {
-        self.fronts[lane] = self.front(lane).map_or(NEVER, |at| self.places[at].key);
-        self.next = (NEVER, 0);
-        self.tied = false;
-        for (at, &key) in self.fronts.iter().enumerate() {
-            self.tied |= key == self.next.0;
-            if key < self.next.0 {
-                self.next = (key, at as u16);
-                self.tied = false;
+    /// Looks again at the front of the lane that comes up first.
+    #[inline]
+    fn renew(&mut self, lane: u16) {
+        match (self.front(usize::from(lane)), self.coming.last_mut()) {
+            (Some(at), Some(first)) => {
+                first.0 = self.places[at].key;
+                self.settle();
+            }
+            _ => {
+                self.coming.pop();
+                self.lanes[usize::from(lane)].listed = false;
+                self.next = self.coming.last().map_or(NEVER, |first| first.0);
             }
         }
     }

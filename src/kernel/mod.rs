@@ -14,6 +14,7 @@ pub use gauge::Gauge;
 pub use histogram::Histogram;
 pub use lanes::{LaneId, TimerId};
 pub use order::Rank;
+pub use pending::Pending;
 pub use queue::Queue;
 pub use series::{Clock, Counts, Levels};
 pub use stream::{Key, Stream};

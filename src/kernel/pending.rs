@@ -17,54 +17,64 @@ const FEW: usize = 2_048;
 
 #[derive(Debug, Clone, Copy)]
 struct Row<V> {
+    /// Of a row that is free: the next free one.
     sequence: u64,
     value: V,
 }
 
-/// Pending events.
+/// Values in order of (key, sequence). What is added may not come before what was taken.
 #[derive(Debug, Clone)]
-pub(super) struct Pending<V> {
+pub struct Pending<V> {
     heap: Heap,
     /// In descending order: the next is the last. Older than what the heap holds under the same key.
     run: Vec<Entry>,
     wheel: Option<Box<Wheel>>,
     rows: Vec<Row<V>>,
-    free: Vec<u32>,
+    free: u64,
+    len: usize,
 }
 
-impl<V: Copy> Default for Pending<V> {
+impl<V> Default for Pending<V> {
     fn default() -> Self {
         Pending {
             heap: Heap::default(),
             run: Vec::new(),
             wheel: None,
             rows: Vec::new(),
-            free: Vec::new(),
+            free: u64::MAX,
+            len: 0,
         }
     }
 }
 
 impl<V: Copy> Pending<V> {
     /// How many wait.
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.rows.len() - self.free.len()
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether none waits.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
     }
 
     #[inline]
     fn row(&mut self, sequence: u64, value: V) -> u32 {
         let row = Row { sequence, value };
-        if let Some(slot) = self.free.pop() {
-            self.rows[slot as usize] = row;
-            return slot;
+        let slot = self.free;
+        if let Some(free) = self.rows.get_mut(slot as usize) {
+            self.free = free.sequence;
+            *free = row;
+            return slot as u32;
         }
         self.rows.push(row);
         (self.rows.len() - 1) as u32
     }
 
-    /// Adds an event whose sequence number is the largest so far.
+    /// Adds a value whose sequence number is the largest so far.
     #[inline]
-    pub(super) fn push(&mut self, key: u64, sequence: u64, value: V) {
+    pub fn push(&mut self, key: u64, sequence: u64, value: V) {
+        self.len += 1;
         let slot = self.row(sequence, value);
         match &mut self.wheel {
             Some(wheel) if key >= wheel.edge() => wheel.push(key, slot),
@@ -73,8 +83,9 @@ impl<V: Copy> Pending<V> {
     }
 
     /// The smallest key; the largest number there is if none waits.
-    #[inline]
-    pub(super) fn first(&mut self) -> u64 {
+    #[expect(clippy::inline_always, reason = "once an event; a call costs as much as what it does")]
+    #[inline(always)]
+    pub fn first(&mut self) -> u64 {
         let heap = self.heap.peek();
         match self.run.last() {
             Some(run) => heap.min(run.0),
@@ -85,7 +96,7 @@ impl<V: Copy> Pending<V> {
 
     /// Whether the first event has an older sequence number than this; there is one.
     #[cold]
-    pub(super) fn older(&mut self, sequence: u64) -> bool {
+    pub fn older(&mut self, sequence: u64) -> bool {
         let heap = self.heap.peek();
         if self.run.last().is_none_or(|run| heap < run.0)
             && let Some(first) = self.heap.pop()
@@ -97,16 +108,28 @@ impl<V: Copy> Pending<V> {
         first.is_some_and(|entry| self.rows[entry.1 as usize].sequence < sequence)
     }
 
-    /// Takes the event of which [`Pending::first`] spoke: key and value.
-    #[inline]
-    pub(super) fn pop(&mut self) -> Option<(u64, V)> {
+    /// Takes the value of which [`Pending::first`] spoke: its key and itself.
+    #[expect(clippy::inline_always, reason = "once an event; a call costs as much as what it does")]
+    #[inline(always)]
+    pub fn pop(&mut self) -> Option<(u64, V)> {
         let (key, slot) = if self.run.is_empty() { self.pop_heap() } else { self.pop_nearest() }?;
-        self.free.push(slot);
-        Some((key, self.rows[slot as usize].value))
+        self.len -= 1;
+        let row = &mut self.rows[slot as usize];
+        row.sequence = std::mem::replace(&mut self.free, u64::from(slot));
+        Some((key, row.value))
+    }
+
+    /// All values with their keys, in order.
+    pub fn into_sorted(mut self) -> impl Iterator<Item = (u64, V)> {
+        std::iter::from_fn(move || {
+            self.first();
+            self.pop()
+        })
     }
 
     /// Takes the first of the heap.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "once an event; a call costs as much as what it does")]
+    #[inline(always)]
     fn pop_heap(&mut self) -> Option<Entry> {
         let first = self.heap.pop()?;
         if self.heap.tied(first.0) {

@@ -28,6 +28,7 @@ impl Time {
         self.0 as f64 * 1e-9
     }
     /// Time since `earlier`, zero if that lies in the future.
+    #[inline]
     pub fn since(self, earlier: Time) -> Span {
         Span(self.0.saturating_sub(earlier.0))
     }
@@ -56,16 +57,27 @@ impl Span {
     }
     /// From seconds, to the nearest nanosecond; negative and NaN count as zero, huge values as [`Span::MAX`].
     pub fn from_secs_f64(s: f64) -> Span {
-        // `as` saturates: NaN and negatives become 0.
-        Span(((s * 1e9 + 0.5) as u64).min(Span::MAX.0))
+        Span::from_nanos_f64(s * 1e9)
+    }
+    /// From nanoseconds, to the nearest whole one; negative and NaN count as zero, huge values as [`Span::MAX`].
+    #[inline]
+    pub fn from_nanos_f64(ns: f64) -> Span {
+        // `as` saturates and makes NaN 0. Processors convert signed numbers in one step, unsigned ones in ten.
+        Span(((ns + 0.5) as i64).max(0).cast_unsigned())
     }
     /// Nanoseconds.
     pub const fn nanos(self) -> u64 {
         self.0
     }
+    /// Nanoseconds as a real number.
+    #[inline]
+    pub fn nanos_f64(self) -> f64 {
+        self.0.min(Span::MAX.0).cast_signed() as f64
+    }
     /// Seconds.
+    #[inline]
     pub fn as_secs_f64(self) -> f64 {
-        self.0 as f64 * 1e-9
+        self.nanos_f64() * 1e-9
     }
     /// Whether this is no time at all.
     pub const fn is_zero(self) -> bool {
@@ -76,13 +88,15 @@ impl Span {
         Span(self.0.saturating_sub(other.0))
     }
     /// The length times a factor, to the nearest nanosecond.
+    #[inline]
     pub fn scaled(self, factor: f64) -> Span {
-        Span(((self.0 as f64 * factor + 0.5) as u64).min(Span::MAX.0))
+        Span::from_nanos_f64(self.nanos_f64() * factor)
     }
 }
 
 impl Add<Span> for Time {
     type Output = Time;
+    #[inline]
     fn add(self, span: Span) -> Time {
         Time(self.0.saturating_add(span.0))
     }
@@ -101,6 +115,7 @@ impl Sub for Time {
 }
 impl Add for Span {
     type Output = Span;
+    #[inline]
     fn add(self, other: Span) -> Span {
         Span(self.0.saturating_add(other.0).min(Span::MAX.0))
     }

@@ -7,7 +7,7 @@
 //! A wake-up that was asked for is kept: a new one is asked for only if the next job ends earlier than that. Where jobs do not
 //! slow one another down, no wake-up is ever in vain; where they do, one that comes too early is aimed again.
 
-use crate::kernel::{Span, Time};
+use crate::kernel::{Pending, Span, Time};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
@@ -44,26 +44,6 @@ impl Sharing {
                 1.0 / (1.0 + sigma * (n - 1.0) + kappa * n * (n - 1.0))
             }
         }
-    }
-}
-
-/// A job's place in the order of completion: virtual finish, then order of entry.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Job {
-    finish: f64,
-    sequence: u64,
-    id: u32,
-    turn: u32,
-}
-impl Eq for Job {}
-impl PartialOrd for Job {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Job {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.finish.total_cmp(&other.finish).then(self.sequence.cmp(&other.sequence))
     }
 }
 
@@ -267,7 +247,9 @@ pub struct Processor {
     sharing: Sharing,
     /// How fast each of the present jobs progresses.
     rate: f64,
-    jobs: BinaryHeap<Reverse<Job>>,
+    /// Jobs (id and turn) in order of completion: virtual finish, then order of entry. A number that is not negative has the order of
+    /// its bits.
+    jobs: Pending<(u32, u32)>,
     virtual_work: f64,
     since: Time,
     /// When the next job ends if nothing changes.
@@ -284,7 +266,7 @@ impl Processor {
         Processor {
             sharing,
             rate: sharing.rate(0),
-            jobs: BinaryHeap::new(),
+            jobs: Pending::default(),
             virtual_work: 0.0,
             since: Time::ZERO,
             due: Time::MAX,
@@ -323,7 +305,7 @@ impl Processor {
     fn advance(&mut self, now: Time) {
         let n = self.jobs.len();
         if n > 0 {
-            let progress = now.since(self.since).nanos() as f64 * self.rate;
+            let progress = now.since(self.since).nanos_f64() * self.rate;
             self.virtual_work += progress;
             self.busy_ns += progress * n as f64;
         } else {
@@ -337,20 +319,21 @@ impl Processor {
     pub fn start(&mut self, now: Time, id: u32, turn: u32, work: Span) -> Option<Time> {
         self.advance(now);
         self.sequence += 1;
-        let finish = self.virtual_work + work.nanos() as f64;
-        self.jobs.push(Reverse(Job { finish, sequence: self.sequence, id, turn }));
+        let finish = self.virtual_work + work.nanos_f64();
+        self.jobs.push(finish.to_bits(), self.sequence, (id, turn));
         self.aim()
     }
 
     /// Finds out when the next job ends if nothing changes. Returns that if nobody comes by then.
     fn aim(&mut self) -> Option<Time> {
-        let Some(Reverse(first)) = self.jobs.peek() else {
+        let finish = f64::from_bits(self.jobs.first());
+        if self.jobs.is_empty() {
             self.due = Time::MAX;
             return None;
-        };
+        }
         self.rate = self.sharing.rate(self.jobs.len());
-        let left = (first.finish - self.virtual_work).max(0.0) / self.rate;
-        self.due = self.since + Span::from_nanos(left.ceil() as u64);
+        let left = (finish - self.virtual_work).max(0.0) / self.rate;
+        self.due = self.since + Span::from_nanos(rounded_up(left));
         self.awaits()
     }
 
@@ -376,9 +359,9 @@ impl Processor {
         self.advance(now);
         let ended = self.jobs.pop();
         // The wake-up was rounded up to a nanosecond; the clock must not run behind the job.
-        let finish = ended.map_or(0.0, |Reverse(job)| job.finish);
+        let finish = ended.map_or(0.0, |(finish, _)| f64::from_bits(finish));
         self.virtual_work = self.virtual_work.max(finish);
-        (ended.map(|Reverse(job)| (job.id, job.turn)), self.aim())
+        (ended.map(|(_, job)| job), self.aim())
     }
 
     /// Changes how jobs share (credits run out, a limit is changed). Returns when to come back.
@@ -391,9 +374,19 @@ impl Processor {
     /// Removes a job before its end. Returns when to come back. O(n): for kills, not for every request.
     pub fn remove(&mut self, now: Time, id: u32, turn: u32) -> Option<Time> {
         self.advance(now);
-        self.jobs.retain(|Reverse(job)| !(job.id == id && job.turn == turn));
+        let jobs = std::mem::take(&mut self.jobs);
+        for (finish, job) in jobs.into_sorted().filter(|(_, job)| *job != (id, turn)) {
+            self.sequence += 1;
+            self.jobs.push(finish, self.sequence, job);
+        }
         self.aim()
     }
+}
+
+/// Whole nanoseconds that are not less.
+fn rounded_up(nanos: f64) -> u64 {
+    let whole = (nanos as i64).max(0);
+    whole.cast_unsigned() + u64::from((whole as f64) < nanos)
 }
 
 #[cfg(test)]

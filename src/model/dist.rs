@@ -307,7 +307,7 @@ impl Empirical {
 impl Sampler {
     /// Draws a time.
     pub fn sample(&self, stream: &mut Stream) -> Span {
-        Span::from_nanos((self.draw(stream) + 0.5) as u64)
+        Span::from_nanos_f64(self.draw(stream))
     }
 
     /// Draws nanoseconds.

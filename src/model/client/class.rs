@@ -539,13 +539,13 @@ impl Class {
         if let Some(limiter) = &mut self.adaptive {
             limiter.learn(now, outcome.cause.is_some_and(Cause::throttled));
         }
-        let request = self.request_key(slot);
-        let user = &mut self.users[slot as usize];
         // Names of streams cost more than draws: only where something may be drawn.
         let mut stream = Key::default().stream();
         if !outcome.is_ok() {
-            stream = request.named("retry").with(u64::from(user.attempt)).stream();
+            let attempt = u64::from(self.users[slot as usize].attempt);
+            stream = self.request_key(slot).named("retry").with(attempt).stream();
         }
+        let user = &mut self.users[slot as usize];
         let state = user.own.as_deref_mut().unwrap_or(&mut self.shared);
         if outcome.is_ok() {
             self.retry.succeeded(state, user.attempt, user.last_cause);
@@ -570,10 +570,11 @@ impl Class {
 
     /// Decides what the user does after a finished request.
     fn next_request(&mut self, slot: u32, ctx: &mut Ctx) {
-        let key = self.request_key(slot);
         let user = &mut self.users[slot as usize];
         let round = &self.rounds[user.step as usize];
-        let stream = || key.named("think").stream();
+        let key = self.key;
+        let (index, request) = (user.index, u64::from(user.request));
+        let stream = || key.with(index).with(request).named("think").stream();
         user.request += 1;
         let (turn, step) = (user.turn, user.step as usize + 1);
         if step < self.rounds.len() {
