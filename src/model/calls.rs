@@ -33,7 +33,10 @@ pub enum Via {
 }
 
 /// One call in flight.
+///
+/// In the order in which they stand in memory: what the answer touches comes first, so that it lies in one or two cache lines.
 #[derive(Clone, Copy, Debug)]
+#[repr(C)]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts about one call")]
 pub struct Call {
     pub(in crate::model) turn: u32,
@@ -41,69 +44,71 @@ pub struct Call {
     pub from: NodeId,
     /// Who is called.
     pub to: NodeId,
-    /// Address within the callee (a pod, a node of the cluster), where it has several.
-    pub address: u16,
-    /// Kind of request: index into the world's works.
-    pub work: u16,
     /// The caller's own call, or the slot of its user.
     pub parent: CallId,
+    /// When the caller sent it.
+    pub sent: Time,
+    /// A timer of the callee.
+    pub timer: TimerId,
+    /// A call that the callee made on behalf of this one.
+    pub child: CallId,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Whether the caller has gone away.
+    pub abandoned: bool,
+    /// Whether the callee has answered; the answer is on its way.
+    pub answered: bool,
+    /// Two words of the callee.
+    pub a: u32,
+    /// Second word of the callee.
+    pub b: u32,
+    /// A point in time of the callee.
+    pub mark: Time,
+    /// One-way delay of the path.
+    pub hop: Span,
     /// Random key of the user's request; the same in every design.
     pub key: Key,
     /// How many times this request was tried before: draws differ from try to try.
     pub visit: u16,
+    /// Kind of request: index into the world's works.
+    pub work: u16,
     /// Next step of the work.
     pub step: u16,
     /// What is asked.
     pub op: Op,
+    /// Whether the caller wants to keep the connection.
+    pub keep_alive: bool,
+    /// The caller's own name for the connection.
+    pub tag: u32,
+    /// Connection it travels on.
+    pub via: Via,
+    /// Messages to work on, of a call from a queue: number of the batch, or [`NO_BATCH`].
+    pub batch: u32,
+    /// When the connection was established; [`Time::MAX`] before that.
+    pub established: Time,
     /// Size of the statement ([`Op::Query`]).
     pub amount: Span,
+    /// Address within the callee (a pod, a node of the cluster), where it has several.
+    pub address: u16,
     /// Connection slots that a login takes ([`Op::Connect`]).
     pub weight: u16,
     /// Size of what is sent, bytes; zero where nobody says so.
     pub bytes: u32,
-    /// Messages to work on, of a call from a queue: number of the batch, or [`NO_BATCH`].
-    pub batch: u32,
-    /// Connection it travels on.
-    pub via: Via,
-    /// The caller's own name for the connection.
-    pub tag: u32,
-    /// Whether the caller wants to keep the connection.
-    pub keep_alive: bool,
-    /// Whether it may be sent twice (GET, HEAD, PUT, DELETE).
-    pub idempotent: bool,
-    /// Retries of the call that the callee is making for its present step.
-    pub retries: u8,
-    /// Retry tokens that the last of them cost.
-    pub retry_price: u8,
-    /// When the connection was established; [`Time::MAX`] before that.
-    pub established: Time,
     /// From the SYN's arrival to the request's first byte: round trips of TCP and TLS.
     pub handshake: Span,
     /// Whether the handshake of this connection costs the server a TLS signature.
     pub tls: bool,
     /// When the caller's kernel sends a lost SYN again.
     pub syn_retry: SynRetry,
-    /// One-way delay of the path.
-    pub hop: Span,
-    /// When the caller sent it.
-    pub sent: Time,
-    /// Whether the caller has gone away.
-    pub abandoned: bool,
-    /// Whether the callee has answered; the answer is on its way.
-    pub answered: bool,
-    /// How it ended.
-    pub outcome: Outcome,
-    /// Two words of the callee.
-    pub a: u32,
-    /// Second word of the callee.
-    pub b: u32,
-    /// A call that the callee made on behalf of this one.
-    pub child: CallId,
-    /// A timer of the callee.
-    pub timer: TimerId,
-    /// A point in time of the callee.
-    pub mark: Time,
+    /// Whether it may be sent twice (GET, HEAD, PUT, DELETE).
+    pub idempotent: bool,
+    /// Retries of the call that the callee is making for its present step.
+    pub retries: u8,
+    /// Retry tokens that the last of them cost.
+    pub retry_price: u8,
 }
+// Every message in flight has a row.
+const _: () = assert!(size_of::<Call>() <= 144);
 
 impl Call {
     /// A new request to `to`.

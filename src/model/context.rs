@@ -182,7 +182,7 @@ impl Ctx<'_> {
         amount: Span,
         tag: u32,
     ) -> CallId {
-        let row = *self.calls.get(parent);
+        let row = self.calls.get(parent);
         let call = Call { op, amount, tag, step: row.step, ..row.child(self.me, store, parent) };
         self.call(call, Span::ZERO)
     }
@@ -191,7 +191,7 @@ impl Ctx<'_> {
     /// called twice draws twice, and so does a retry.
     #[inline]
     pub fn call_service(&mut self, service: NodeId, work: u16, parent: CallId) -> CallId {
-        let row = *self.calls.get(parent);
+        let row = self.calls.get(parent);
         let key = step_key(row.key, row.visit, row.work, row.step).named("call");
         let visit = u16::from(row.retries);
         let call = Call { work, key, visit, bytes: 0, ..row.child(self.me, service, parent) };
@@ -200,7 +200,7 @@ impl Ctx<'_> {
 
     /// Sends a message or an event of `bytes` on behalf of the present step of `parent`; its draws are those of a call.
     pub fn send(&mut self, to: NodeId, work: u16, op: Op, bytes: Bytes, parent: CallId) -> CallId {
-        let row = *self.calls.get(parent);
+        let row = self.calls.get(parent);
         let key = step_key(row.key, row.visit, row.work, row.step).named("call");
         let bytes = u32::try_from(bytes.0).unwrap_or(u32::MAX);
         let call = Call { work, key, op, bytes, visit: 0, ..row.child(self.me, to, parent) };

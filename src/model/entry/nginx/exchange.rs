@@ -132,7 +132,8 @@ impl Nginx {
         let row = self.peers(worker).get(peer);
         row.connections += 1;
         let (node, address) = (row.node, row.address);
-        let parent = *ctx.calls.get(call);
+        let me = ctx.me;
+        let parent = ctx.calls.get(call);
         let child = Call {
             address,
             visit: parent.visit | exchange.tries << 8,
@@ -143,7 +144,7 @@ impl Nginx {
             handshake: self.upstream_hop * 2,
             hop: self.upstream_hop,
             syn_retry: self.upstream_syn_retry,
-            ..parent.child(ctx.me, node, call)
+            ..parent.child(me, node, call)
         };
         let child = ctx.call(child, self.upstream_hop);
         let connect_timer = match cached {
