@@ -65,7 +65,7 @@ struct Lane {
 /// All lanes of a queue.
 #[derive(Debug, Clone)]
 pub(super) struct Lanes<E> {
-    lanes: Vec<Lane>,
+    rows: Vec<Lane>,
     /// Keys of fronts, or earlier ones, and the lanes whose they are: the first to come up is the last here.
     coming: Vec<(u64, u16)>,
     /// Key of the first to come up; [`NEVER`] if there is none.
@@ -80,7 +80,7 @@ pub(super) struct Lanes<E> {
 impl<E> Default for Lanes<E> {
     fn default() -> Self {
         Lanes {
-            lanes: Vec::new(),
+            rows: Vec::new(),
             coming: Vec::new(),
             next: NEVER,
             blocks: Vec::new(),
@@ -101,10 +101,10 @@ fn home(delay: Span, rank: Rank) -> usize {
 impl<E: Copy> Lanes<E> {
     /// The lane for this delay and rank, opened at the first call.
     pub(super) fn open(&mut self, delay: Span, rank: Rank) -> LaneId {
-        let found = self.lanes.iter().position(|lane| lane.delay == delay && lane.rank == rank);
+        let found = self.rows.iter().position(|lane| lane.delay == delay && lane.rank == rank);
         let index = found.unwrap_or_else(|| {
-            self.lanes.push(Lane { delay, rank, listed: false, first: NIL, last: NIL });
-            self.lanes.len() - 1
+            self.rows.push(Lane { delay, rank, listed: false, first: NIL, last: NIL });
+            self.rows.len() - 1
         });
         let index = u16::try_from(index).unwrap_or(u16::MAX);
         self.known[home(delay, rank)] = index;
@@ -115,14 +115,14 @@ impl<E: Copy> Lanes<E> {
     #[inline]
     pub(super) fn find(&self, delay: Span, rank: Rank) -> Option<LaneId> {
         let at = self.known[home(delay, rank)];
-        let lane = self.lanes.get(usize::from(at))?;
+        let lane = self.rows.get(usize::from(at))?;
         (lane.delay == delay && lane.rank == rank).then_some(LaneId(at))
     }
 
     /// When an event that is armed now comes up.
     #[inline]
     pub(super) fn due(&self, lane: LaneId, now: Time) -> (Time, Rank) {
-        let row = &self.lanes[usize::from(lane.0)];
+        let row = &self.rows[usize::from(lane.0)];
         (now + row.delay, row.rank)
     }
 
@@ -132,7 +132,7 @@ impl<E: Copy> Lanes<E> {
     pub(super) fn arm(&mut self, lane: LaneId, key: u64, sequence: u64, event: E) -> TimerId {
         let index = usize::from(lane.0);
         let armed = Armed { key, sequence, event };
-        let row = &self.lanes[index];
+        let row = &self.rows[index];
         let mut at = row.last;
         if !row.listed {
             self.list(lane, key);
@@ -152,7 +152,7 @@ impl<E: Copy> Lanes<E> {
     /// A lane that was empty comes up at `key`.
     #[inline(never)]
     fn list(&mut self, lane: LaneId, key: u64) {
-        self.lanes[usize::from(lane.0)].listed = true;
+        self.rows[usize::from(lane.0)].listed = true;
         self.coming.push((key, lane.0));
         self.settle();
     }
@@ -172,7 +172,7 @@ impl<E: Copy> Lanes<E> {
     /// Puts a block at the end of a lane.
     #[inline(never)]
     fn extend(&mut self, lane: LaneId, filler: Armed<E>) -> u32 {
-        let row = &mut self.lanes[usize::from(lane.0)];
+        let row = &mut self.rows[usize::from(lane.0)];
         let mut block =
             Block { armed: 0, used: 0, turn: 0, prev: row.last, next: NIL, lane: lane.0 };
         let mut at = self.free;
@@ -222,7 +222,7 @@ impl<E: Copy> Lanes<E> {
         self.blocks[next as usize].prev = prev;
         match self.blocks.get_mut(prev as usize) {
             Some(before) => before.next = next,
-            None => self.lanes[usize::from(lane)].first = next,
+            None => self.rows[usize::from(lane)].first = next,
         }
     }
 
@@ -235,7 +235,7 @@ impl<E: Copy> Lanes<E> {
     /// The place of a lane's front.
     #[inline]
     fn front(&self, lane: usize) -> Option<usize> {
-        let first = self.lanes[lane].first;
+        let first = self.rows[lane].first;
         let armed = self.blocks.get(first as usize)?.armed;
         (armed != 0).then(|| (first * PLACES + armed.trailing_zeros()) as usize)
     }
@@ -304,7 +304,7 @@ impl<E: Copy> Lanes<E> {
             }
             _ => {
                 self.coming.pop();
-                self.lanes[usize::from(lane)].listed = false;
+                self.rows[usize::from(lane)].listed = false;
                 self.next = self.coming.last().map_or(NEVER, |first| first.0);
             }
         }

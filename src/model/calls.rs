@@ -37,7 +37,6 @@ pub enum Via {
 /// In the order in which they stand in memory: what the answer touches comes first, so that it lies in one or two cache lines.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
-#[expect(clippy::struct_excessive_bools, reason = "independent facts about one call")]
 pub struct Call {
     pub(in crate::model) turn: u32,
     /// Who calls.
