@@ -79,7 +79,7 @@ impl Hold {
         self.queue.at(Time::from_nanos(at), Rank::Completion, event);
     }
     fn turn(&mut self) {
-        let event = self.queue.pop().unwrap_or(0);
+        let event = self.queue.pop().copied().unwrap_or(0);
         self.push(event);
     }
 }

@@ -1,18 +1,29 @@
 //! A 4-ary min-heap of 8-byte keys, each with a slot number beside it.
 //!
-//! Four children stand in half a cache line of their own, and the choice of the smallest is free of unpredictable
+//! Four children stand in a cache line of their own, and the choice of the smallest is free of unpredictable
 //! branches. `pop` leaves the root vacant, because the handler of an event mostly pushes the next one at once: that push
 //! then costs one sift-down instead of a sift-up and an earlier sift-down. Among equal keys the order is arbitrary; the
 //! heap says when there are any, and [`Pending`](super::pending::Pending) puts them in order.
 
 use std::hint::select_unpredictable;
 
-/// The keys of four siblings. Places that are not taken hold [`u64::MAX`].
+/// Four siblings in a cache line of their own. Places that are not taken hold the key [`u64::MAX`].
 #[derive(Debug, Clone, Copy)]
-#[repr(align(32))]
-struct Four([u64; 4]);
+#[repr(align(64))]
+struct Four {
+    keys: [u64; 4],
+    slots: [u32; 4],
+}
 
-const NOTHING: Four = Four([u64::MAX; 4]);
+impl Four {
+    #[inline]
+    fn set(&mut self, place: usize, key: u64, slot: u32) {
+        self.keys[place] = key;
+        self.slots[place] = slot;
+    }
+}
+
+const NOTHING: Four = Four { keys: [u64::MAX; 4], slots: [0; 4] };
 
 /// The root stands in the last place of group 0, so that the children of place p are group p − 2.
 const ROOT: usize = 3;
@@ -20,8 +31,7 @@ const ROOT: usize = 3;
 /// Min-heap of (key, slot).
 #[derive(Debug, Clone)]
 pub(super) struct Heap {
-    keys: Vec<Four>,
-    slots: Vec<[u32; 4]>,
+    fours: Vec<Four>,
     /// The place after the last.
     end: usize,
     /// Whether the root was taken and not yet refilled; then its key is the one that was taken.
@@ -30,7 +40,7 @@ pub(super) struct Heap {
 
 impl Default for Heap {
     fn default() -> Self {
-        Heap { keys: vec![NOTHING], slots: vec![[0; 4]], end: ROOT, vacant: false }
+        Heap { fours: vec![NOTHING], end: ROOT, vacant: false }
     }
 }
 
@@ -66,9 +76,8 @@ impl Heap {
     fn append(&mut self, key: u64, slot: u32) {
         let at = self.end;
         self.end += 1;
-        if at / 4 == self.keys.len() {
-            self.keys.push(NOTHING);
-            self.slots.push([0; 4]);
+        if at / 4 == self.fours.len() {
+            self.fours.push(NOTHING);
         }
         self.sift_up(at, key, slot);
     }
@@ -82,7 +91,7 @@ impl Heap {
             return None;
         }
         self.vacant = true;
-        Some((key, self.slots[0][ROOT]))
+        Some((key, self.fours[0].slots[ROOT]))
     }
 
     /// The smallest key; the largest number there is if the heap is empty.
@@ -92,20 +101,20 @@ impl Heap {
         if self.vacant {
             self.refill();
         }
-        self.keys[0].0[ROOT]
+        self.fours[0].keys[ROOT]
     }
 
     /// Whether another entry has the key that was popped last, if nothing was pushed since.
     #[inline]
     pub(super) fn tied(&self, key: u64) -> bool {
-        self.keys.get(ROOT - 2).is_some_and(|four| four.0.contains(&key))
+        self.fours.get(ROOT - 2).is_some_and(|four| four.keys.contains(&key))
     }
 
     /// All entries, in no order; the heap is empty afterwards.
     pub(super) fn drain(&mut self) -> impl Iterator<Item = (u64, u32)> + use<> {
         self.peek();
-        let Heap { keys, slots, end, .. } = std::mem::take(self);
-        (ROOT..end).map(move |at| (keys[at / 4].0[at % 4], slots[at / 4][at % 4]))
+        let Heap { fours, end, .. } = std::mem::take(self);
+        (ROOT..end).map(move |at| (fours[at / 4].keys[at % 4], fours[at / 4].slots[at % 4]))
     }
 
     /// Closes the gap that the last `pop` left, with the last entry.
@@ -115,11 +124,11 @@ impl Heap {
         self.end -= 1;
         let at = self.end;
         let (group, place) = (at / 4, at % 4);
-        let key = std::mem::replace(&mut self.keys[group].0[place], u64::MAX);
-        let slot = self.slots[group][place];
+        let four = &mut self.fours[group];
+        let (key, slot) = (four.keys[place], four.slots[place]);
+        four.keys[place] = u64::MAX;
         if place == 0 {
-            self.keys.truncate(group);
-            self.slots.truncate(group);
+            self.fours.truncate(group);
         }
         if at > ROOT {
             self.sift_down(key, slot);
@@ -130,38 +139,34 @@ impl Heap {
     fn sift_up(&mut self, mut at: usize, key: u64, slot: u32) {
         while at > ROOT {
             let parent = at / 4 + 2;
-            let above = self.keys[parent / 4].0[parent % 4];
-            if above <= key {
+            let above = &self.fours[parent / 4];
+            let (moved, moved_slot) = (above.keys[parent % 4], above.slots[parent % 4]);
+            if moved <= key {
                 break;
             }
-            self.keys[at / 4].0[at % 4] = above;
-            self.slots[at / 4][at % 4] = self.slots[parent / 4][parent % 4];
+            self.fours[at / 4].set(at % 4, moved, moved_slot);
             at = parent;
         }
-        self.keys[at / 4].0[at % 4] = key;
-        self.slots[at / 4][at % 4] = slot;
+        self.fours[at / 4].set(at % 4, key, slot);
     }
 
     /// Lets (key, slot) sink from the vacant root.
     #[inline(never)]
     fn sift_down(&mut self, key: u64, slot: u32) {
-        let keys = self.keys.as_mut_slice();
-        let slots = &mut self.slots[..keys.len()];
+        let fours = self.fours.as_mut_slice();
         let (mut group, mut place) = (0, ROOT);
         loop {
             let below = 4 * group + place - 2;
-            let Some(four) = keys.get(below) else { break };
-            let (child, least) = least(&four.0);
+            let Some(four) = fours.get(below) else { break };
+            let (child, least) = least(&four.keys);
             if least >= key {
                 break;
             }
-            let moved = slots[below][child];
-            keys[group].0[place] = least;
-            slots[group][place] = moved;
+            let moved = four.slots[child];
+            fours[group].set(place, least, moved);
             (group, place) = (below, child);
         }
-        keys[group].0[place] = key;
-        slots[group][place] = slot;
+        fours[group].set(place, key, slot);
     }
 }
 

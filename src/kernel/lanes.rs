@@ -281,7 +281,7 @@ impl<E: Copy> Lanes<E> {
 
     /// Takes the event that [`Lanes::peek`] spoke of.
     #[inline]
-    pub(super) fn take(&mut self) -> Option<E> {
+    pub(super) fn take(&mut self) -> Option<&E> {
         let &(_, lane) = self.coming.last()?;
         let at = self.front(usize::from(lane))?;
         let block = at as u32 / PLACES;
@@ -291,7 +291,7 @@ impl<E: Copy> Lanes<E> {
             self.emptied(block);
         }
         self.renew(lane);
-        Some(self.places[at].event)
+        Some(&self.places[at].event)
     }
 
     /// Looks again at the front of the lane that comes up first.
@@ -335,7 +335,7 @@ mod tests {
         assert!(lanes.blocks.len() <= 110, "{} blocks", lanes.blocks.len());
         let mut left = Vec::new();
         while lanes.peek().is_some() {
-            left.extend(lanes.take());
+            left.extend(lanes.take().copied());
         }
         assert_eq!(left.len(), 99 + 100);
         assert!(left.is_sorted());
@@ -353,7 +353,7 @@ mod tests {
         lanes.disarm(gone);
         for want in ['x', 'y', 'z', 'u'] {
             assert!(lanes.peek().is_some());
-            assert_eq!(lanes.take(), Some(want));
+            assert_eq!(lanes.take(), Some(&want));
         }
         assert_eq!((lanes.peek(), lanes.first()), (None, NEVER));
     }

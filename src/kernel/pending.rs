@@ -108,22 +108,22 @@ impl<V: Copy> Pending<V> {
         first.is_some_and(|entry| self.rows[entry.1 as usize].sequence < sequence)
     }
 
-    /// Takes the value of which [`Pending::first`] spoke: its key and itself.
+    /// Takes the value of which [`Pending::first`] spoke: its key and itself, which stays where it is until the next is added.
     #[expect(clippy::inline_always, reason = "once an event; a call costs as much as what it does")]
     #[inline(always)]
-    pub fn pop(&mut self) -> Option<(u64, V)> {
+    pub fn pop(&mut self) -> Option<(u64, &V)> {
         let (key, slot) = if self.run.is_empty() { self.pop_heap() } else { self.pop_nearest() }?;
         self.len -= 1;
         let row = &mut self.rows[slot as usize];
         row.sequence = std::mem::replace(&mut self.free, u64::from(slot));
-        Some((key, row.value))
+        Some((key, &row.value))
     }
 
     /// All values with their keys, in order.
     pub fn into_sorted(mut self) -> impl Iterator<Item = (u64, V)> {
         std::iter::from_fn(move || {
             self.first();
-            self.pop()
+            self.pop().map(|(key, value)| (key, *value))
         })
     }
 
@@ -231,7 +231,11 @@ mod tests {
                     {
                         assert!(pending.older(number + 1) && !pending.older(number));
                     }
-                    assert_eq!(pending.pop(), want, "width {width} step {step}");
+                    assert_eq!(
+                        pending.pop().map(|(key, number)| (key, *number)),
+                        want,
+                        "width {width} step {step}"
+                    );
                     now = want.map_or(now, |first| first.0);
                 }
                 assert_eq!(pending.len(), twin.len());
@@ -241,7 +245,7 @@ mod tests {
             assert!(width < 1_000 || wheels > 1_000, "the wheel was at work {wheels} times");
             while let Some(want) = twin.pop_first() {
                 assert_eq!(pending.first(), want.0);
-                assert_eq!(pending.pop(), Some(want), "width {width}");
+                assert_eq!(pending.pop(), Some((want.0, &want.1)), "width {width}");
             }
             assert_eq!(pending.first(), NEVER);
         }

@@ -13,14 +13,15 @@ use super::lanes::{LaneId, Lanes, TimerId};
 use super::order::{self, NEVER, Rank};
 use super::pending::Pending;
 use super::{Span, Time};
-use std::collections::VecDeque;
 
 /// The pending events of one run.
 #[derive(Debug, Clone)]
 pub struct Queue<E> {
     now: Time,
     sequence: u64,
-    immediate: VecDeque<E>,
+    /// What is delivered before anything that is scheduled; so many of them have been.
+    immediate: Vec<E>,
+    taken: usize,
     pending: Pending<E>,
     lanes: Lanes<E>,
     popped: u64,
@@ -31,7 +32,8 @@ impl<E: Copy> Default for Queue<E> {
         Queue {
             now: Time::ZERO,
             sequence: 0,
-            immediate: VecDeque::new(),
+            immediate: Vec::new(),
+            taken: 0,
             pending: Pending::default(),
             lanes: Lanes::default(),
             popped: 0,
@@ -61,7 +63,19 @@ impl<E: Copy> Queue<E> {
     /// Delivers `event` next, before anything that is scheduled, after what was sent immediately before it.
     #[inline]
     pub fn immediately(&mut self, event: E) {
-        self.immediate.push_back(event);
+        if self.immediate.len() == self.immediate.capacity() {
+            self.make_room();
+        }
+        self.immediate.push(event);
+    }
+
+    /// Forgets what was delivered already, if that is most of it.
+    #[cold]
+    fn make_room(&mut self) {
+        if 2 * self.taken > self.immediate.len() {
+            self.immediate.drain(..self.taken);
+            self.taken = 0;
+        }
     }
 
     /// Delivers `event` after `delay`.
@@ -115,31 +129,28 @@ impl<E: Copy> Queue<E> {
 
     /// Takes the next event and moves the clock to it.
     #[inline]
-    pub fn pop(&mut self) -> Option<E> {
-        if !self.immediate.is_empty() {
+    pub fn pop(&mut self) -> Option<&E> {
+        // By reference: an option of the event itself is put together byte by byte.
+        if self.taken < self.immediate.len() {
+            self.taken += 1;
             self.popped += 1;
-            return self.immediate.pop_front();
+            return self.immediate.get(self.taken - 1);
         }
-        let first = self.pending.first();
-        if first < self.lanes.first() {
+        if self.taken > 0 {
+            self.immediate.clear();
+            self.taken = 0;
+        }
+        if self.pending.first() < self.lanes.first() {
             let (key, event) = self.pending.pop()?;
-            self.advance(key);
+            advance(&mut self.now, &mut self.popped, key);
             return Some(event);
         }
         self.pop_lane()
     }
 
-    #[inline]
-    fn advance(&mut self, key: u64) {
-        let at = order::time(key);
-        assert!(self.now <= at, "time ran backwards");
-        self.now = at;
-        self.popped += 1;
-    }
-
     /// Takes the first of the lanes, unless its time has not come after all.
     #[inline(never)]
-    fn pop_lane(&mut self) -> Option<E> {
+    fn pop_lane(&mut self) -> Option<&E> {
         let (key, sequence) = self.lanes.peek().unwrap_or((NEVER, u64::MAX));
         let first = self.pending.first();
         let (key, event) = if first < key || first == key && self.pending.older(sequence) {
@@ -147,15 +158,25 @@ impl<E: Copy> Queue<E> {
         } else {
             (key, self.lanes.take()?)
         };
-        self.advance(key);
+        advance(&mut self.now, &mut self.popped, key);
         Some(event)
     }
+}
+
+/// Moves the clock to an event.
+#[inline]
+fn advance(now: &mut Time, popped: &mut u64, key: u64) {
+    let at = order::time(key);
+    assert!(*now <= at, "time ran backwards");
+    *now = at;
+    *popped += 1;
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::kernel::Key;
+    use std::collections::VecDeque;
 
     /// The obvious slow queue: a vector, searched.
     #[derive(Default)]
@@ -223,14 +244,14 @@ mod tests {
                         twin.rows.retain(|row| row.1 != event);
                     }
                     _ => {
-                        let (got, want) = (queue.pop(), twin.pop());
+                        let (got, want) = (queue.pop().copied(), twin.pop());
                         assert_eq!(got, want, "seed {seed} event {event}");
                         assert_eq!(queue.now().nanos(), twin.now);
                     }
                 }
             }
             while let Some(event) = twin.pop() {
-                assert_eq!(queue.pop(), Some(event), "seed {seed}");
+                assert_eq!(queue.pop(), Some(&event), "seed {seed}");
             }
             assert_eq!(queue.pop(), None);
         }

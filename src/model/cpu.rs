@@ -357,7 +357,7 @@ impl Processor {
             return (None, self.awaits());
         }
         self.advance(now);
-        let ended = self.jobs.pop();
+        let ended = self.jobs.pop().map(|(finish, job)| (finish, *job));
         // The wake-up was rounded up to a nanosecond; the clock must not run behind the job.
         let finish = ended.map_or(0.0, |(finish, _)| f64::from_bits(finish));
         self.virtual_work = self.virtual_work.max(finish);

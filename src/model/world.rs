@@ -209,7 +209,7 @@ impl Running<'_> {
             }
         }
         self.start();
-        while let Some(event) = self.ctx.queue.pop() {
+        while let Some(&event) = self.ctx.queue.pop() {
             if self.ctx.queue.now() > horizon {
                 break;
             }
