@@ -113,7 +113,7 @@ impl Component for Guard {
         let bucket =
             |own: super::spec::RateLimit| Bucket::new(own.rate.per_second(), f64::from(own.burst));
         Ok(Guard {
-            way: Onward::new(to, spec.rtt.scaled(0.5)),
+            way: Onward::new(to, wiring.way(spec.rtt)),
             breaker: spec.circuit_breaker.as_ref().map(Breaker::new),
             bucket: spec.rate_limit.map(bucket),
             limit: spec.limit.as_ref().map(Limit::new),
