@@ -19,6 +19,7 @@ enum Field {
 }
 use Field::{Account, Behind, Own, Pools};
 
+const BEHIND: &str = "it is the servers behind it that fail; see their limits";
 const UNKNOWN: &str = "no field of the scenario is known to raise it";
 
 fn own(path: &'static [&'static str], value: impl Into<Value>) -> Field {
@@ -49,15 +50,7 @@ fn fields(kind: &str, limit: &str, spec: &Value) -> Result<Vec<Field>, &'static 
             vec![own(&["backlog"], 65_535), own(&["somaxconn"], 65_535)]
         }
         ("pods", _) => return pods(limit, spec),
-        ("nginx", "nofile") => vec![own(&["nofile"], 10_000_000)],
-        ("nginx", "worker_connections") => vec![own(&["worker_connections"], 10_000_000)],
-        ("nginx", "cpu") => vec![own(&["cpu_request"], "0s"), own(&["cpu_handshake"], "0s")],
-        ("nginx", "ephemeral_ports") => {
-            vec![own(&["upstream_closed_by"], "upstream"), own(&["local_ports"], 64_512)]
-        }
-        ("nginx", "request_limit") => {
-            vec![own(&["limit_req"], Value::Null), own(&["limit_conn"], Value::Null)]
-        }
+        ("nginx", _) => return nginx(limit),
         ("node_port", "conntrack") => vec![own(&["conntrack", "max"], 1_000_000_000)],
         ("node_port", "local_endpoints") => vec![own(&["external_traffic_policy"], "cluster")],
         ("haproxy", "maxconn") => vec![own(&["maxconn"], 1_000_000)],
@@ -95,9 +88,24 @@ fn fields(kind: &str, limit: &str, spec: &Value) -> Result<Vec<Field>, &'static 
         (_, "connection_slots") => vec![own(&["connections"], 1_000_000)],
         (_, "login_rate") => vec![own(&["login"], at_once())],
         (_, "active_work") => vec![own(&["sigma"], 0.0), own(&["kappa"], 0.0)],
-        (_, "upstream" | "targets") => {
-            return Err("it is the servers behind it that fail; see their limits");
+        (_, "upstream" | "targets") => return Err(BEHIND),
+        _ => return Err(UNKNOWN),
+    })
+}
+
+/// The fields of nginx.
+fn nginx(limit: &str) -> Result<Vec<Field>, &'static str> {
+    Ok(match limit {
+        "nofile" => vec![own(&["nofile"], 10_000_000)],
+        "worker_connections" => vec![own(&["worker_connections"], 10_000_000)],
+        "cpu" => vec![own(&["cpu_request"], "0s"), own(&["cpu_handshake"], "0s")],
+        "ephemeral_ports" => {
+            vec![own(&["upstream_closed_by"], "upstream"), own(&["local_ports"], 64_512)]
         }
+        "request_limit" => {
+            vec![own(&["limit_req"], Value::Null), own(&["limit_conn"], Value::Null)]
+        }
+        "upstream" => return Err(BEHIND),
         _ => return Err(UNKNOWN),
     })
 }

@@ -52,6 +52,7 @@ pub enum PoolMode {
     Direct,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
 fn costs_nothing(span: &Span) -> bool {
     span.is_zero()
 }

@@ -104,30 +104,8 @@ impl Nginx {
         let kept = &mut self.peers(worker).get(peer).idle;
         let own = kept.iter().rposition(|(of, _)| usize::from(*of) == worker);
         let cached = own.map(|at| kept.remove(at).1);
-        if cached.is_none() {
-            if !self.workers[worker].has_descriptor() {
-                ctx.ledger.refused_by(self.limits.descriptors, now);
-                let outcome = Outcome::failed(Cause::Descriptors, ctx.me, 500);
-                return self.answer(call, outcome, ctx);
-            }
-            self.drain(worker, ctx);
-            if !self.workers[worker].has_slot() {
-                ctx.ledger.refused_by(self.limits.slots, now);
-                let outcome = Outcome::failed(Cause::WorkerConnections, ctx.me, 500);
-                return self.answer(call, outcome, ctx);
-            }
-            if !self.ports[peer].take(self.local_ports, now) {
-                ctx.ledger.refused_by(self.limits.ports, now);
-                let exchange = &mut self.exchanges[at as usize];
-                exchange.peer = peer as u16;
-                exchange.tried |= 1 << peer.min(63);
-                exchange.tries += 1;
-                self.peers(worker).portless(peer, now);
-                let outcome = Outcome::failed(Cause::PortsExhausted, ctx.me, 502);
-                return self.try_next(call, outcome, true, ctx);
-            }
-            self.workers[worker].take();
-            self.show_connections(ctx);
+        if cached.is_none() && !self.take_connection(call, peer, ctx) {
+            return;
         }
         let row = self.peers(worker).get(peer);
         row.connections += 1;
@@ -161,6 +139,38 @@ impl Nginx {
         exchange.cached = cached.is_some();
         exchange.connect_timer = connect_timer;
         exchange.timer = timer;
+    }
+
+    /// Takes what a new upstream connection needs of the worker: a descriptor, a slot, a port. Where one is lacking the request has
+    /// been answered, or asks another peer.
+    fn take_connection(&mut self, call: CallId, peer: usize, ctx: &mut Ctx) -> bool {
+        let now = ctx.now();
+        let at = ctx.calls.get(call).a as usize;
+        let worker = self.exchanges[at].worker as usize;
+        if !self.workers[worker].has_descriptor() {
+            ctx.ledger.refused_by(self.limits.descriptors, now);
+            self.answer(call, Outcome::failed(Cause::Descriptors, ctx.me, 500), ctx);
+            return false;
+        }
+        self.drain(worker, ctx);
+        if !self.workers[worker].has_slot() {
+            ctx.ledger.refused_by(self.limits.slots, now);
+            self.answer(call, Outcome::failed(Cause::WorkerConnections, ctx.me, 500), ctx);
+            return false;
+        }
+        if !self.ports[peer].take(self.local_ports, now) {
+            ctx.ledger.refused_by(self.limits.ports, now);
+            let exchange = &mut self.exchanges[at];
+            exchange.peer = peer as u16;
+            exchange.tried |= 1 << peer.min(63);
+            exchange.tries += 1;
+            self.peers(worker).portless(peer, now);
+            self.try_next(call, Outcome::failed(Cause::PortsExhausted, ctx.me, 502), true, ctx);
+            return false;
+        }
+        self.workers[worker].take();
+        self.show_connections(ctx);
+        true
     }
 
     pub(super) fn connect_timed_out(&mut self, call: CallId, ctx: &mut Ctx) {

@@ -235,8 +235,6 @@ impl Component for Database {
                 Op::Query | Op::Request | Op::Event | Op::Deliver => self.statement(call, ctx),
             },
             Message::Wake(CPU, slot, turn) => self.cpu_done(CallId { slot, turn }, ctx),
-            // The slots were free before.
-            Message::Wake(EXIT, ..) => {}
             Message::Wake(STATEMENT, ..) => self.complete(ctx),
             Message::Wake(WAITED, slot, turn) => {
                 let call = CallId { slot, turn };
@@ -246,10 +244,11 @@ impl Component for Database {
                 ctx.ledger.refused_by(self.limits.backlog, ctx.queue.now());
                 ctx.fail(CallId { slot, turn }, Cause::ConnectTimeout, 0);
             }
+            // The slots of a process that ends were free before. Work of a client that went away goes on; its connection is closed
+            // when it ends.
+            Message::Wake(EXIT, ..) | Message::Cancel(_) | Message::Reply(_) => {}
             Message::Wake(..) => self.unlocked(ctx),
             Message::HangUp(owner, _, tag) => self.hung_up((owner, tag), ctx),
-            // Work of a client that went away goes on; its connection is closed when it ends.
-            Message::Cancel(_) | Message::Reply(_) => {}
         }
     }
 
