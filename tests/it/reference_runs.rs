@@ -8,7 +8,7 @@
 use super::common::outturns;
 use super::theory::no_network;
 use headroom::model::world::Outturn;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Version, worker_connections, nofile, users, success in per cent.
 type Run = (&'static str, &'static str, u32, u32, u32, f64);
@@ -33,9 +33,18 @@ const RUNS: [Run; 13] = [
 /// back twice as often as they do here. docs/fidelity.md says what is believed to be missing.
 const BEYOND: [&str; 2] = ["N6", "N9 at 1100"];
 
-fn success((_, version, connections, nofile, users, _): Run) -> f64 {
+fn success(run: Run) -> f64 {
+    let skew = json!({"multi_accept": true, "accept_share": 0.75});
+    succeeds(run, &skew)
+}
+
+/// Success in per cent, with these settings of nginx beside the run's.
+fn succeeds((_, version, connections, nofile, users, _): Run, settings: &Value) -> f64 {
     let mut connection = no_network();
     connection["keepalive"] = true.into();
+    let mut edge = json!({"upstream": ["api"], "version": version, "workers": 2, "worker_connections": connections,
+        "nofile": nofile, "listeners": 1});
+    edge.as_object_mut().unwrap().extend(settings.as_object().unwrap().clone());
     let scenario = json!({
         "name": "reference run",
         "workload": {"users": {
@@ -44,8 +53,7 @@ fn success((_, version, connections, nofile, users, _): Run) -> f64 {
         }},
         "work": {"job": [{"wait": {"constant": "2s"}}]},
         "designs": {"d": {"enter": {"users": "edge"}, "nodes": {
-            "edge": {"nginx": {"upstream": ["api"], "version": version, "workers": 2, "worker_connections": connections,
-                "nofile": nofile, "multi_accept": true, "accept_share": 0.75, "listeners": 1}},
+            "edge": {"nginx": edge},
             "api": {"pods": {"replicas": 2}},
         }}},
         "run": {"replications": 4, "seed": 1, "horizon": "30s"}
@@ -67,6 +75,19 @@ fn n1_to_n10_come_out_within_three_points_as_long_as_all_users_fit() {
             assert!((measured..95.0).contains(&predicted), "{id}: {predicted} against {measured}");
         } else {
             assert!((predicted - measured).abs() <= 3.0, "{id}: {predicted} against {measured}");
+        }
+    }
+}
+
+#[test]
+fn multi_accept_makes_limits_bite_earlier() {
+    // Who is woken takes all that waits, so one worker is at its limit while the other has room.
+    for users in [600, 900] {
+        for (connections, nofile) in [(4096, 1024), (768, 4096)] {
+            let run = ("", "1.22", connections, nofile, users, 0.0);
+            let on = succeeds(run, &json!({"multi_accept": true}));
+            let off = succeeds(run, &json!({"multi_accept": false}));
+            assert!(on < off - 2.0, "{users} users: {on} with it, {off} without");
         }
     }
 }
