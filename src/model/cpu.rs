@@ -123,9 +123,6 @@ impl Ord for Asking {
 pub type CoreDue = Option<(usize, Time, u32)>;
 
 impl TimeSlices {
-    /// Id of threads whose work is nobody's here: it is not counted, and never ends.
-    pub const OTHERS: u32 = u32::MAX;
-
     /// Idle cores of relative `speed`.
     pub fn new(cores: usize, speed: f64, slice: Span) -> TimeSlices {
         TimeSlices {
@@ -187,12 +184,8 @@ impl TimeSlices {
         let Some(Running { mut thread, part, .. }) = self.cores[core].take() else {
             return (None, None);
         };
-        let mut left = thread.left - part;
-        if thread.id == TimeSlices::OTHERS {
-            left = f64::MAX;
-        } else {
-            self.busy_ns += part * self.speed;
-        }
+        self.busy_ns += part * self.speed;
+        let left = thread.left - part;
         let served = part / thread.group.weight;
         if let Some(number) = thread.group.number {
             let all = self.groups.entry(number).or_insert(0.0);
@@ -486,6 +479,28 @@ mod tests {
         let ends = run_out(&mut cores, &[(0, own, 2000), (1, own, 1000), (2, own, 3000)]);
         assert_eq!(ends, [(1, 2.0), (0, 4.0), (2, 6.0)]);
         assert!((cores.work_done() - 6e6).abs() < 1.0);
+    }
+
+    #[test]
+    fn a_thread_with_more_to_do_keeps_its_core_for_its_slice() {
+        let own = Group { number: None, weight: 1024.0 };
+        let ms = |n: u64| Time::ZERO + Span::from_millis(n);
+        let mut cores = TimeSlices::new(1, 1.0, Span::from_millis(2));
+        let first = cores.start(ms(0), 0, own, Span::from_millis(1));
+        assert_eq!(first, Some((0, ms(1), 1)));
+        assert_eq!(cores.start(ms(0), 1, own, Span::from_millis(1)), None);
+        // The first ends its millisecond and has two more to do, under another number: one is left of its slice.
+        assert_eq!(cores.turned(ms(1), 0, 1), (Some(0), None));
+        assert_eq!(cores.go_on(ms(1), 2, Span::from_millis(2)), Some((0, ms(2), 2)));
+        // Whoever waits has its turn then, and the rest comes after it.
+        assert_eq!(cores.turned(ms(2), 0, 2), (None, Some((0, ms(3), 3))));
+        assert_eq!(cores.turned(ms(3), 0, 3), (Some(1), None));
+        assert_eq!(cores.leave(ms(3)), Some((0, ms(4), 4)));
+        assert_eq!(cores.turned(ms(4), 0, 4), (Some(2), None));
+        // With nothing more to do it leaves an idle core.
+        assert_eq!(cores.leave(ms(4)), None);
+        assert_eq!(cores.start(ms(5), 3, own, Span::from_millis(1)), Some((0, ms(6), 5)));
+        assert!((cores.work_done() - 4e6).abs() < 1.0);
     }
 
     #[test]

@@ -26,10 +26,6 @@ pub struct MachineSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-source" = "Linux 6.12 kernel/sched/fair.c: sysctl_sched_base_slice 700 µs, times 1 + ilog2(ncpus)"))]
     pub base_slice: Option<Span>,
-    /// Threads of other work that always want a processor, each with the weight of nice 0.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    #[schemars(range(max = 1000), extend("x-source" = "zero unless said: the machine is there for these nodes alone"))]
-    pub neighbours: u32,
     /// Nodes that run on it.
     pub nodes: Vec<String>,
 }
@@ -40,11 +36,6 @@ impl MachineSpec {
         let factor = 1 + (self.vcpu.clamp(1.0, 8.0) as u32).ilog2();
         self.base_slice.unwrap_or(Span::from_micros(700) * u64::from(factor))
     }
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
-fn is_zero(n: &u32) -> bool {
-    *n == 0
 }
 
 fn speed_default() -> f64 {
@@ -106,7 +97,7 @@ enum Cores {
     /// All at once, each a part.
     Shared(Processor),
     /// In turns, by weight.
-    Turns { cores: TimeSlices, together: Group, neighbours: u32 },
+    Turns { cores: TimeSlices, together: Group },
 }
 
 /// When to come back, for which core and under which turn.
@@ -131,16 +122,7 @@ impl Host {
         };
         let whole = (spec.vcpu.ceil() as usize).max(1);
         let speed = spec.speed * spec.vcpu / whole as f64;
-        let cores = TimeSlices::new(whole, speed, spec.slice());
-        Host::of(Cores::Turns { cores, together, neighbours: spec.neighbours })
-    }
-
-    /// The next of the neighbours comes, if one is left to come, and when to look at its core.
-    pub(super) fn next_neighbour(&mut self, now: Time) -> Option<Due> {
-        let Cores::Turns { cores, neighbours, .. } = &mut self.cores else { return None };
-        *neighbours = neighbours.checked_sub(1)?;
-        let own = Group { number: None, weight: NICE_0 };
-        Some(on_core(cores.start(now, TimeSlices::OTHERS, own, Span::MAX)))
+        Host::of(Cores::Turns { cores: TimeSlices::new(whole, speed, spec.slice()), together })
     }
 
     fn of(cores: Cores) -> Host {
@@ -181,7 +163,7 @@ impl Host {
         };
         match &mut self.cores {
             Cores::Shared(processor) => shared(processor.start(now, at, 0, work)),
-            Cores::Turns { cores, together, .. } => {
+            Cores::Turns { cores, together } => {
                 let goes_on = |held: &mut Job| (held.node, held.thread) == (job.node, job.thread);
                 if self.held.take_if(goes_on).is_some() {
                     return on_core(cores.go_on(now, at, work));

@@ -203,11 +203,6 @@ struct Running<'a> {
 
 impl Running<'_> {
     fn run(mut self, horizon: Time, stopped: &dyn Fn() -> bool) -> Result<Option<Outturn>, String> {
-        for index in 0..self.ctx.hosts.len() {
-            while let Some(due) = self.ctx.hosts[index].next_neighbour(Time::ZERO) {
-                self.ctx.come_back(HostId(index as u16), due);
-            }
-        }
         self.start();
         while let Some(&event) = self.ctx.queue.pop() {
             if self.ctx.queue.now() > horizon {

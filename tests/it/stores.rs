@@ -423,3 +423,13 @@ fn mistakes_about_stores_are_told() {
     assert_eq!(codes(cache(0.5, "api"), "y2025"), ["E0303"]);
     assert_eq!(codes(cache(0.5, "nowhere"), "y2025"), ["E0301"]);
 }
+
+#[test]
+fn a_backend_holds_its_slot_through_the_clients_part_of_the_login() {
+    // Two slots, three connects at once, a second for the client's part: the third is refused before anybody is logged in.
+    let mut server = free(2);
+    server["postgres"]["login_wait"] = json!({"constant": "1s"});
+    let row = first(&design(burst(3, "0s", "job"), "1s", "db", direct(), json!({"db": server})));
+    assert_eq!((ok(&row), failures(&row)), (2, vec![(Cause::ConnectionSlots, 1)]));
+    assert!(row.ledger.classes[0].latency_failed.quantile(1.0).unwrap() < 0.1);
+}

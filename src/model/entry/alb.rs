@@ -360,6 +360,10 @@ impl Alb {
             return self.invoke(call, at, overhead, ctx);
         }
         let cached = target.idle.pop().filter(|kept| !kept.gone(now, self.hop));
+        if cached.is_none() {
+            // Those that waited longer are closed as well.
+            target.idle.clear();
+        }
         let parent = *ctx.calls.get(call);
         let child = Call {
             address: target.address,

@@ -315,7 +315,9 @@ impl Nginx {
             let only = self.ports.len() == 1;
             let exchange = &mut self.exchanges[at as usize];
             exchange.tries -= 1;
-            exchange.tried &= if only { 0 } else { u64::MAX };
+            if only {
+                exchange.tried = 0;
+            }
         }
         self.try_next(call, outcome, !sent || idempotent, ctx);
     }
