@@ -46,6 +46,8 @@ impl SynRetry {
 
 /// Jiffies a second of the clients' kernel: Debian and Ubuntu build with `CONFIG_HZ=250`.
 const HZ: u64 = 250;
+/// Nanoseconds of one.
+const JIFFY: u64 = 1_000_000_000 / HZ;
 /// First repetition of data that was not acknowledged: a tail loss probe, then the retransmission timeout; both 200 ms beyond
 /// the round trip (`TCP_RTO_MIN`, net/ipv4/tcp_output.c and tcp_timer.c).
 const DATA_RETRY: Span = Span::from_millis(200);
@@ -55,9 +57,8 @@ const DATA_RETRY_MAX: Span = Span::from_secs(120);
 /// When a kernel timer that is to run for `wait` from `from` on fires: the timer wheel rounds up to an eighth of the timer's
 /// order of magnitude (kernel/time/timer.c: 64 buckets a level, each level 8 times as coarse).
 pub fn timer_wheel(from: Time, wait: Span) -> Time {
-    let jiffy = 1_000_000_000 / HZ;
-    let mut grain = jiffy;
-    let mut reach = 64 * jiffy;
+    let mut grain = JIFFY;
+    let mut reach = 64 * JIFFY;
     while wait.nanos() >= reach && reach < 1 << 60 {
         reach *= 8;
         grain *= 8;
@@ -66,10 +67,12 @@ pub fn timer_wheel(from: Time, wait: Span) -> Time {
     Time::from_nanos(at.div_ceil(grain) * grain)
 }
 
-/// How long the kernel waits before it sends data for the `n`-th time again (1 is the first).
+/// How long the kernel waits before it sends data for the `n`-th time again (1 is the first). The timeout is a whole number of
+/// jiffies, rounded up (`__tcp_set_rto`, `usecs_to_jiffies`), and doubles from the second repetition on.
 pub fn data_retry(n: u32, rtt: Span) -> Span {
+    let timeout = (DATA_RETRY + rtt).nanos().div_ceil(JIFFY) * JIFFY;
     let doublings = n.saturating_sub(2).min(16);
-    ((DATA_RETRY + rtt) * (1 << doublings)).min(DATA_RETRY_MAX)
+    (Span::from_nanos(timeout) * (1 << doublings)).min(DATA_RETRY_MAX)
 }
 
 /// What the kernel does with a SYN.

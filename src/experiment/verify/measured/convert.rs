@@ -23,7 +23,10 @@ pub fn scenario(case: &MeasuredCase) -> Result<Value, String> {
         "request": "request",
         "idempotent": !matches!(load.method.as_str(), "POST" | "PATCH" | "LOCK"),
         // One asynchronous process whose timers have milliseconds.
-        "generator": {"connect": ms(base.tcp_connect_loopback_ms), "timer": "1ms"},
+        "generator": {
+            "connect": ms(base.tcp_connect_loopback_ms),
+            "timer": "1ms",
+        },
         "connection": {
             "keepalive": load.keepalive,
             "tls": false,
@@ -70,10 +73,30 @@ pub fn scenario(case: &MeasuredCase) -> Result<Value, String> {
 const PROCESSORS: f64 = 2.0;
 const NICE: i8 = -10;
 
-/// Share of the driver's work for a connection that comes while the server's slot is held and before the statement. Own measurement of
-/// node-postgres 8.23 on Node.js 20: 13 % before the SYN, 33 % during the login, 54 % for the statement and the end, which are
-/// taken together with what comes before.
-const DURING_LOGIN: f64 = 0.33;
+/// Shares of what a connection with one statement costs its driver: up to the SYN, from there to the first message, for the rest
+/// of the login; what is left comes with the statement's answer, before the connection is free. Own measurement of node-postgres
+/// 8.23 on Node.js 20, as the other shares here.
+const BEFORE: f64 = 0.13;
+const STARTUP: f64 = 0.16;
+const LOGIN: f64 = 0.18;
+const AT_END: f64 = 1.0 - BEFORE - STARTUP - LOGIN;
+
+/// How many times the processor time of a request on a kept connection one on a new connection takes: own measurement of
+/// Node.js 20, which also has to make and to close its sockets.
+const NEW_CONNECTION: f64 = 2.6;
+
+/// Own measurement of Node.js 20: the first request of a process takes three times the processor time of later ones, falling to
+/// once at the 3,000th.
+const WARM: u32 = 3000;
+const COLD: f64 = 3.0;
+/// Requests that the servers had answered before the load began (its README, "how a case runs").
+const WARMED: u32 = 400;
+/// Middle of the requests of the process from which the times of single connects were taken (two seconds of one user), and the
+/// highest rates of connects (three seconds of 16 users): it was not warm.
+const SINGLE: u32 = WARMED + 260;
+const MANY: u32 = WARMED + 700;
+/// What the first connection of node-postgres takes beyond the next ones, own measurement.
+const FIRST_CONNECTION_MS: f64 = 12.0;
 
 /// A time in seconds as a text that keeps microseconds.
 fn s(seconds: f64) -> String {
@@ -187,22 +210,19 @@ fn work(config: &Config, base: &Baseline) -> Result<Vec<Value>, String> {
         (None, None) => config.load.keepalive,
     };
     let cpu = if node {
-        1e3 / base.node_max_rps_zero_service + if kept { 0.0 } else { accept_cpu(base) }
+        1e3 / base.node_max_rps_zero_service * if kept { 1.0 } else { NEW_CONNECTION }
     } else {
         base.http_gunicorn_direct_ms - base.tcp_connect_loopback_ms
     };
     let driver = pod.db.as_ref().map_or(0.0, |db| match db.mode.as_str() {
-        "pool" => driver_cpu("pool", base),
-        mode => driver_cpu(mode, base) * (1.0 - DURING_LOGIN),
+        "pool" => driver_cpu("pool", base) * (1.0 - AT_END),
+        mode => driver_cpu(mode, base) * BEFORE,
     });
-    steps.push(json!({"cpu": {"constant": ms(cpu + driver)}}));
-    let nominal = mean(&pod.service);
-    if nominal > 0.001 && pod.service.kind == "const" {
-        // Timers end on whole milliseconds of a clock that is read now and then (libuv's loop time): a fixed time comes out
-        // evenly spread over a millisecond around its nominal length, late by the kernel's slack and a wake-up.
-        steps.push(json!({"wait": {"constant": s(nominal - 0.0005)}}));
-        steps.push(json!({"wait": {"uniform": {"low": "100us", "high": "1100us"}}}));
-    } else if nominal > 0.0 {
+    // Half of what a request takes goes to its answer.
+    let waits = mean(&pod.service) > 0.0 || pod.db.is_some();
+    let before = if waits { cpu * 0.5 } else { cpu };
+    steps.push(json!({"cpu": {"constant": ms(before + driver)}}));
+    if mean(&pod.service) > 0.0 {
         steps.push(json!({"wait": law(&pod.service)?}));
     }
     if let Some(db) = &pod.db {
@@ -210,18 +230,27 @@ fn work(config: &Config, base: &Baseline) -> Result<Vec<Value>, String> {
             if config.pgbouncer.is_some() && db.port != Some(5433) { "pgbouncer" } else { "db" };
         steps.push(json!({"query": {"to": to, "hold": law(&db.work)?}}));
     }
+    if waits {
+        steps.push(json!({"cpu": {"constant": ms(cpu - before)}}));
+    }
     Ok(steps)
 }
 
-/// Processor time of the driver in the server: what a request with a statement takes beyond one without, and beyond the
-/// connect where it connects.
+/// How many times the processor time of a warm process the `n`-th request of a new one takes.
+fn factor(n: u32) -> f64 {
+    1.0 + (COLD - 1.0) * (1.0 - f64::from(n) / f64::from(WARM))
+}
+
+/// Processor time of the driver in a warm server for a request with one statement.
 fn driver_cpu(mode: &str, base: &Baseline) -> f64 {
+    let http = base.http_node_direct_keepalive_ms;
     if mode == "pool" {
-        base.pg_request_pooled_ms_p50 - base.http_node_direct_keepalive_ms
+        (base.pg_request_pooled_ms_p50 - http).max(0.0)
     } else {
-        base.pg_request_connect_per_request_trust_ms_p50 - base.pg_connect_trust_ms_mean
+        // What a request takes beyond its connect is the driver's work at the end.
+        let end = base.pg_request_connect_per_request_trust_ms_p50 - base.pg_connect_trust_ms_mean;
+        (end - http).max(0.0) / AT_END / factor(SINGLE)
     }
-    .max(0.0)
 }
 
 fn mean(law: &Law) -> f64 {
@@ -273,8 +302,10 @@ struct Servers {
     places: Vec<(String, usize)>,
 }
 
-/// PostgreSQL's processor time for the fork and the end of a connection: the defaults of the `postgres` node.
-const FORK_AND_EXIT_MS: f64 = 0.4 + 0.6;
+/// Shares of the processor time that PostgreSQL spends on a connection: the postmaster's (accept and fork), and that of the end. Own
+/// measurement of PostgreSQL 15 (schedstat of the postmaster, times of its children).
+const FORK: f64 = 0.12;
+const EXIT: f64 = 0.49;
 
 /// What happens to servers. A block before the load lasts into it: it is counted from the load's start.
 fn events(config: &Config, servers: &Servers) -> Result<Vec<Value>, String> {
@@ -314,8 +345,11 @@ fn databases(config: &Config, base: &Baseline, nodes: &mut Map<String, Value>) {
             "auth": postgres.auth.as_deref().unwrap_or("trust"),
         });
         // What both processors can connect at most, without the driver's part and the server's accept and exit.
-        let login = trust(base) - driver_cpu("direct", base) - FORK_AND_EXIT_MS;
-        node["login"] = json!({"lognormal": {"mean": ms(login.max(0.0)), "cv": 0.3}});
+        let server = (trust(base) - driver_cpu("direct", base) * factor(MANY)).max(0.0);
+        let (fork, exit) = (server * FORK, server * EXIT);
+        node["fork"] = ms(fork).into();
+        node["exit"] = ms(exit).into();
+        node["login"] = json!({"lognormal": {"mean": ms(server - fork - exit), "cv": 0.3}});
         // PostgreSQL 15 listens for twice MaxBackends: the connections, 4 of autovacuum, 8 of other workers.
         node["backlog"] = (2 * (postgres.max_connections + 12)).into();
         // pg_sleep needs no processor: statements do not slow one another down.
@@ -357,7 +391,9 @@ fn pod_node(
     });
     match pod.kind.as_str() {
         "node" => {
-            node["runtime"] = json!({"event_loop": {}});
+            node["runtime"] = json!({"event_loop": {"timer": "1ms"}});
+            let first = ms(if pod.db.is_some() { FIRST_CONNECTION_MS } else { 0.0 });
+            node["warm_up"] = json!({"requests": WARM - WARMED, "factor": factor(WARMED), "first": first});
             if let Some(idle) = pod.keepalive_ms.filter(|idle| *idle > 0.0) {
                 node["keepalive_timeout"] = ms(idle).into();
             }
@@ -383,12 +419,21 @@ fn pod_node(
     if let Some(db) = &pod.db {
         let store =
             if config.pgbouncer.is_some() && db.port != Some(5433) { "pgbouncer" } else { "db" };
-        // What a password costs more is nearly all the client's: the server has stored keys (RFC 5802, section 3).
-        let mut connect = driver_cpu("direct", base) * DURING_LOGIN;
-        if config.postgres.as_ref().is_some_and(|db| db.auth.as_deref() == Some("scram-sha-256")) {
-            connect += PROCESSORS * 1e3 / base.pg_max_connects_per_s_scram_16_clients - trust(base);
-        }
-        let mut pool = json!({"connect_cpu": ms(connect), "mode": if db.mode == "pool" { "pool" } else { "direct" }, "connecting": 1_000_000});
+        let driver = driver_cpu("direct", base);
+        // PgBouncer is ready for a client in one turn.
+        let startup = if store == "db" { driver * STARTUP } else { 0.0 };
+        let connect = driver * (STARTUP + LOGIN) - startup;
+        // What a password costs more is nearly all the client's: the server has stored keys (RFC 5802, section 3). node-postgres
+        // derives its key in the threads of libuv's pool.
+        let scram = config.postgres.as_ref().is_some_and(|db| db.auth.as_deref() == Some("scram-sha-256"));
+        let keys = if scram {
+            PROCESSORS * 1e3 / base.pg_max_connects_per_s_scram_16_clients - trust(base)
+        } else {
+            0.0
+        };
+        let mode = if db.mode == "pool" { "pool" } else { "direct" };
+        let statement = driver_cpu(mode, base) * AT_END;
+        let mut pool = json!({"startup_cpu": ms(startup), "connect_cpu": ms(connect), "connect_offload": ms(keys), "statement_cpu": ms(statement), "mode": mode, "connecting": 1_000_000});
         if let Some(max) = db.pool_max {
             pool["max"] = max.into();
         }

@@ -20,6 +20,14 @@ pub(super) const POOL: u32 = 2;
 pub(super) const OPENING: u32 = 5;
 /// At the driver's work for a connection that has just been opened; its number is in the first word.
 pub(super) const PREPARING: u32 = 6;
+/// At the driver's work for the answer of a statement; the number of its connection is in the first word.
+pub(super) const READING: u32 = 7;
+/// Like `OPENING`, and at the first message to a server that has accepted.
+pub(super) const GREETING: u32 = 9;
+/// Like `GREETING`, and its acquire timeout has passed meanwhile.
+pub(super) const LATE: u32 = 10;
+/// A thread beside the event loop is at work for a connection that has just been opened; its number is in the first word.
+pub(super) const OFFLOADED: u32 = 8;
 
 /// How every pod connects to one store.
 pub(super) struct StorePool {
@@ -76,6 +84,10 @@ pub(super) struct Pod {
     pub(super) deferred: Vec<Message>,
     /// How many times as long its work takes.
     pub(super) slow: f64,
+    /// Whether its process has not worked yet.
+    pub(super) fresh: bool,
+    /// Requests that its process has begun.
+    pub(super) begun: u32,
     /// The kernel's side of its listening socket.
     pub(super) listener: Listener,
     /// Established connections that the process has not accepted yet.
@@ -102,6 +114,8 @@ impl Pod {
             frozen: false,
             deferred: Vec::new(),
             slow: 1.0,
+            fresh: true,
+            begun: 0,
             listener,
             accept_queue: VecDeque::new(),
             waiting: VecDeque::new(),
@@ -128,6 +142,8 @@ impl Pod {
         self.ready.clear();
         self.deferred.clear();
         self.running = 0;
+        self.fresh = true;
+        self.begun = 0;
         self.lives += 1;
         self.loop_busy = false;
         self.frozen = false;

@@ -4,11 +4,12 @@ use super::burst::{Burst, CREDITS};
 use super::fleet::{FLEET, Fleet, hosts, places};
 use super::limits::Limits;
 use super::operations::THAW;
-use super::pod::{IDLE, Life, PREPARING, Pod, RUNNING, StorePool};
-use super::spec::{PodsSpec, Runtime, SURPLUS};
+use super::pod::{GREETING, IDLE, LATE, Life, OFFLOADED, PREPARING, Pod, READING, RUNNING, StorePool};
+use super::runtime::{Pace, Runtime};
+use super::spec::{PodsSpec, SURPLUS};
 use super::supervisor::{SILENT_WORKER, Supervisor, WORKER_UP};
 use crate::kernel::{Span, Time};
-use crate::model::calls::{Op, Via};
+use crate::model::calls::{Call, Op, Via};
 use crate::model::component::{Component, NodeReport};
 use crate::model::context::Ctx;
 use crate::model::cpu::Sharing;
@@ -18,6 +19,7 @@ use crate::model::ledger::GaugeId;
 use crate::model::listener::{Connect, Listener};
 use crate::model::message::{CallId, Cause, Message, NodeId, Outcome};
 use crate::model::operation::OPERATION;
+use crate::model::pool::ESTABLISHED;
 use crate::model::probe::PROBE;
 use crate::model::sdk::SdkClients;
 use crate::model::usage::UsageLine;
@@ -51,6 +53,7 @@ pub struct Pods {
     instance: Option<String>,
     spot_price: Option<f64>,
     kind: KindOf,
+    pace: Pace,
     places: u32,
     queue_max: usize,
     cancel: bool,
@@ -145,6 +148,7 @@ impl Component for Pods {
                 Runtime::SyncWorkers(_) => KindOf::SyncWorkers,
                 Runtime::Threads(_) => KindOf::Threads,
             },
+            pace: Pace::new(&spec.runtime, spec.warm_up.as_ref()),
             places,
             queue_max: spec.queue.map_or(usize::MAX, |n| n as usize),
             cancel: spec.cancel,
@@ -186,7 +190,7 @@ impl Component for Pods {
                 self.close_idle(pod as u16, NodeId(store as u16), ctx);
             }
             Message::Wake(HEALTHY, pod, healthy) => self.gated(pod as usize, healthy == 1, ctx),
-            Message::Wake(timer, word, turn) if timer >= FLEET => {
+            Message::Wake(timer, word, turn) if timer >= FLEET && timer != ESTABLISHED => {
                 self.fleet_woken((timer, word, turn), ctx);
             }
             Message::Wake(timer, slot, turn) => {
@@ -209,6 +213,7 @@ impl Component for Pods {
                         ctx.ledger.refused_by(self.limits.accept, ctx.queue.now());
                         ctx.fail(call, Cause::ConnectTimeout, 0);
                     }
+                    ESTABLISHED => self.greet(call, ctx),
                     SILENT_WORKER => self.worker_silent(call, ctx),
                     _ => self.acquire_timed_out(call, ctx),
                 }
@@ -411,14 +416,17 @@ impl Pods {
     }
 
     fn begin(&mut self, call: CallId, ctx: &mut Ctx) {
-        ctx.calls.get(call).b = RUNNING;
+        let row = ctx.calls.get(call);
+        row.b = RUNNING;
+        let begun = &mut self.pods[row.address as usize].begun;
+        *begun = begun.saturating_add(1);
         self.in_progress += 1;
         ctx.ledger.set(self.gauges.in_progress, ctx.queue.now(), self.in_progress);
         self.run(call, ctx);
     }
 
     /// Runs the work from its present step on.
-    fn run(&mut self, call: CallId, ctx: &mut Ctx) {
+    pub(super) fn run(&mut self, call: CallId, ctx: &mut Ctx) {
         let works = ctx.works;
         let row = *ctx.calls.get(call);
         if row.work == PROBE {
@@ -429,11 +437,13 @@ impl Pods {
             None => self.finish(call, Outcome::OK, ctx),
             Some(Step::Cpu(law)) => {
                 let work = law.sample(&mut ctx.step_stream(call));
-                ctx.calls.get(call).amount = self.paced(row.address, work);
+                ctx.calls.get(call).amount = self.work_of(row.address, work);
                 self.compute(call, ctx);
             }
             Some(Step::Wait(law)) => {
-                let delay = self.paced(row.address, law.sample(&mut ctx.step_stream(call)));
+                let stream = &mut ctx.step_stream(call);
+                let (wait, pod) = (law.sample(stream), &self.pods[row.address as usize]);
+                let delay = self.pace.wait(pod, wait, ctx.now(), stream);
                 let row = ctx.calls.get(call);
                 row.step += 1;
                 row.b = WAITING;
@@ -463,10 +473,9 @@ impl Pods {
         }
     }
 
-    /// How long a step takes on this pod.
-    pub(super) fn paced(&self, pod: u16, time: Span) -> Span {
-        let factor = self.pods[usize::from(pod)].slow;
-        if factor.to_bits() == 1.0_f64.to_bits() { time } else { time.scaled(factor) }
+    /// Processor time of `work` in this pod.
+    pub(super) fn work_of(&mut self, pod: u16, work: Span) -> Span {
+        self.pace.work(&mut self.pods[usize::from(pod)], work)
     }
 
     /// A processor step: on an event loop it waits for the one thread.
@@ -485,29 +494,36 @@ impl Pods {
         self.on_processor(call, ctx);
     }
 
-    fn on_processor(&mut self, call: CallId, ctx: &mut Ctx) {
-        let row = ctx.calls.get(call);
+    pub(super) fn on_processor(&mut self, call: CallId, ctx: &mut Ctx) {
+        let row = *ctx.calls.get(call);
         let host = self.hosts[self.pods[row.address as usize].host as usize];
-        let amount = row.amount;
-        let thread = ThreadOf::number(u32::from(row.address));
-        ctx.compute(host, thread, amount, CPU, call.slot, call.turn);
+        ctx.compute(host, self.thread_of(&row, call), row.amount, CPU, call.slot, call.turn);
+    }
+
+    /// The thread that works for a call: its pod's, or one of its own beside an event loop.
+    fn thread_of(&self, row: &Call, call: CallId) -> ThreadOf {
+        let own = self.pods.len() as u32;
+        let beside = row.b == OFFLOADED;
+        ThreadOf::number(if beside { own + call.slot } else { u32::from(row.address) })
     }
 
     fn cpu_done(&mut self, call: CallId, ctx: &mut Ctx) {
         let now = ctx.now();
         let row = ctx.calls.get(call);
-        let preparing = row.b == PREPARING;
-        row.step += u16::from(!preparing);
+        let doing = row.b;
+        row.step += u16::from(!matches!(doing, OFFLOADED | GREETING | LATE | PREPARING | READING));
         let (pod, mark, amount) = (row.address, row.mark, row.amount);
         if let Some(fleet) = &mut self.fleet {
             fleet.worked(pod, amount);
         }
         // What the step took beyond its time on an idle reference core is waiting for the processor.
         ctx.ledger.waited_for(self.limits.cpu, mark + amount, now);
-        if preparing {
-            self.prepared(call, ctx);
-        } else {
-            self.run(call, ctx);
+        match doing {
+            OFFLOADED => return self.offloaded(call, ctx),
+            GREETING | LATE => self.greeted(call, doing == LATE, ctx),
+            PREPARING => self.prepared(call, ctx),
+            READING => self.read(call, ctx),
+            _ => self.run(call, ctx),
         }
         if self.kind == KindOf::EventLoop {
             self.turn_loop(pod, ctx);
@@ -551,7 +567,8 @@ impl Pods {
     /// A call that may be on the processor leaves it.
     pub(super) fn off_processor(&mut self, pod: usize, call: CallId, ctx: &mut Ctx) {
         let host = self.hosts[self.pods[pod].host as usize];
-        ctx.stop_computing(host, ThreadOf::number(pod as u32), CPU, call.slot, call.turn);
+        let row = *ctx.calls.get(call);
+        ctx.stop_computing(host, self.thread_of(&row, call), CPU, call.slot, call.turn);
     }
 
     fn next_connection(&mut self, pod: u16, ctx: &mut Ctx) -> Option<CallId> {
@@ -586,6 +603,7 @@ impl Pods {
         let pod = row.address;
         match answer.op {
             Op::Connect => return self.connected(call, store, answer.tag, answer.outcome, ctx),
+            Op::Query if ok && self.reads(call, store, answer.tag, ctx) => return,
             Op::Query => self.give_back(pod, store, answer.tag, ok, ctx),
             Op::Request => {
                 if let Some(pause) = self.sdk.answered(u32::from(pod), &answer, ctx) {

@@ -2,11 +2,11 @@
 
 use super::autoscaler::AutoscalerSpec;
 use super::lifecycle::Lifecycle;
+use super::runtime::{Runtime, WarmUp};
 use crate::kernel::Span;
 use crate::model::component::{About, Check, Spec};
 use crate::model::credits::{Burstable, CreditsSpec};
 use crate::model::data::Data;
-use crate::model::dist::Dist;
 use crate::model::era::Era;
 use crate::model::operation::Action;
 use crate::model::pool::PoolSpec;
@@ -21,6 +21,7 @@ pub const ABOUT: About = About {
         "the kernel's accept queue of min(backlog, somaxconn) + 1 places; a SYN beyond them is dropped and resent",
         "runtimes: an event loop (one thread for processor time, accepts between two tasks), sync workers (accept one connection when idle, no keep-alive, killed when they are silent for too long), threads",
         "a limit of concurrent requests with a waiting line of its own and rejection beyond it",
+        "timers of an event loop that count whole milliseconds, and the warm-up of a process whose code is compiled while it runs",
         "processor time shared by the pods of a host, with a limit per pod",
         "a connection pool per pod and store with the growth rule of its driver",
         "work that goes on after its client has gone, unless `cancel` is set",
@@ -57,6 +58,10 @@ pub struct PodsSpec {
     #[serde(default)]
     #[schemars(extend("x-source" = "assumed: Node.js, the seeds' runtime", "x-assumed" = true))]
     pub runtime: Runtime,
+    /// The first requests of a process take longer; none: they do not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-source" = "not modelled unless said"))]
+    pub warm_up: Option<WarmUp>,
     /// Most requests in progress in a pod; none: no limit (threads and workers have theirs).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000))]
@@ -175,62 +180,6 @@ impl Default for Hosts {
             speed: speed_default(),
         }
     }
-}
-
-/// How a process takes and works on requests.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Runtime {
-    /// One thread for processor time, any number of waits: Node.js, tornado, uvicorn.
-    EventLoop(EventLoop),
-    /// Each worker serves one connection at a time and accepts the next when idle: gunicorn sync.
-    SyncWorkers(SyncWorkers),
-    /// A pool of threads behind one acceptor: gunicorn gthread, servlet containers.
-    Threads(Threads),
-}
-
-impl Default for Runtime {
-    fn default() -> Self {
-        Runtime::EventLoop(EventLoop {})
-    }
-}
-
-/// No parameters.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct EventLoop {}
-
-/// Sync workers.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SyncWorkers {
-    /// How many.
-    #[schemars(range(min = 1, max = 10_000))]
-    pub workers: u32,
-    /// A worker that has not answered for so long is killed, and its client sees a reset; zero: never.
-    #[serde(default = "worker_timeout")]
-    #[schemars(extend("x-source" = "gunicorn settings: timeout 30 s"))]
-    pub timeout: Span,
-    /// From a killed worker to the next that accepts.
-    #[serde(default = "worker_boot")]
-    #[schemars(extend("x-source" = "none unless said: gunicorn's arbiter forks the next worker at once"))]
-    pub boot: Dist,
-}
-
-fn worker_timeout() -> Span {
-    Span::from_secs(30)
-}
-fn worker_boot() -> Dist {
-    Dist::Constant(Span::ZERO)
-}
-
-/// Threads.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Threads {
-    /// How many.
-    #[schemars(range(min = 1, max = 100_000))]
-    pub threads: u32,
 }
 
 impl PodsSpec {

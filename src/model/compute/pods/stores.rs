@@ -1,13 +1,13 @@
 //! The service's side of its stores: connection pools per pod, statements, waits for a connection.
 
-use super::pod::{ACQUIRE, IDLE, OPENING, POOL, PREPARING, RUNNING, StorePool};
+use super::pod::{GREETING, LATE, ACQUIRE, IDLE, OPENING, POOL, OFFLOADED, PREPARING, READING, RUNNING, StorePool};
 use super::service::Pods;
 use crate::kernel::Span;
 use crate::model::calls::Op;
 use crate::model::context::Ctx;
 use crate::model::dist::Sampler;
-use crate::model::message::{CallId, Cause, NodeId, Outcome};
-use crate::model::pool::{Checkin, Checkout, Pool, PoolSpec};
+use crate::model::message::{CallId, Cause, Event, Message, NodeId, Outcome};
+use crate::model::pool::{Checkin, Checkout, GREETED, Pool, PoolSpec};
 use crate::model::work::Step;
 
 impl Pods {
@@ -50,7 +50,9 @@ impl Pods {
 
     fn open(&mut self, call: CallId, store: NodeId, ctx: &mut Ctx) {
         self.connections = self.connections.wrapping_add(1);
-        let child = ctx.call_store(store, call, Op::Connect, Span::ZERO, self.connections);
+        // A server that is told so waits for the first message of the connection.
+        let startup = self.store_pool(store).map_or(Span::ZERO, |pool| pool.spec.startup_cpu);
+        let child = ctx.call_store(store, call, Op::Connect, startup, self.connections);
         let row = ctx.calls.get(call);
         row.b = OPENING;
         row.child = child;
@@ -105,14 +107,91 @@ impl Pods {
         if !outcome.is_ok() {
             return self.finish(call, outcome.shown_as(500), ctx);
         }
+        let keys = self.store_pool(store).map_or(Span::ZERO, |pool| pool.spec.connect_offload);
+        if keys.is_zero() {
+            return self.prepare(call, store, connection, ctx);
+        }
+        // Native code, which does not warm up.
+        let row = ctx.calls.get(call);
+        (row.b, row.a, row.amount, row.mark) = (OFFLOADED, connection, keys, ctx.queue.now());
+        self.on_processor(call, ctx);
+    }
+
+    /// The kernels have connected: the driver writes its first message.
+    pub(super) fn greet(&mut self, call: CallId, ctx: &mut Ctx) {
+        let row = *ctx.calls.get(call);
+        if row.b == OPENING
+            && let Some(store) = store_of(call, ctx)
+        {
+            let startup = self.store_pool(store).map_or(Span::ZERO, |pool| pool.spec.startup_cpu);
+            self.drive(call, GREETING, row.a, startup, ctx);
+        }
+    }
+
+    /// The first message of a connection goes out.
+    pub(super) fn greeted(&mut self, call: CallId, late: bool, ctx: &mut Ctx) {
+        let row = ctx.calls.get(call);
+        row.b = OPENING;
+        let child = row.child;
+        if late {
+            return self.acquire_timed_out(call, ctx);
+        }
+        let to = ctx.calls.get(child).to;
+        let message = Message::Wake(GREETED, child.slot, child.turn);
+        ctx.queue.immediately(Event { to, message });
+    }
+
+    /// What other threads had to do for a connection is done.
+    pub(super) fn offloaded(&mut self, call: CallId, ctx: &mut Ctx) {
+        let connection = ctx.calls.get(call).a;
+        if let Some(store) = store_of(call, ctx) {
+            self.prepare(call, store, connection, ctx);
+        }
+    }
+
+    /// The driver's own part of opening a connection.
+    fn prepare(&mut self, call: CallId, store: NodeId, connection: u32, ctx: &mut Ctx) {
         let work = self.store_pool(store).map_or(Span::ZERO, |pool| pool.spec.connect_cpu);
         if work.is_zero() {
             return self.query(call, store, connection, ctx);
         }
-        let work = self.paced(pod, work);
+        self.drive(call, PREPARING, connection, work, ctx);
+    }
+
+    /// The driver works for a connection of this request's, in the process that waits for it.
+    fn drive(&mut self, call: CallId, state: u32, connection: u32, work: Span, ctx: &mut Ctx) {
+        let pod = ctx.calls.get(call).address;
+        let work = self.work_of(pod, work);
         let row = ctx.calls.get(call);
-        (row.b, row.a, row.amount) = (PREPARING, connection, work);
+        (row.b, row.a, row.amount) = (state, connection, work);
         self.compute(call, ctx);
+    }
+
+    /// The answer of a statement has come: whether the driver has to work on it before the connection is free.
+    pub(super) fn reads(
+        &mut self,
+        call: CallId,
+        store: NodeId,
+        connection: u32,
+        ctx: &mut Ctx,
+    ) -> bool {
+        let work = self.store_pool(store).map_or(Span::ZERO, |pool| pool.spec.statement_cpu);
+        if !work.is_zero() {
+            self.drive(call, READING, connection, work, ctx);
+        }
+        !work.is_zero()
+    }
+
+    /// The driver has read the answer of a statement.
+    pub(super) fn read(&mut self, call: CallId, ctx: &mut Ctx) {
+        let row = ctx.calls.get(call);
+        row.b = RUNNING;
+        let (pod, connection) = (row.address, row.a);
+        if let Some(store) = store_of(call, ctx) {
+            self.give_back(pod, store, connection, true, ctx);
+        }
+        ctx.calls.get(call).step += 1;
+        self.run(call, ctx);
     }
 
     /// The driver has done its part of opening a connection.
@@ -123,10 +202,10 @@ impl Pods {
         }
     }
 
-    /// A request that was at the driver's work for its connection is dropped, and the connection with it.
+    /// A request whose driver was at work for its connection is dropped, and the connection with it.
     pub(super) fn leave_connection(&mut self, call: CallId, ctx: &mut Ctx) {
         let row = *ctx.calls.get(call);
-        if row.b == PREPARING
+        if matches!(row.b, OFFLOADED | PREPARING | READING)
             && let Some(store) = store_of(call, ctx)
         {
             self.give_back(row.address, store, row.a, false, ctx);
@@ -178,7 +257,11 @@ impl Pods {
 
     /// A request has waited too long for a connection.
     pub(super) fn acquire_timed_out(&mut self, call: CallId, ctx: &mut Ctx) {
-        if self.leave_pool(call, ctx) {
+        let row = ctx.calls.get(call);
+        if row.b == GREETING {
+            // The loop looks at its timers when it has done what it is at.
+            row.b = LATE;
+        } else if self.leave_pool(call, ctx) {
             ctx.ledger.refused_by(self.limits.pool, ctx.now());
             self.finish(call, Outcome::failed(Cause::PoolTimeout, ctx.me, 500), ctx);
         }
@@ -192,7 +275,7 @@ impl Pods {
             POOL => {
                 self.pool_at(row.address, store).leave(call);
             }
-            OPENING => {
+            OPENING | GREETING | LATE => {
                 let connection = ctx.calls.get(row.child).tag;
                 ctx.abandon(row.child);
                 ctx.hang_up(store, 1, connection);

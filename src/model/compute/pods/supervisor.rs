@@ -1,8 +1,9 @@
 //! The supervisor of sync workers: one that has been silent for too long is killed, its client sees a reset, and another takes its place.
 
-use super::pod::{OPENING, POOL};
+use super::pod::{GREETING, LATE, OPENING, POOL};
 use super::service::Pods;
-use super::spec::{PodsSpec, Runtime};
+use super::runtime::Runtime;
+use super::spec::PodsSpec;
 use crate::kernel::{LaneId, Rank};
 use crate::model::calls::Op;
 use crate::model::context::{Ctx, Purpose};
@@ -63,7 +64,8 @@ impl Pods {
         let row = *ctx.calls.get(call);
         let pod = row.address;
         ctx.queue.cancel(row.timer);
-        if row.b == POOL || row.b == OPENING {
+        if matches!(row.b, POOL | OPENING | GREETING | LATE) {
+            self.off_processor(usize::from(pod), call, ctx);
             self.leave_pool(call, ctx);
         } else if ctx.calls.alive(row.child) {
             let child = *ctx.calls.get(row.child);

@@ -15,8 +15,9 @@ use crate::model::dist::Sampler;
 use crate::model::host::{HostId, ThreadOf};
 use crate::model::ledger::{GaugeId, LimitId};
 use crate::model::listener::accept_queue;
-use crate::model::message::{CallId, Cause, Message, NodeId, Outcome};
+use crate::model::message::{CallId, Cause, Event, Message, NodeId, Outcome};
 use crate::model::owners::Owners;
+use crate::model::pool::{ESTABLISHED, GREETED};
 use crate::model::usage::{UsageLine, hours};
 use crate::model::wiring::Wiring;
 use std::collections::VecDeque;
@@ -34,6 +35,8 @@ const UNLOCK: u8 = 4;
 const FORK: u32 = 1;
 const START: u32 = 2;
 const LOGIN: u32 = 3;
+/// The client's first message has not come yet.
+const UNGREETED: u32 = 4;
 /// A process has ended.
 const EXIT: u8 = 5;
 
@@ -244,9 +247,15 @@ impl Component for Database {
                 ctx.ledger.refused_by(self.limits.backlog, ctx.queue.now());
                 ctx.fail(CallId { slot, turn }, Cause::ConnectTimeout, 0);
             }
-            // The slots of a process that ends were free before. Work of a client that went away goes on; its connection is closed
-            // when it ends.
-            Message::Wake(EXIT, ..) | Message::Cancel(_) | Message::Reply(_) => {}
+            Message::Wake(GREETED, slot, turn) => self.greeted(CallId { slot, turn }, ctx),
+            // Work of a client that went away goes on; its connection is closed when it ends.
+            Message::Cancel(call) => {
+                if ctx.calls.alive(call) && ctx.calls.get(call).b == UNGREETED {
+                    self.never_greeted(call, ctx);
+                }
+            }
+            // The slots of a process that ends were free before.
+            Message::Wake(EXIT, ..) | Message::Reply(_) => {}
             Message::Wake(..) => self.unlocked(ctx),
             Message::HangUp(owner, _, tag) => self.hung_up((owner, tag), ctx),
         }
@@ -288,7 +297,13 @@ impl Database {
             self.counts.syn_dropped += 1;
             return ctx.syn_lost(call, self.limits.backlog, SYN_END);
         }
-        ctx.calls.get(call).mark = ctx.queue.now();
+        let row = ctx.calls.get(call);
+        row.mark = ctx.queue.now();
+        let (to, hop, parent, greets) = (row.from, row.hop, row.parent, !row.amount.is_zero());
+        if greets {
+            let message = Message::Wake(ESTABLISHED, parent.slot, parent.turn);
+            ctx.queue.travel(hop, Rank::Completion, Event { to, message });
+        }
         self.listening.push_back(call);
         self.accept(ctx);
     }
@@ -311,6 +326,14 @@ impl Database {
     /// Accepted. MySQL gives it its slots or refuses it before the login. The login may have to wait for the session map.
     fn accepted(&mut self, call: CallId, ctx: &mut Ctx) {
         let now = ctx.now();
+        let row = ctx.calls.get(call);
+        if !row.amount.is_zero() {
+            row.b = UNGREETED;
+            if row.abandoned {
+                self.never_greeted(call, ctx);
+            }
+            return;
+        }
         if self.sessions {
             return self.start_backend(call, ctx);
         }
@@ -326,6 +349,28 @@ impl Database {
             return self.map_line.push_back(call);
         }
         self.log_in(call, ctx);
+    }
+
+    /// The client's first message is there; whoever has accepted the connection goes on with it.
+    fn greeted(&mut self, call: CallId, ctx: &mut Ctx) {
+        if !ctx.calls.alive(call) {
+            return;
+        }
+        let now = ctx.now();
+        let row = ctx.calls.get(call);
+        row.amount = Span::ZERO;
+        if row.b == UNGREETED {
+            // Until now it waited for the client.
+            row.mark = now;
+            self.accepted(call, ctx);
+        }
+    }
+
+    /// The client has gone without a first message.
+    fn never_greeted(&mut self, call: CallId, ctx: &mut Ctx) {
+        let thread = self.thread_of(call);
+        ctx.fail(call, Cause::ClientTimeout, 0);
+        self.end_process(self.exit.scaled(REFUSED_END), thread, ctx);
     }
 
     /// PostgreSQL: the new process goes as far as to ask for its slot.
