@@ -74,7 +74,6 @@ pub enum PoolMode {
 }
 
 /// Whether a cost need not be written.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
 pub fn costs_nothing(span: &Span) -> bool {
     span.is_zero()
 }

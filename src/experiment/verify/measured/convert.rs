@@ -5,6 +5,10 @@ use super::case::{
     Baseline, Config, HaproxyConfig, LambdaConfig, Law, LoadConfig, MeasuredCase, NginxConfig,
     PodConfig,
 };
+use super::machine::{
+    AT_END, BEFORE, EXIT, FIRST, FORK, LOGIN, MANY, NEW_CONNECTION, NICE, PROCESSORS, STARTUP,
+    WARM, WARMED, accept_cpu, driver_cpu, factor, trust,
+};
 use serde_json::{Map, Value, json};
 
 /// The scenario of a case.
@@ -68,35 +72,6 @@ pub fn scenario(case: &MeasuredCase) -> Result<Value, String> {
         "run": {"horizon": s(load.duration_s + load.drain_s)},
     }))
 }
-
-/// Processors of the measuring machine, and nice value that it gave to a repetition's session (its README, "how a case runs").
-const PROCESSORS: f64 = 2.0;
-const NICE: i8 = -10;
-
-/// Shares of what a connection with one statement costs its driver: up to the SYN, from there to the first message, for the rest
-/// of the login; what is left comes with the statement's answer, before the connection is free. Own measurement of node-postgres
-/// 8.23 on Node.js 20, as the other shares here.
-const BEFORE: f64 = 0.13;
-const STARTUP: f64 = 0.16;
-const LOGIN: f64 = 0.18;
-const AT_END: f64 = 1.0 - BEFORE - STARTUP - LOGIN;
-
-/// How many times the processor time of a request on a kept connection one on a new connection takes: own measurement of
-/// Node.js 20, which also has to make and to close its sockets.
-const NEW_CONNECTION: f64 = 2.6;
-
-/// Own measurement of Node.js 20: the first request of a process takes three times the processor time of later ones, falling to
-/// once at the 3,000th.
-const WARM: u32 = 3000;
-const COLD: f64 = 3.0;
-/// Requests that the servers had answered before the load began (its README, "how a case runs").
-const WARMED: u32 = 400;
-/// Middle of the requests of the process from which the times of single connects were taken (two seconds of one user), and the
-/// highest rates of connects (three seconds of 16 users): it was not warm.
-const SINGLE: u32 = WARMED + 260;
-const MANY: u32 = WARMED + 700;
-/// What the first connection of node-postgres takes beyond the next ones, own measurement.
-const FIRST_CONNECTION_MS: f64 = 12.0;
 
 /// A time in seconds as a text that keeps microseconds.
 fn s(seconds: f64) -> String {
@@ -236,23 +211,6 @@ fn work(config: &Config, base: &Baseline) -> Result<Vec<Value>, String> {
     Ok(steps)
 }
 
-/// How many times the processor time of a warm process the `n`-th request of a new one takes.
-fn factor(n: u32) -> f64 {
-    1.0 + (COLD - 1.0) * (1.0 - f64::from(n) / f64::from(WARM))
-}
-
-/// Processor time of the driver in a warm server for a request with one statement.
-fn driver_cpu(mode: &str, base: &Baseline) -> f64 {
-    let http = base.http_node_direct_keepalive_ms;
-    if mode == "pool" {
-        (base.pg_request_pooled_ms_p50 - http).max(0.0)
-    } else {
-        // What a request takes beyond its connect is the driver's work at the end.
-        let end = base.pg_request_connect_per_request_trust_ms_p50 - base.pg_connect_trust_ms_mean;
-        (end - http).max(0.0) / AT_END / factor(SINGLE)
-    }
-}
-
 fn mean(law: &Law) -> f64 {
     law.mean_s.unwrap_or_else(|| (law.lo_s.unwrap_or(0.0) + law.hi_s.unwrap_or(0.0)) / 2.0)
 }
@@ -301,11 +259,6 @@ struct Servers {
     nodes: Vec<String>,
     places: Vec<(String, usize)>,
 }
-
-/// Shares of the processor time that PostgreSQL spends on a connection: the postmaster's (accept and fork), and that of the end. Own
-/// measurement of PostgreSQL 15 (schedstat of the postmaster, times of its children).
-const FORK: f64 = 0.12;
-const EXIT: f64 = 0.49;
 
 /// What happens to servers. A block before the load lasts into it: it is counted from the load's start.
 fn events(config: &Config, servers: &Servers) -> Result<Vec<Value>, String> {
@@ -392,8 +345,11 @@ fn pod_node(
     match pod.kind.as_str() {
         "node" => {
             node["runtime"] = json!({"event_loop": {"timer": "1ms"}});
-            let first = ms(if pod.db.is_some() { FIRST_CONNECTION_MS } else { 0.0 });
-            node["warm_up"] = json!({"requests": WARM - WARMED, "factor": factor(WARMED), "first": first});
+            node["warm_up"] = json!({"requests": WARM - WARMED, "factor": factor(WARMED)});
+            if pod.db.is_some() {
+                // What answered until then needed no database.
+                node["warm_up"]["first"] = FIRST.into();
+            }
             if let Some(idle) = pod.keepalive_ms.filter(|idle| *idle > 0.0) {
                 node["keepalive_timeout"] = ms(idle).into();
             }
@@ -425,7 +381,8 @@ fn pod_node(
         let connect = driver * (STARTUP + LOGIN) - startup;
         // What a password costs more is nearly all the client's: the server has stored keys (RFC 5802, section 3). node-postgres
         // derives its key in the threads of libuv's pool.
-        let scram = config.postgres.as_ref().is_some_and(|db| db.auth.as_deref() == Some("scram-sha-256"));
+        let scram =
+            config.postgres.as_ref().is_some_and(|db| db.auth.as_deref() == Some("scram-sha-256"));
         let keys = if scram {
             PROCESSORS * 1e3 / base.pg_max_connects_per_s_scram_16_clients - trust(base)
         } else {
@@ -626,15 +583,4 @@ fn version(text: &str) -> (u32, u32, u32) {
     let mut parts = text.split('.').map(|part| part.parse().unwrap_or(0));
     let mut next = || parts.next().unwrap_or(0);
     (next(), next(), next())
-}
-
-/// Processor time in which a server accepts a connection: what a new one costs beyond the client's connect.
-fn accept_cpu(base: &Baseline) -> f64 {
-    let new = base.http_node_direct_new_connection_ms - base.http_node_direct_keepalive_ms;
-    (new - base.tcp_connect_loopback_ms).max(0.0)
-}
-
-/// Processor time of a connect without a password, of everybody who takes part.
-fn trust(base: &Baseline) -> f64 {
-    PROCESSORS * 1e3 / base.pg_max_connects_per_s_trust_16_clients
 }

@@ -4,6 +4,7 @@ mod case;
 mod convert;
 mod figures;
 mod judge;
+mod machine;
 pub use case::MeasuredCase;
 pub use convert::scenario;
 pub use figures::predict;

@@ -11,6 +11,7 @@ mod machines;
 mod operations;
 mod pod;
 mod policy;
+mod processor;
 mod runtime;
 mod scaler;
 mod service;

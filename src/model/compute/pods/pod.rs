@@ -84,8 +84,8 @@ pub(super) struct Pod {
     pub(super) deferred: Vec<Message>,
     /// How many times as long its work takes.
     pub(super) slow: f64,
-    /// Whether its process has not worked yet.
-    pub(super) fresh: bool,
+    /// Which steps its process has done at least once, a bit each.
+    pub(super) has_run: u64,
     /// Requests that its process has begun.
     pub(super) begun: u32,
     /// The kernel's side of its listening socket.
@@ -114,7 +114,7 @@ impl Pod {
             frozen: false,
             deferred: Vec::new(),
             slow: 1.0,
-            fresh: true,
+            has_run: 0,
             begun: 0,
             listener,
             accept_queue: VecDeque::new(),
@@ -142,7 +142,7 @@ impl Pod {
         self.ready.clear();
         self.deferred.clear();
         self.running = 0;
-        self.fresh = true;
+        self.has_run = 0;
         self.begun = 0;
         self.lives += 1;
         self.loop_busy = false;

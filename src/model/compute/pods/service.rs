@@ -4,17 +4,17 @@ use super::burst::{Burst, CREDITS};
 use super::fleet::{FLEET, Fleet, hosts, places};
 use super::limits::Limits;
 use super::operations::THAW;
-use super::pod::{GREETING, IDLE, LATE, Life, OFFLOADED, PREPARING, Pod, READING, RUNNING, StorePool};
+use super::pod::{IDLE, Life, Pod, RUNNING, StorePool};
 use super::runtime::{Pace, Runtime};
 use super::spec::{PodsSpec, SURPLUS};
 use super::supervisor::{SILENT_WORKER, Supervisor, WORKER_UP};
-use crate::kernel::{Span, Time};
-use crate::model::calls::{Call, Op, Via};
+use crate::kernel::Time;
+use crate::model::calls::{Op, Via};
 use crate::model::component::{Component, NodeReport};
 use crate::model::context::Ctx;
 use crate::model::cpu::Sharing;
 use crate::model::endpoints::HEALTHY;
-use crate::model::host::{HostId, ThreadOf};
+use crate::model::host::HostId;
 use crate::model::ledger::GaugeId;
 use crate::model::listener::{Connect, Listener};
 use crate::model::message::{CallId, Cause, Message, NodeId, Outcome};
@@ -29,7 +29,7 @@ use crate::model::work::Step;
 const READ: u8 = 0;
 const STEP: u8 = 1;
 /// A processor step is done.
-const CPU: u8 = 3;
+pub(super) const CPU: u8 = 3;
 /// The client's kernel gave up connecting.
 const SYN_END: u8 = 4;
 /// Data of a half-open connection comes again.
@@ -52,8 +52,8 @@ pub struct Pods {
     speed: f64,
     instance: Option<String>,
     spot_price: Option<f64>,
-    kind: KindOf,
-    pace: Pace,
+    pub(super) kind: KindOf,
+    pub(super) pace: Pace,
     places: u32,
     queue_max: usize,
     cancel: bool,
@@ -71,7 +71,7 @@ pub struct Pods {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum KindOf {
+pub(super) enum KindOf {
     EventLoop,
     SyncWorkers,
     Threads,
@@ -381,7 +381,7 @@ impl Pods {
     }
 
     /// The process accepts a connection. A sync worker is occupied from here on.
-    fn accept(&mut self, call: CallId, ctx: &mut Ctx) {
+    pub(super) fn accept(&mut self, call: CallId, ctx: &mut Ctx) {
         let now = ctx.now();
         let row = *ctx.calls.get(call);
         if self.kind == KindOf::SyncWorkers {
@@ -437,7 +437,7 @@ impl Pods {
             None => self.finish(call, Outcome::OK, ctx),
             Some(Step::Cpu(law)) => {
                 let work = law.sample(&mut ctx.step_stream(call));
-                ctx.calls.get(call).amount = self.work_of(row.address, work);
+                ctx.calls.get(call).amount = self.work_of(row.address, work, u32::from(row.step));
                 self.compute(call, ctx);
             }
             Some(Step::Wait(law)) => {
@@ -473,75 +473,6 @@ impl Pods {
         }
     }
 
-    /// Processor time of `work` in this pod.
-    pub(super) fn work_of(&mut self, pod: u16, work: Span) -> Span {
-        self.pace.work(&mut self.pods[usize::from(pod)], work)
-    }
-
-    /// A processor step: on an event loop it waits for the one thread.
-    pub(super) fn compute(&mut self, call: CallId, ctx: &mut Ctx) {
-        let now = ctx.now();
-        let row = ctx.calls.get(call);
-        row.mark = now;
-        let pod = &mut self.pods[row.address as usize];
-        if self.kind == KindOf::EventLoop {
-            if pod.loop_busy {
-                pod.ready.push_back(call);
-                return;
-            }
-            pod.loop_busy = true;
-        }
-        self.on_processor(call, ctx);
-    }
-
-    pub(super) fn on_processor(&mut self, call: CallId, ctx: &mut Ctx) {
-        let row = *ctx.calls.get(call);
-        let host = self.hosts[self.pods[row.address as usize].host as usize];
-        ctx.compute(host, self.thread_of(&row, call), row.amount, CPU, call.slot, call.turn);
-    }
-
-    /// The thread that works for a call: its pod's, or one of its own beside an event loop.
-    fn thread_of(&self, row: &Call, call: CallId) -> ThreadOf {
-        let own = self.pods.len() as u32;
-        let beside = row.b == OFFLOADED;
-        ThreadOf::number(if beside { own + call.slot } else { u32::from(row.address) })
-    }
-
-    fn cpu_done(&mut self, call: CallId, ctx: &mut Ctx) {
-        let now = ctx.now();
-        let row = ctx.calls.get(call);
-        let doing = row.b;
-        row.step += u16::from(!matches!(doing, OFFLOADED | GREETING | LATE | PREPARING | READING));
-        let (pod, mark, amount) = (row.address, row.mark, row.amount);
-        if let Some(fleet) = &mut self.fleet {
-            fleet.worked(pod, amount);
-        }
-        // What the step took beyond its time on an idle reference core is waiting for the processor.
-        ctx.ledger.waited_for(self.limits.cpu, mark + amount, now);
-        match doing {
-            OFFLOADED => return self.offloaded(call, ctx),
-            GREETING | LATE => self.greeted(call, doing == LATE, ctx),
-            PREPARING => self.prepared(call, ctx),
-            READING => self.read(call, ctx),
-            _ => self.run(call, ctx),
-        }
-        if self.kind == KindOf::EventLoop {
-            self.turn_loop(pod, ctx);
-        }
-    }
-
-    /// Between two tasks the event loop accepts all that waits, behind the tasks that are ready, then takes the next one.
-    fn turn_loop(&mut self, pod: u16, ctx: &mut Ctx) {
-        while let Some(call) = self.next_connection(pod, ctx) {
-            self.accept(call, ctx);
-        }
-        let row = &mut self.pods[pod as usize];
-        match row.ready.pop_front() {
-            Some(call) => self.on_processor(call, ctx),
-            None => row.loop_busy = false,
-        }
-    }
-
     /// An idle process takes what waits in the accept queue.
     pub(super) fn accept_waiting(&mut self, pod: u16, ctx: &mut Ctx) {
         while self.accepts_now(pod) {
@@ -564,14 +495,7 @@ impl Pods {
         }
     }
 
-    /// A call that may be on the processor leaves it.
-    pub(super) fn off_processor(&mut self, pod: usize, call: CallId, ctx: &mut Ctx) {
-        let host = self.hosts[self.pods[pod].host as usize];
-        let row = *ctx.calls.get(call);
-        ctx.stop_computing(host, self.thread_of(&row, call), CPU, call.slot, call.turn);
-    }
-
-    fn next_connection(&mut self, pod: u16, ctx: &mut Ctx) -> Option<CallId> {
+    pub(super) fn next_connection(&mut self, pod: u16, ctx: &mut Ctx) -> Option<CallId> {
         let call = self.pods[pod as usize].accept_queue.pop_front()?;
         let now = ctx.now();
         self.in_accept_queue -= 1;

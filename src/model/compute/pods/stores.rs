@@ -1,6 +1,8 @@
 //! The service's side of its stores: connection pools per pod, statements, waits for a connection.
 
-use super::pod::{GREETING, LATE, ACQUIRE, IDLE, OPENING, POOL, OFFLOADED, PREPARING, READING, RUNNING, StorePool};
+use super::pod::{
+    ACQUIRE, GREETING, IDLE, LATE, OFFLOADED, OPENING, POOL, PREPARING, READING, RUNNING, StorePool,
+};
 use super::service::Pods;
 use crate::kernel::Span;
 use crate::model::calls::Op;
@@ -161,7 +163,8 @@ impl Pods {
     /// The driver works for a connection of this request's, in the process that waits for it.
     fn drive(&mut self, call: CallId, state: u32, connection: u32, work: Span, ctx: &mut Ctx) {
         let pod = ctx.calls.get(call).address;
-        let work = self.work_of(pod, work);
+        // The driver's bits stand above those of the steps.
+        let work = self.work_of(pod, work, 48 + state);
         let row = ctx.calls.get(call);
         (row.b, row.a, row.amount) = (state, connection, work);
         self.compute(call, ctx);

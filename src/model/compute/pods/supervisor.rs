@@ -1,8 +1,8 @@
 //! The supervisor of sync workers: one that has been silent for too long is killed, its client sees a reset, and another takes its place.
 
 use super::pod::{GREETING, LATE, OPENING, POOL};
-use super::service::Pods;
 use super::runtime::Runtime;
+use super::service::Pods;
 use super::spec::PodsSpec;
 use crate::kernel::{LaneId, Rank};
 use crate::model::calls::Op;

@@ -1,0 +1,87 @@
+//! What pods do on their processors: one thread of an event loop, workers, threads, and threads beside an event loop.
+
+use super::pod::{GREETING, LATE, OFFLOADED, PREPARING, READING};
+use super::service::{CPU, KindOf, Pods};
+use crate::kernel::Span;
+use crate::model::calls::Call;
+use crate::model::context::Ctx;
+use crate::model::host::ThreadOf;
+use crate::model::message::CallId;
+
+impl Pods {
+    /// Processor time of `work` in this pod, which is its step or its driver's state `code`.
+    pub(super) fn work_of(&mut self, pod: u16, work: Span, code: u32) -> Span {
+        self.pace.work(&mut self.pods[usize::from(pod)], work, code)
+    }
+
+    /// A processor step: on an event loop it waits for the one thread.
+    pub(super) fn compute(&mut self, call: CallId, ctx: &mut Ctx) {
+        let now = ctx.now();
+        let row = ctx.calls.get(call);
+        row.mark = now;
+        let pod = &mut self.pods[row.address as usize];
+        if self.kind == KindOf::EventLoop {
+            if pod.loop_busy {
+                pod.ready.push_back(call);
+                return;
+            }
+            pod.loop_busy = true;
+        }
+        self.on_processor(call, ctx);
+    }
+
+    pub(super) fn on_processor(&mut self, call: CallId, ctx: &mut Ctx) {
+        let row = *ctx.calls.get(call);
+        let host = self.hosts[self.pods[row.address as usize].host as usize];
+        ctx.compute(host, self.thread_of(&row, call), row.amount, CPU, call.slot, call.turn);
+    }
+
+    /// The thread that works for a call: its pod's, or one of its own beside an event loop.
+    fn thread_of(&self, row: &Call, call: CallId) -> ThreadOf {
+        let own = self.pods.len() as u32;
+        let beside = row.b == OFFLOADED;
+        ThreadOf::number(if beside { own + call.slot } else { u32::from(row.address) })
+    }
+
+    pub(super) fn cpu_done(&mut self, call: CallId, ctx: &mut Ctx) {
+        let now = ctx.now();
+        let row = ctx.calls.get(call);
+        let doing = row.b;
+        row.step += u16::from(!matches!(doing, OFFLOADED | GREETING | LATE | PREPARING | READING));
+        let (pod, mark, amount) = (row.address, row.mark, row.amount);
+        if let Some(fleet) = &mut self.fleet {
+            fleet.worked(pod, amount);
+        }
+        // What the step took beyond its time on an idle reference core is waiting for the processor.
+        ctx.ledger.waited_for(self.limits.cpu, mark + amount, now);
+        match doing {
+            OFFLOADED => return self.offloaded(call, ctx),
+            GREETING | LATE => self.greeted(call, doing == LATE, ctx),
+            PREPARING => self.prepared(call, ctx),
+            READING => self.read(call, ctx),
+            _ => self.run(call, ctx),
+        }
+        if self.kind == KindOf::EventLoop {
+            self.turn_loop(pod, ctx);
+        }
+    }
+
+    /// Between two tasks the event loop accepts all that waits, behind the tasks that are ready, then takes the next one.
+    fn turn_loop(&mut self, pod: u16, ctx: &mut Ctx) {
+        while let Some(call) = self.next_connection(pod, ctx) {
+            self.accept(call, ctx);
+        }
+        let row = &mut self.pods[pod as usize];
+        match row.ready.pop_front() {
+            Some(call) => self.on_processor(call, ctx),
+            None => row.loop_busy = false,
+        }
+    }
+
+    /// A call that may be on the processor leaves it.
+    pub(super) fn off_processor(&mut self, pod: usize, call: CallId, ctx: &mut Ctx) {
+        let host = self.hosts[self.pods[pod].host as usize];
+        let row = *ctx.calls.get(call);
+        ctx.stop_computing(host, self.thread_of(&row, call), CPU, call.slot, call.turn);
+    }
+}
