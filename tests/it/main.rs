@@ -17,6 +17,7 @@ mod conservation;
 mod coverage;
 mod determinism;
 mod diff;
+mod drivers;
 mod fact_ids;
 mod facts_balancer;
 mod facts_cluster;
