@@ -11,6 +11,7 @@ use headroom::kernel::{Key, Queue, Rank, Stream, Time};
 use headroom::report;
 use headroom::scenario::read;
 use paths::{once, path, plan};
+use rand_distr::{Distribution, Exp1};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::hint::black_box;
@@ -61,6 +62,12 @@ fn floor(customers: u64, servers: u32) -> u64 {
     done
 }
 
+/// As [`exponential`], by tables: what is measured is a queue, not a logarithm.
+fn distance(stream: &mut Stream) -> u64 {
+    let unit: f64 = Exp1.sample(stream);
+    1 + (unit * 1e9) as u64
+}
+
 /// Pop one, push one at a random distance, with `pending` events waiting: the classical hold model.
 struct Hold {
     queue: Queue<u64>,
@@ -75,7 +82,7 @@ impl Hold {
         hold
     }
     fn push(&mut self, event: u64) {
-        let at = self.queue.now().nanos() + 1 + exponential(&mut self.stream, 1e9);
+        let at = self.queue.now().nanos() + distance(&mut self.stream);
         self.queue.at(Time::from_nanos(at), Rank::Completion, event);
     }
     fn turn(&mut self) {
@@ -88,11 +95,11 @@ impl Hold {
 fn hold_floor(pending: u64, turns: u64) -> f64 {
     let mut stream = Key::root(1, 0).stream();
     let mut heap: BinaryHeap<_> =
-        (0..pending).map(|event| Reverse((exponential(&mut stream, 1e9), event))).collect();
+        (0..pending).map(|event| Reverse((distance(&mut stream), event))).collect();
     cost(|| {
         for _ in 0..turns {
             if let Some(Reverse((now, event))) = heap.pop() {
-                heap.push(Reverse((now + 1 + exponential(&mut stream, 1e9), event)));
+                heap.push(Reverse((now + distance(&mut stream), event)));
             }
         }
         turns

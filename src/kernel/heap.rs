@@ -1,9 +1,9 @@
 //! A 4-ary min-heap of 8-byte keys, each with a slot number beside it.
 //!
 //! Four children stand in a cache line of their own, and the choice of the smallest is free of unpredictable
-//! branches. `pop` leaves the root vacant, because the handler of an event mostly pushes the next one at once: that push
-//! then costs one sift-down instead of a sift-up and an earlier sift-down. Among equal keys the order is arbitrary; the
-//! heap says when there are any, and [`Pending`](super::pending::Pending) puts them in order.
+//! branches. `pop` leaves the root vacant, because the handler of an event mostly adds the next one at once: to replace the root
+//! then costs one sift-down instead of a sift-up and an earlier sift-down, and the slot is used again. Among equal keys the order
+//! is arbitrary; the heap says when there are any, and [`Pending`](super::pending::Pending) puts them in order.
 
 use std::hint::select_unpredictable;
 
@@ -25,22 +25,21 @@ impl Four {
 
 const NOTHING: Four = Four { keys: [u64::MAX; 4], slots: [0; 4] };
 
-/// The root stands in the last place of group 0, so that the children of place p are group p − 2.
-const ROOT: usize = 3;
-
 /// Min-heap of (key, slot).
 #[derive(Debug, Clone)]
 pub(super) struct Heap {
-    fours: Vec<Four>,
-    /// The place after the last.
-    end: usize,
-    /// Whether the root was taken and not yet refilled; then its key is the one that was taken.
+    /// The smallest, or what was taken last while `vacant`. With the key [`u64::MAX`] the heap is empty.
+    root: (u64, u32),
     vacant: bool,
+    /// How many stand below the root.
+    below: usize,
+    /// The children of the root are group 0, those of place p group p + 1.
+    fours: Vec<Four>,
 }
 
 impl Default for Heap {
     fn default() -> Self {
-        Heap { fours: vec![NOTHING], end: ROOT, vacant: false }
+        Heap { root: (u64::MAX, 0), vacant: false, below: 0, fours: Vec::new() }
     }
 }
 
@@ -58,105 +57,125 @@ impl Heap {
     /// How many entries wait.
     #[inline]
     pub(super) fn len(&self) -> usize {
-        self.end - ROOT - usize::from(self.vacant)
+        self.below + usize::from(!self.vacant && self.root.0 != u64::MAX)
     }
 
-    /// Adds an entry. O(log4 n).
-    #[inline]
+    /// The slot of the entry that was taken, while nothing stands in its place.
+    #[expect(clippy::inline_always, reason = "once an event; a call costs as much as what it does")]
+    #[inline(always)]
+    pub(super) fn vacant(&self) -> Option<u32> {
+        self.vacant.then_some(self.root.1)
+    }
+
+    /// Puts an entry in the place of the one that was taken, with its slot. O(log4 n).
+    #[expect(clippy::inline_always, reason = "as vacant")]
+    #[inline(always)]
+    pub(super) fn replace(&mut self, key: u64) {
+        debug_assert!(self.vacant, "nothing was taken");
+        self.vacant = false;
+        self.sift_down(key, self.root.1);
+    }
+
+    /// Adds an entry; the root is not vacant. O(log4 n).
     pub(super) fn push(&mut self, key: u64, slot: u32) {
-        if self.vacant {
-            self.vacant = false;
-            self.sift_down(key, slot);
+        debug_assert!(!self.vacant, "replace costs less");
+        if self.root.0 == u64::MAX {
+            self.root = (key, slot);
             return;
         }
-        self.append(key, slot);
-    }
-
-    #[inline(never)]
-    fn append(&mut self, key: u64, slot: u32) {
-        let at = self.end;
-        self.end += 1;
+        let at = self.below;
+        self.below += 1;
         if at / 4 == self.fours.len() {
             self.fours.push(NOTHING);
         }
         self.sift_up(at, key, slot);
     }
 
-    /// Takes an entry with the smallest key. O(log4 n).
-    #[expect(clippy::inline_always, reason = "as peek")]
+    /// Takes an entry with the smallest key; there is one. Its place has to be filled with [`Heap::replace`] or closed with
+    /// [`Heap::close`] before anything else.
+    #[expect(clippy::inline_always, reason = "as vacant")]
     #[inline(always)]
-    pub(super) fn pop(&mut self) -> Option<(u64, u32)> {
-        let key = self.peek();
-        if self.end == ROOT {
-            return None;
-        }
+    pub(super) fn pop(&mut self) -> (u64, u32) {
+        debug_assert!(self.len() > 0 && !self.vacant, "nothing to take");
         self.vacant = true;
-        Some((key, self.fours[0].slots[ROOT]))
+        self.root
     }
 
     /// The smallest key; the largest number there is if the heap is empty.
-    #[expect(clippy::inline_always, reason = "once an event; a call costs as much as what it does")]
+    #[expect(clippy::inline_always, reason = "as vacant")]
     #[inline(always)]
-    pub(super) fn peek(&mut self) -> u64 {
-        if self.vacant {
-            self.refill();
-        }
-        self.fours[0].keys[ROOT]
+    pub(super) fn peek(&self) -> u64 {
+        debug_assert!(!self.vacant, "the root was taken");
+        self.root.0
     }
 
-    /// Whether another entry has the key that was popped last, if nothing was pushed since.
-    #[inline]
+    /// Whether another entry has the key that was taken last, whose place is vacant.
+    #[expect(clippy::inline_always, reason = "as vacant")]
+    #[inline(always)]
     pub(super) fn tied(&self, key: u64) -> bool {
-        self.fours.get(ROOT - 2).is_some_and(|four| four.keys.contains(&key))
+        self.fours.first().is_some_and(|four| four.keys.contains(&key))
     }
 
     /// All entries, in no order; the heap is empty afterwards.
     pub(super) fn drain(&mut self) -> impl Iterator<Item = (u64, u32)> + use<> {
-        self.peek();
-        let Heap { fours, end, .. } = std::mem::take(self);
-        (ROOT..end).map(move |at| (fours[at / 4].keys[at % 4], fours[at / 4].slots[at % 4]))
+        debug_assert!(!self.vacant, "the root was taken");
+        let Heap { root, fours, below, .. } = std::mem::take(self);
+        let entry = move |at: usize| (fours[at / 4].keys[at % 4], fours[at / 4].slots[at % 4]);
+        let first = (root.0 != u64::MAX).then_some(root);
+        first.into_iter().chain((0..below).map(entry))
     }
 
     /// Closes the gap that the last `pop` left, with the last entry.
     #[inline(never)]
-    fn refill(&mut self) {
+    pub(super) fn close(&mut self) {
         self.vacant = false;
-        self.end -= 1;
-        let at = self.end;
-        let (group, place) = (at / 4, at % 4);
+        if self.below == 0 {
+            self.root.0 = u64::MAX;
+            return;
+        }
+        self.below -= 1;
+        let (group, place) = (self.below / 4, self.below % 4);
         let four = &mut self.fours[group];
         let (key, slot) = (four.keys[place], four.slots[place]);
         four.keys[place] = u64::MAX;
         if place == 0 {
             self.fours.truncate(group);
         }
-        if at > ROOT {
-            self.sift_down(key, slot);
-        }
+        self.sift_down(key, slot);
     }
 
-    #[inline]
     fn sift_up(&mut self, mut at: usize, key: u64, slot: u32) {
-        while at > ROOT {
-            let parent = at / 4 + 2;
+        let mut rising = (key, slot);
+        while at >= 4 {
+            let parent = at / 4 - 1;
             let above = &self.fours[parent / 4];
             let (moved, moved_slot) = (above.keys[parent % 4], above.slots[parent % 4]);
             if moved <= key {
-                break;
+                return self.fours[at / 4].set(at % 4, key, slot);
             }
             self.fours[at / 4].set(at % 4, moved, moved_slot);
             at = parent;
         }
-        self.fours[at / 4].set(at % 4, key, slot);
+        if key < self.root.0 {
+            rising = std::mem::replace(&mut self.root, rising);
+        }
+        self.fours[at / 4].set(at % 4, rising.0, rising.1);
     }
 
     /// Lets (key, slot) sink from the vacant root.
     #[inline(never)]
     fn sift_down(&mut self, key: u64, slot: u32) {
         let fours = self.fours.as_mut_slice();
-        let (mut group, mut place) = (0, ROOT);
+        self.root = (key, slot);
+        let Some(four) = fours.first() else { return };
+        let (mut place, up) = least(&four.keys);
+        if up >= key {
+            return;
+        }
+        self.root = (up, four.slots[place]);
+        let mut group = 0;
         loop {
-            let below = 4 * group + place - 2;
+            let below = 4 * group + place + 1;
             let Some(four) = fours.get(below) else { break };
             let (child, least) = least(&four.keys);
             if least >= key {
@@ -176,6 +195,14 @@ mod tests {
     use crate::kernel::Key;
     use std::collections::BTreeMap;
 
+    fn pop(heap: &mut Heap) -> Option<(u64, u32)> {
+        (heap.len() > 0).then(|| {
+            let first = heap.pop();
+            heap.close();
+            first
+        })
+    }
+
     #[test]
     fn agrees_with_a_sorted_map_on_random_operations() {
         for seed in 0..50 {
@@ -187,8 +214,15 @@ mod tests {
                     let key = stream.below(1 << 12) << 32 | step;
                     heap.push(key, step as u32);
                     twin.insert(key, step as u32);
+                } else if heap.len() > 0 && stream.below(2) == 0 {
+                    let first = heap.pop();
+                    assert_eq!(Some(first), twin.pop_first(), "seed {seed} step {step}");
+                    assert_eq!((heap.vacant(), heap.len()), (Some(first.1), twin.len()));
+                    let key = stream.below(1 << 12) << 32 | step;
+                    heap.replace(key);
+                    twin.insert(key, first.1);
                 } else {
-                    assert_eq!(heap.pop(), twin.pop_first(), "seed {seed} step {step}");
+                    assert_eq!(pop(&mut heap), twin.pop_first(), "seed {seed} step {step}");
                 }
                 assert_eq!(heap.len(), twin.len());
                 if stream.below(7) == 0 {
@@ -196,9 +230,9 @@ mod tests {
                 }
             }
             while let Some(entry) = twin.pop_first() {
-                assert_eq!(heap.pop(), Some(entry));
+                assert_eq!(pop(&mut heap), Some(entry));
             }
-            assert_eq!(heap.pop(), None);
+            assert_eq!(pop(&mut heap), None);
         }
     }
 
@@ -207,8 +241,9 @@ mod tests {
         let mut heap = Heap::default();
         [7, 3, 9, 3, 3].into_iter().enumerate().for_each(|(slot, key)| heap.push(key, slot as u32));
         for left in [true, true, false] {
-            assert_eq!(heap.pop().unwrap().0, 3);
+            assert_eq!(heap.pop().0, 3);
             assert_eq!(heap.tied(3), left);
+            heap.close();
         }
         let mut rest: Vec<_> = heap.drain().collect();
         rest.sort_unstable();

@@ -131,28 +131,33 @@ impl<E: Copy> Queue<E> {
     #[inline]
     pub fn pop(&mut self) -> Option<&E> {
         // By reference: an option of the event itself is put together byte by byte.
-        if self.taken < self.immediate.len() {
-            self.taken += 1;
-            self.popped += 1;
-            return self.immediate.get(self.taken - 1);
-        }
-        if self.taken > 0 {
+        if !self.immediate.is_empty() {
+            if self.taken < self.immediate.len() {
+                self.taken += 1;
+                self.popped += 1;
+                return self.immediate.get(self.taken - 1);
+            }
             self.immediate.clear();
             self.taken = 0;
         }
-        if self.pending.first() < self.lanes.first() {
+        if self.pending.in_heap(self.lanes.first()) {
+            let (key, event) = self.pending.pop_heap();
+            advance(&mut self.now, &mut self.popped, key);
+            return Some(event);
+        }
+        self.pop_far()
+    }
+
+    /// Takes the first of what is not in the heap: of the lanes, unless its time has not come after all, or of those pending.
+    #[inline(never)]
+    fn pop_far(&mut self) -> Option<&E> {
+        let first = self.pending.first();
+        if first < self.lanes.first() {
             let (key, event) = self.pending.pop()?;
             advance(&mut self.now, &mut self.popped, key);
             return Some(event);
         }
-        self.pop_lane()
-    }
-
-    /// Takes the first of the lanes, unless its time has not come after all.
-    #[inline(never)]
-    fn pop_lane(&mut self) -> Option<&E> {
         let (key, sequence) = self.lanes.peek().unwrap_or((NEVER, u64::MAX));
-        let first = self.pending.first();
         let (key, event) = if first < key || first == key && self.pending.older(sequence) {
             self.pending.pop()?
         } else {

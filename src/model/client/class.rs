@@ -4,12 +4,13 @@
 //! other users or other nodes do.
 
 mod race;
+mod user;
 
 use super::addresses::Race;
 use super::arrivals::Arrivals;
 use super::load::{Load, WhenBusy};
 use super::spec::{ClassSpec, Connection, Generator};
-use crate::kernel::{Key, LaneId, Rank, Span, Time, TimerId};
+use crate::kernel::{Key, LaneId, Rank, Span, Time};
 use crate::model::calls::{Call, Via};
 use crate::model::context::Ctx;
 use crate::model::dist::{Dist, Sampler};
@@ -17,6 +18,8 @@ use crate::model::message::{CallId, Cause, Message, NodeId, Outcome};
 use crate::model::retry::{Adaptive, Retry, RetryState, SdkMode};
 use crate::model::wiring::Wiring;
 use std::collections::VecDeque;
+use std::num::NonZeroU32;
+use user::{Kept, User};
 
 const START: u8 = 0;
 const ARRIVAL: u8 = 1;
@@ -28,39 +31,6 @@ const SEND: u8 = 5;
 const OPEN: u8 = 6;
 /// The next address of a name has its turn.
 const NEXT_ADDRESS: u8 = 7;
-
-/// One user.
-#[derive(Debug, Clone)]
-struct User {
-    turn: u32,
-    index: u64,
-    /// Requests (or sessions) done.
-    rounds: u32,
-    /// Requests sent.
-    request: u32,
-    /// Place in the session.
-    step: u16,
-    attempt: u16,
-    served: bool,
-    connection: Option<Kept>,
-    call: CallId,
-    timer: TimerId,
-    /// Waits for the load generator to open its connection.
-    opening: bool,
-    sent: Time,
-    scheduled: Time,
-    backoff: Span,
-    last_cause: Option<Cause>,
-    own: Option<Box<RetryState>>,
-}
-
-/// A connection that a user keeps: where it leads, its number there, and the users' own name for it.
-#[derive(Debug, Clone, Copy)]
-struct Kept {
-    node: NodeId,
-    number: u32,
-    tag: u32,
-}
 
 /// One kind of request of a session: its work and the pause after it.
 #[derive(Debug, Clone)]
@@ -98,15 +68,19 @@ pub struct Class {
     races: Vec<Race>,
     /// By user, where TLS sessions are resumed: until when.
     sessions: Vec<Time>,
+    /// By user, where each has retry tokens of its own.
+    own: Vec<RetryState>,
+    /// By user, from the first failure on: the last pause before a retry.
+    backoffs: Vec<Span>,
     users: Vec<User>,
     free: Vec<u32>,
-    next_user: u64,
+    next_user: u32,
     /// Connections kept by users that are gone (open load): reused most recent first.
     spare: Vec<Kept>,
     /// Until when the load generator opens connections that are wanted already.
     opening_until: Time,
-    /// Connections opened so far: each gets a name of its own.
-    opened: u32,
+    /// Name of the connection that was opened last: each has one of its own.
+    opened: NonZeroU32,
     /// Scheduled arrivals that wait for a user of the load generator.
     waiting: VecDeque<Time>,
     /// Arrivals that were never sent because the load generator had no user free.
@@ -191,12 +165,14 @@ impl Class {
             addresses,
             races: Vec::new(),
             sessions: Vec::new(),
+            own: Vec::new(),
+            backoffs: Vec::new(),
             users: Vec::new(),
             free: Vec::new(),
             next_user: 0,
             spare: Vec::new(),
             opening_until: Time::ZERO,
-            opened: 0,
+            opened: NonZeroU32::MAX,
             waiting: VecDeque::new(),
             dropped: 0,
             exhausted: false,
@@ -299,36 +275,24 @@ impl Class {
     }
 
     fn new_user(&mut self, scheduled: Time) -> u32 {
-        let user = User {
-            turn: 0,
-            index: self.next_user,
-            rounds: 0,
-            request: 0,
-            step: 0,
-            attempt: 0,
-            served: false,
-            connection: None,
-            call: CallId::NONE,
-            timer: TimerId::NONE,
-            opening: false,
-            sent: Time::ZERO,
-            scheduled,
-            backoff: Span::ZERO,
-            last_cause: None,
-            own: (!self.retry.shared()).then(|| Box::new(self.retry.state())),
-        };
-        self.next_user += 1;
-        let session = self.session_of_before(user.index);
+        let user = User::new(self.next_user, scheduled);
+        self.next_user = self.next_user.wrapping_add(1);
+        let own = (!self.retry.shared()).then(|| self.retry.state());
+        let session = self.session_of_before(u64::from(user.index));
         if let Some(slot) = self.free.pop() {
             let row = &mut self.users[slot as usize];
             *row = User { turn: row.turn, ..user };
-            if let (Some(until), Some(own)) = (session, self.sessions.get_mut(slot as usize)) {
-                *own = until;
+            if let (Some(new), Some(until)) = (session, self.sessions.get_mut(slot as usize)) {
+                *until = new;
+            }
+            if let (Some(new), Some(tokens)) = (own, self.own.get_mut(slot as usize)) {
+                *tokens = new;
             }
             return slot;
         }
         self.users.push(user);
         self.sessions.extend(session);
+        self.own.extend(own);
         if self.addresses.is_some() {
             self.races.push(Race::default());
         }
@@ -366,11 +330,13 @@ impl Class {
         }
         user.sent = now;
         user.attempt = 0;
-        user.backoff = Span::ZERO;
         user.last_cause = None;
+        if let Some(backoff) = self.backoffs.get_mut(slot as usize) {
+            *backoff = Span::ZERO;
+        }
         ctx.ledger.start(self.index, now);
         self.in_progress += 1;
-        let state = user.own.as_deref_mut().unwrap_or(&mut self.shared);
+        let state = self.own.get_mut(slot as usize).unwrap_or(&mut self.shared);
         self.retry.first_attempt(state);
         self.attempt(slot, ctx);
     }
@@ -424,14 +390,17 @@ impl Class {
         let mut to = user.connection.map_or(self.entry, |kept| kept.node);
         if let Some(kept) = user.connection
             && ctx.flows.any()
-            && let Some((forwarder, ended)) = ctx.flows.forgotten(ctx.me, kept.tag, ctx.queue.now())
+            && let Some((forwarder, ended)) =
+                ctx.flows.forgotten(ctx.me, kept.tag.get(), ctx.queue.now())
         {
             // A forwarder on the way has dropped the row of this connection: it answers itself, with a reset.
             to = forwarder;
             ctx.flow_ended(ended);
         }
-        self.opened = self.opened.wrapping_add(u32::from(opening));
-        let tag = user.connection.map_or(self.opened, |kept| kept.tag);
+        if opening {
+            self.opened = self.opened.checked_add(1).unwrap_or(NonZeroU32::MIN);
+        }
+        let tag = user.connection.map_or(self.opened, |kept| kept.tag).get();
         let via = user.connection.map_or(Via::New, |kept| Via::Open(kept.number));
         let address = match &self.races.get(slot as usize) {
             Some(race) if opening => race.rank,
@@ -482,7 +451,7 @@ impl Class {
     /// Key of the user's present request.
     fn request_key(&self, slot: u32) -> Key {
         let user = &self.users[slot as usize];
-        self.key.with(user.index).with(u64::from(user.request))
+        self.key.with(u64::from(user.index)).with(u64::from(user.request))
     }
 
     fn answered(&mut self, id: CallId, ctx: &mut Ctx) {
@@ -506,7 +475,7 @@ impl Class {
         user.call = CallId::NONE;
         user.connection = match call.via {
             Via::Open(number) if call.keep_alive => {
-                Some(Kept { node: call.to, number, tag: call.tag })
+                NonZeroU32::new(call.tag).map(|tag| Kept { node: call.to, number, tag })
             }
             _ => None,
         };
@@ -546,16 +515,20 @@ impl Class {
             stream = self.request_key(slot).named("retry").with(attempt).stream();
         }
         let user = &mut self.users[slot as usize];
-        let state = user.own.as_deref_mut().unwrap_or(&mut self.shared);
+        let state = self.own.get_mut(slot as usize).unwrap_or(&mut self.shared);
+        let backoff = self.backoffs.get(slot as usize).copied().unwrap_or_default();
         if outcome.is_ok() {
             self.retry.succeeded(state, user.attempt, user.last_cause);
         } else if let Some(pause) =
-            self.retry.decide(state, outcome, user.attempt, user.backoff, now, &mut stream)
+            self.retry.decide(state, outcome, user.attempt, backoff, now, &mut stream)
         {
             user.attempt += 1;
-            user.backoff = pause;
             user.last_cause = outcome.cause;
             let turn = user.turn;
+            if self.backoffs.len() < self.users.len() {
+                self.backoffs.resize(self.users.len(), Span::ZERO);
+            }
+            self.backoffs[slot as usize] = pause;
             self.later(pause, RETRY, slot, turn, ctx);
             return;
         }
@@ -573,7 +546,7 @@ impl Class {
         let user = &mut self.users[slot as usize];
         let round = &self.rounds[user.step as usize];
         let key = self.key;
-        let (index, request) = (user.index, u64::from(user.request));
+        let (index, request) = (u64::from(user.index), u64::from(user.request));
         let stream = || key.with(index).with(request).named("think").stream();
         user.request += 1;
         let (turn, step) = (user.turn, user.step as usize + 1);
@@ -584,9 +557,10 @@ impl Class {
             return;
         }
         user.step = 0;
-        user.rounds += 1;
+        // Whole sessions.
+        let rounds = user.request as usize / self.rounds.len();
         match &self.closed {
-            Some(closed) if user.rounds < closed.rounds => {
+            Some(closed) if rounds < closed.rounds as usize => {
                 let mut stream = stream();
                 let pause = round.think.sample(&mut stream) + closed.think.sample(&mut stream);
                 self.later(pause, NEXT, slot, turn, ctx);
@@ -603,7 +577,7 @@ impl Class {
             if self.closed.is_none() && self.connection.keepalive {
                 self.spare.push(connection);
             } else if self.entry_listens || ctx.flows.any() {
-                ctx.hang_up(connection.node, connection.number, connection.tag);
+                ctx.hang_up(connection.node, connection.number, connection.tag.get());
             }
         }
         self.free.push(slot);
