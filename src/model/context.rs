@@ -83,6 +83,7 @@ impl Ctx<'_> {
     }
 
     /// Time of the event being handled.
+    #[inline]
     pub fn now(&self) -> Time {
         self.queue.now()
     }
@@ -157,18 +158,23 @@ impl Ctx<'_> {
     }
 
     /// Sends `call` to its callee; it arrives after `delay`, ordered as an arrival.
-    pub fn call(&mut self, mut call: Call, delay: Span) -> CallId {
-        let now = self.now();
+    #[expect(clippy::inline_always, reason = "so that callers write their fields into the row, and build no copy of it")]
+    #[inline(always)]
+    pub fn call(&mut self, call: Call, delay: Span) -> CallId {
         let to = call.to;
-        let delay = delay + self.faults.delay(to);
-        call.sent = now;
-        let id = self.calls.open(call);
-        let node = &mut self.ledger.nodes[to.index()];
-        node.arrived += 1;
-        node.busy.add(now, 1);
+        let id = self.calls.open(Call { sent: self.queue.now(), ..call });
+        self.enter(id, to, delay);
+        id
+    }
+
+    /// A call is on its way.
+    fn enter(&mut self, id: CallId, to: NodeId, mut delay: Span) {
+        if self.faults.any() {
+            delay = delay + self.faults.delay(to);
+        }
+        self.ledger.nodes[to.index()].enter(self.queue.now());
         let event = Event { to, message: Message::Arrive(id) };
         self.queue.travel(delay, Rank::Arrival, event);
-        id
     }
 
     /// Opens a connection to a store, or runs a statement of length `amount` on it, on behalf of `parent`. The store knows the
@@ -215,13 +221,8 @@ impl Ctx<'_> {
         row.to = to;
         row.address = address;
         let sent = std::mem::replace(&mut row.sent, now);
-        let here = &mut self.ledger.nodes[from_here.index()];
-        here.ok += 1;
-        here.time += u128::from(now.since(sent).nanos());
-        here.busy.sub(now, 1);
-        let there = &mut self.ledger.nodes[to.index()];
-        there.arrived += 1;
-        there.busy.add(now, 1);
+        self.ledger.nodes[from_here.index()].leave(now, sent, true);
+        self.ledger.nodes[to.index()].enter(now);
         self.queue.immediately(Event { to, message: Message::Arrive(id) });
     }
 
@@ -268,26 +269,24 @@ impl Ctx<'_> {
         row.answered = true;
         let (to, from, sent, hop, abandoned) = (row.to, row.from, row.sent, row.hop, row.abandoned);
         if self.flows.any() {
-            let row = self.calls.get(id);
-            let stays = matches!(row.via, Via::Open(_)) && row.keep_alive;
-            let tag = row.tag;
-            let ended = self.flows.answered(id, (from, tag), stays, now);
-            self.flow_ended(ended);
+            self.flow_answered(id);
         }
-        let node = &mut self.ledger.nodes[to.index()];
-        node.busy.sub(now, 1);
-        node.time += u128::from(now.since(sent).nanos());
-        if outcome.is_ok() {
-            node.ok += 1;
-        } else {
-            node.failed += 1;
-        }
+        self.ledger.nodes[to.index()].leave(now, sent, outcome.is_ok());
         if abandoned {
             self.calls.close(id);
         } else {
             let event = Event { to: from, message: Message::Reply(id) };
             self.queue.travel(hop, Rank::Completion, event);
         }
+    }
+
+    /// A call was answered: forwarders of its connection may have to know.
+    #[cold]
+    fn flow_answered(&mut self, id: CallId) {
+        let row = *self.calls.get(id);
+        let stays = matches!(row.via, Via::Open(_)) && row.keep_alive;
+        let ended = self.flows.answered(id, (row.from, row.tag), stays, self.queue.now());
+        self.flow_ended(ended);
     }
 
     /// Answers with a failure that began here.
@@ -297,7 +296,8 @@ impl Ctx<'_> {
     }
 
     /// Takes the answer of a call that this node made: its outcome, and the row is gone.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "so that callers read the fields that they need, and copy no row")]
+    #[inline(always)]
     pub fn take_reply(&mut self, id: CallId) -> Call {
         let row = *self.calls.get(id);
         self.calls.close(id);
