@@ -153,6 +153,7 @@ impl Ctx<'_> {
     }
 
     /// Arms a constant timer of this node.
+    #[inline]
     pub fn arm(&mut self, lane: LaneId, timer: u8, word: u32, turn: u32) -> TimerId {
         self.queue.arm(lane, Event { to: self.me, message: Message::Wake(timer, word, turn) })
     }

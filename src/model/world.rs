@@ -204,10 +204,10 @@ impl Running<'_> {
             if self.ctx.queue.now() > horizon {
                 break;
             }
-            self.deliver(event);
             if self.ctx.queue.delivered() & STOP_MASK == 0 && stopped() {
                 return Ok(None);
             }
+            self.deliver(event);
             if self.ctx.calls.is_empty() && self.over() {
                 break;
             }
