@@ -12,7 +12,7 @@ use super::listener::{data_retry, timer_wheel};
 use super::message::{CallId, Cause, Event, Message, NodeId, Outcome};
 use super::operation::Operation;
 use super::work::Work;
-use crate::kernel::{Key, LaneId, Queue, Rank, Span, Stream, Time, TimerId};
+use crate::kernel::{Key, LaneId, Name, Queue, Rank, Span, Stream, Time, TimerId};
 use crate::units::Bytes;
 
 /// Purposes of random draws. The numbers are part of the streams' keys: never renumber.
@@ -45,6 +45,9 @@ pub enum Purpose {
     /// Whether an authoriser has to be asked, and how long it takes.
     Authorizer = 43 << 16,
 }
+
+const CALL: Name = Name::new("call");
+const FAIL: Name = Name::new("fail");
 
 /// What a node is given with every message: the world around it. Made once a run.
 pub struct Ctx<'a> {
@@ -199,7 +202,7 @@ impl Ctx<'_> {
     #[inline]
     pub fn call_service(&mut self, service: NodeId, work: u16, parent: CallId) -> CallId {
         let row = self.calls.get(parent);
-        let key = step_key(row.key, row.visit, row.work, row.step).named("call");
+        let key = step_key(row.key, row.visit, row.work, row.step).under(CALL);
         let visit = u16::from(row.retries);
         let call = Call { work, key, visit, bytes: 0, ..row.child(self.me, service, parent) };
         self.call(call, Span::ZERO)
@@ -208,7 +211,7 @@ impl Ctx<'_> {
     /// Sends a message or an event of `bytes` on behalf of the present step of `parent`; its draws are those of a call.
     pub fn send(&mut self, to: NodeId, work: u16, op: Op, bytes: Bytes, parent: CallId) -> CallId {
         let row = self.calls.get(parent);
-        let key = step_key(row.key, row.visit, row.work, row.step).named("call");
+        let key = step_key(row.key, row.visit, row.work, row.step).under(CALL);
         let bytes = u32::try_from(bytes.0).unwrap_or(u32::MAX);
         let call = Call { work, key, op, bytes, visit: 0, ..row.child(self.me, to, parent) };
         self.call(call, Span::ZERO)
@@ -376,7 +379,7 @@ impl Ctx<'_> {
     pub fn step_fails(&mut self, id: CallId, share: f64, every_time: bool) -> bool {
         let row = self.calls.get(id);
         let visit = if every_time { 0 } else { row.visit };
-        step_key(row.key, visit, row.work, row.step).named("fail").stream().chance(share)
+        step_key(row.key, visit, row.work, row.step).under(FAIL).stream().chance(share)
     }
 
     /// How a call travels.

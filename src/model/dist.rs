@@ -4,6 +4,7 @@
 //! uses concerns nobody else. `ln`, `exp` and `pow` come from the `libm` crate: the same bits on every platform.
 
 use super::data::Data;
+use super::exp::exp;
 use crate::kernel::{Span, Stream};
 use rand_distr::{Distribution, Exp1, StandardNormal};
 use schemars::JsonSchema;
@@ -321,7 +322,7 @@ impl Sampler {
             }
             Sampler::Lognormal(mu, sigma) => {
                 let z: f64 = StandardNormal.sample(stream);
-                libm::exp(mu + sigma * z)
+                exp(mu + sigma * z)
             }
             Sampler::Gamma(shape, scale) => gamma(*shape, stream) * scale,
             Sampler::Weibull(scale, power) => {

@@ -453,6 +453,7 @@ impl Ledger {
     }
 
     /// A logical request ends. `scheduled` is its intended start where that may differ from `sent`.
+    #[inline]
     pub fn end(&mut self, class: usize, now: Time, sent: Time, scheduled: Time, outcome: Outcome) {
         self.last_end = self.last_end.max(now);
         let Some(cause) = outcome.cause else {

@@ -15,6 +15,7 @@ pub mod dist;
 pub mod endpoints;
 pub mod entry;
 pub mod era;
+mod exp;
 pub mod faults;
 pub mod flows;
 pub mod host;

@@ -244,16 +244,22 @@ impl Running<'_> {
                 self.computed(HostId((word >> 16) as u16), word & 0xffff, turn);
             }
             Message::Wake(OPERATION, index, ends) => self.happens(to, index, ends),
-            _ => self.hand(to, message),
+            _ if self.ctx.faults.any() => self.around_faults(to, message),
+            _ => self.dispatch(to, message),
         }
     }
 
     /// Hands a message to its node, unless a fault of the network keeps it back.
-    #[inline]
+    #[inline(never)]
     fn hand(&mut self, to: NodeId, message: Message) {
         if self.ctx.faults.any() {
             return self.around_faults(to, message);
         }
+        self.pass(to, message);
+    }
+
+    #[inline(never)]
+    fn pass(&mut self, to: NodeId, message: Message) {
         self.dispatch(to, message);
     }
 
@@ -266,7 +272,7 @@ impl Running<'_> {
                 self.ctx.fail(call, Cause::Refused, 0);
             }
             _ if self.ctx.faults.any_hole() && black_hole::swallow(&mut self.ctx, message) => {}
-            _ => self.dispatch(to, message),
+            _ => self.pass(to, message),
         }
     }
 
@@ -309,7 +315,8 @@ impl Running<'_> {
         self.ctx.come_back(host, due);
     }
 
-    #[inline]
+    #[expect(clippy::inline_always, reason = "once an event; what it calls is what an event costs")]
+    #[inline(always)]
     fn dispatch(&mut self, to: NodeId, message: Message) {
         let Running { nodes, classes, ctx, .. } = self;
         ctx.me = to;
