@@ -277,13 +277,36 @@ impl<E: Copy> Lanes<E> {
         Some((key, oldest.0))
     }
 
-    /// Takes the event that [`Lanes::peek`] spoke of.
+    /// Takes the first of all lanes, if its key is below `bound` and no other has that key: the key and the event's place.
     #[inline]
+    pub(super) fn take_before(&mut self, bound: u64) -> Option<(u64, u32)> {
+        let &(key, lane) = self.coming.last()?;
+        let first = self.rows[usize::from(lane)].first;
+        let front = self.blocks.get(first as usize)?.front()?;
+        if key >= bound || front.key != key || self.tied(key) {
+            return None;
+        }
+        Some((key, self.take_from(lane, first)?))
+    }
+
+    /// The event at a place that was taken; it stays there until the next is armed.
+    #[inline]
+    pub(super) fn event(&self, place: u32) -> Option<&E> {
+        let block = self.blocks.get((place / PLACES) as usize)?;
+        Some(&block.places[(place % PLACES) as usize].event)
+    }
+
+    /// Takes the event that [`Lanes::peek`] spoke of.
     pub(super) fn take(&mut self) -> Option<&E> {
-        let (lane, first) = {
-            let &(_, lane) = self.coming.last()?;
-            (lane, self.rows[usize::from(lane)].first)
-        };
+        let &(_, lane) = self.coming.last()?;
+        let first = self.rows[usize::from(lane)].first;
+        let place = self.take_from(lane, first)?;
+        self.event(place)
+    }
+
+    /// Takes the front of a lane, which is the first to come up and begins with block `first`. Returns the event's place.
+    #[inline]
+    fn take_from(&mut self, lane: u16, first: u32) -> Option<u32> {
         let block = self.blocks.get_mut(first as usize)?;
         let place = block.armed.trailing_zeros() % PLACES;
         block.armed &= block.armed.wrapping_sub(1);
@@ -295,7 +318,7 @@ impl<E: Copy> Lanes<E> {
             self.emptied(first);
             self.renew(lane);
         }
-        Some(&self.blocks[first as usize].places[place as usize].event)
+        Some(first * PLACES + place)
     }
 
     /// Looks again at the front of the lane that comes up first.

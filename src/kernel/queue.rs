@@ -159,6 +159,17 @@ impl<E: Copy> Queue<E> {
     /// Takes the first of the lanes, unless its time has not come after all.
     #[inline(never)]
     fn pop_lane(&mut self) -> Option<&E> {
+        let first = self.pending.first();
+        if let Some((key, place)) = self.lanes.take_before(first) {
+            advance(&mut self.now, &mut self.popped, key);
+            return self.lanes.event(place);
+        }
+        self.pop_unsure()
+    }
+
+    /// The same where a front was disarmed, or several come at once.
+    #[cold]
+    fn pop_unsure(&mut self) -> Option<&E> {
         let (key, sequence) = self.lanes.peek().unwrap_or((NEVER, u64::MAX));
         let first = self.pending.first();
         let (key, event) = if first < key || first == key && self.pending.older(sequence) {

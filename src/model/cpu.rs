@@ -36,6 +36,7 @@ pub enum Sharing {
 
 impl Sharing {
     /// Rate of each of `n` jobs.
+    #[inline]
     pub fn rate(self, n: usize) -> f64 {
         let n = n as f64;
         match self {
@@ -295,6 +296,7 @@ impl Processor {
         self.sharing.rate(1) / self.sharing.rate(self.jobs.len().max(1))
     }
 
+    #[inline]
     fn advance(&mut self, now: Time) {
         let n = self.jobs.len();
         if n > 0 {
@@ -318,6 +320,7 @@ impl Processor {
     }
 
     /// Finds out when the next job ends if nothing changes. Returns that if nobody comes by then.
+    #[inline]
     fn aim(&mut self) -> Option<Time> {
         let finish = f64::from_bits(self.jobs.first());
         if self.jobs.is_empty() {
@@ -331,6 +334,7 @@ impl Processor {
     }
 
     /// When to come for the job that is due, if nobody comes by then.
+    #[inline]
     fn awaits(&mut self) -> Option<Time> {
         if self.awaited.last().is_some_and(|next| *next <= self.due) {
             return None;
@@ -377,6 +381,7 @@ impl Processor {
 }
 
 /// Whole nanoseconds that are not less.
+#[inline]
 fn rounded_up(nanos: f64) -> u64 {
     let whole = (nanos as i64).max(0);
     whole.cast_unsigned() + u64::from((whole as f64) < nanos)

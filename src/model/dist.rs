@@ -308,10 +308,20 @@ impl Empirical {
 impl Sampler {
     /// Draws a time.
     pub fn sample(&self, stream: &mut Stream) -> Span {
-        Span::from_nanos_f64(self.draw(stream))
+        // The two that need few registers apart: to save those that the others need costs as much as a draw.
+        let nanos = match self {
+            Sampler::Constant(value) => *value,
+            Sampler::Exponential(mean) => {
+                let one: f64 = Exp1.sample(stream);
+                mean * one
+            }
+            _ => self.draw(stream),
+        };
+        Span::from_nanos_f64(nanos)
     }
 
     /// Draws nanoseconds.
+    #[inline(never)]
     fn draw(&self, stream: &mut Stream) -> f64 {
         match self {
             Sampler::Constant(value) => *value,
