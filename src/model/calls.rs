@@ -176,7 +176,10 @@ pub struct Calls {
 
 impl Calls {
     /// Adds a row.
-    #[expect(clippy::inline_always, reason = "so that callers write their fields into the row, and build no copy of it")]
+    #[expect(
+        clippy::inline_always,
+        reason = "so that callers write their fields into the row, and build no copy of it"
+    )]
     #[inline(always)]
     pub fn open(&mut self, call: Call) -> CallId {
         let slot = match self.free.pop() {

@@ -162,7 +162,10 @@ impl Ctx<'_> {
     }
 
     /// Sends `call` to its callee; it arrives after `delay`, ordered as an arrival.
-    #[expect(clippy::inline_always, reason = "so that callers write their fields into the row, and build no copy of it")]
+    #[expect(
+        clippy::inline_always,
+        reason = "so that callers write their fields into the row, and build no copy of it"
+    )]
     #[inline(always)]
     pub fn call(&mut self, call: Call, delay: Span) -> CallId {
         let to = call.to;
@@ -300,7 +303,10 @@ impl Ctx<'_> {
     }
 
     /// Takes the answer of a call that this node made: its outcome, and the row is gone.
-    #[expect(clippy::inline_always, reason = "so that callers read the fields that they need, and copy no row")]
+    #[expect(
+        clippy::inline_always,
+        reason = "so that callers read the fields that they need, and copy no row"
+    )]
     #[inline(always)]
     pub fn take_reply(&mut self, id: CallId) -> Call {
         let row = *self.calls.get(id);

@@ -27,7 +27,8 @@ pub(super) fn exp(x: f64) -> f64 {
     let (high, low) = (x - n * LN2_HIGH, n * LN2_LOW);
     let r = high - low;
     let square = r * r;
-    let c = r - square * (P[0] + square * (P[1] + square * (P[2] + square * (P[3] + square * P[4]))));
+    let c =
+        r - square * (P[0] + square * (P[1] + square * (P[2] + square * (P[3] + square * P[4]))));
     let y = 1.0 + (r * c / (2.0 - c) - low + high);
     y * f64::from_bits(((1023 + halves) as u64) << 52)
 }
