@@ -21,6 +21,7 @@ pub mod flows;
 pub mod host;
 pub mod kept;
 pub mod ledger;
+mod line;
 pub mod listener;
 pub mod message;
 pub mod operation;
