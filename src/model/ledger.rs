@@ -135,8 +135,11 @@ impl NodeLedger {
     pub fn leave(&mut self, now: Time, sent: Time, ok: bool) {
         self.went += u128::from(now.nanos());
         self.time += u128::from(now.since(sent).nanos());
-        self.ok += u64::from(ok);
-        self.failed += u64::from(!ok);
+        if ok {
+            self.ok += 1;
+        } else {
+            self.failed += 1;
+        }
     }
 
     /// Calls in progress.

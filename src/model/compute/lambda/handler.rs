@@ -42,7 +42,7 @@ impl Lambda {
                 // Times in a row are one event.
                 Step::Cpu(law) => {
                     let work = law.sample(&mut ctx.step_stream(call));
-                    delay = delay + work.scaled(1.0 / self.cpu_share);
+                    delay = delay + work.scaled(self.pace);
                 }
                 Step::Wait(law) => {
                     let wait = law.sample(&mut ctx.step_stream(call));
