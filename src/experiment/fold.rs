@@ -370,8 +370,8 @@ fn nodes(rows: &[Outturn]) -> Vec<NodeRow> {
             arrived: of(&|node, _| node.arrived as f64),
             ok: of(&|node, _| node.ok as f64),
             failed: of(&|node, _| node.failed as f64),
-            busy_mean: of(&|node, row| node.busy.mean(row.end)),
-            busy_max: rows.iter().map(|row| row.ledger.nodes[at].busy.high()).max().unwrap_or(0)
+            busy_mean: of(&|node, row| node.busy_mean(row.end)),
+            busy_max: rows.iter().map(|row| row.ledger.nodes[at].busy_max).max().unwrap_or(0)
                 as f64,
             time_mean: ratio(&times).unwrap_or_default(),
             counters: first.reports[at].counters.iter().enumerate().map(counter).collect(),

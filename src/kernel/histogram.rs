@@ -25,6 +25,7 @@ impl Default for Histogram {
     }
 }
 
+#[inline]
 fn cell_of(value: u64) -> usize {
     if value < SUB {
         return value as usize;
@@ -45,18 +46,26 @@ fn bounds_of(cell: usize) -> (u64, u64) {
 }
 
 impl Histogram {
-    /// Adds one duration.
-    pub fn record(&mut self, span: Span) {
+    /// Adds one duration; returns the number of its cell.
+    #[inline]
+    pub fn record(&mut self, span: Span) -> usize {
         let value = span.nanos();
         let cell = cell_of(value);
-        if cell >= self.cells.len() {
-            self.cells.resize(cell + 1, 0);
+        match self.cells.get_mut(cell) {
+            Some(n) => *n += 1,
+            None => self.add_beyond(cell),
         }
-        self.cells[cell] += 1;
         self.count += 1;
         self.sum += u128::from(value);
         self.min = self.min.min(value);
         self.max = self.max.max(value);
+        cell
+    }
+
+    #[cold]
+    fn add_beyond(&mut self, cell: usize) {
+        self.cells.resize(cell + 1, 0);
+        self.cells[cell] = 1;
     }
 
     /// Adds all of `other`.

@@ -6,7 +6,7 @@
 //!
 //! Of every lane the key of its front is known, or an earlier one: a front that was disarmed is noticed when its time comes.
 
-use super::order::{NEVER, Rank};
+use super::order::{self, NEVER, Rank};
 use super::{Span, Time};
 
 /// A lane.
@@ -39,7 +39,7 @@ struct Armed<E> {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Block {
+struct Block<E> {
     /// Bit p is set while place p is armed. Never zero, but for the last block of a lane.
     armed: u32,
     /// Places taken so far.
@@ -50,6 +50,16 @@ struct Block {
     /// The next of the lane, or of those that are free.
     next: u32,
     lane: u16,
+    places: [Armed<E>; PLACES as usize],
+}
+
+impl<E> Block<E> {
+    /// The first that is armed.
+    #[inline]
+    fn front(&self) -> Option<&Armed<E>> {
+        // The remainder says what is known already: there is such a place.
+        (self.armed != 0).then(|| &self.places[(self.armed.trailing_zeros() % PLACES) as usize])
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -70,8 +80,7 @@ pub(super) struct Lanes<E> {
     coming: Vec<(u64, u16)>,
     /// Key of the first to come up; [`NEVER`] if there is none.
     next: u64,
-    blocks: Vec<Block>,
-    places: Vec<Armed<E>>,
+    blocks: Vec<Block<E>>,
     free: u32,
     /// Lanes by a hash of their delay and rank; one that gave way to another is not found here.
     known: [u16; KNOWN],
@@ -84,7 +93,6 @@ impl<E> Default for Lanes<E> {
             coming: Vec::new(),
             next: NEVER,
             blocks: Vec::new(),
-            places: Vec::new(),
             free: NIL,
             known: [u16::MAX; KNOWN],
         }
@@ -119,34 +127,26 @@ impl<E: Copy> Lanes<E> {
         (lane.delay == delay && lane.rank == rank).then_some(LaneId(at))
     }
 
-    /// When an event that is armed now comes up.
+    /// Arms an event now; its sequence number is the largest so far.
     #[inline]
-    pub(super) fn due(&self, lane: LaneId, now: Time) -> (Time, Rank) {
+    pub(super) fn arm(&mut self, lane: LaneId, now: Time, sequence: u64, event: E) -> TimerId {
         let row = &self.rows[usize::from(lane.0)];
-        (now + row.delay, row.rank)
-    }
-
-    /// Arms an event; its key is not below any that the lane holds.
-    #[expect(clippy::inline_always, reason = "has one caller, which is what is called")]
-    #[inline(always)]
-    pub(super) fn arm(&mut self, lane: LaneId, key: u64, sequence: u64, event: E) -> TimerId {
-        let index = usize::from(lane.0);
+        let key = order::key(now + row.delay, row.rank);
+        let (at, listed) = (row.last, row.listed);
         let armed = Armed { key, sequence, event };
-        let row = &self.rows[index];
-        let mut at = row.last;
-        if !row.listed {
+        if !listed {
             self.list(lane, key);
         }
-        if self.blocks.get(at as usize).is_none_or(|block| block.used == PLACES) {
-            at = self.extend(lane, armed);
+        match self.blocks.get_mut(at as usize) {
+            Some(block) if block.used < PLACES => {
+                let used = block.used;
+                block.armed |= 1 << used;
+                block.used = used + 1;
+                block.places[used as usize] = armed;
+                TimerId { place: at * PLACES + used, turn: block.turn }
+            }
+            _ => self.extend(lane, armed),
         }
-        let block = &mut self.blocks[at as usize];
-        let place = at * PLACES + block.used;
-        block.armed |= 1 << block.used;
-        block.used += 1;
-        let turn = block.turn;
-        self.places[place as usize] = armed;
-        TimerId { place, turn }
     }
 
     /// A lane that was empty comes up at `key`.
@@ -169,28 +169,29 @@ impl<E: Copy> Lanes<E> {
         self.next = coming[coming.len() - 1].0;
     }
 
-    /// Puts a block at the end of a lane.
+    /// Puts a block at the end of a lane, with its first event.
     #[inline(never)]
-    fn extend(&mut self, lane: LaneId, filler: Armed<E>) -> u32 {
+    fn extend(&mut self, lane: LaneId, armed: Armed<E>) -> TimerId {
         let row = &mut self.rows[usize::from(lane.0)];
-        let mut block =
-            Block { armed: 0, used: 0, turn: 0, prev: row.last, next: NIL, lane: lane.0 };
         let mut at = self.free;
-        if let Some(free) = self.blocks.get_mut(at as usize) {
+        if let Some(free) = self.blocks.get(at as usize) {
             self.free = free.next;
-            block.turn = free.turn;
-            *free = block;
         } else {
             at = self.blocks.len() as u32;
-            self.blocks.push(block);
-            self.places.resize(self.places.len() + PLACES as usize, filler);
+            let places = [armed; PLACES as usize];
+            let (prev, next) = (NIL, NIL);
+            self.blocks.push(Block { armed: 0, used: 0, turn: 0, prev, next, lane: 0, places });
         }
         match self.blocks.get_mut(row.last as usize) {
             Some(last) => last.next = at,
             None => row.first = at,
         }
+        let block = &mut self.blocks[at as usize];
+        (block.armed, block.used) = (1, 1);
+        (block.prev, block.next, block.lane) = (row.last, NIL, lane.0);
+        block.places[0] = armed;
         row.last = at;
-        at
+        TimerId { place: at * PLACES, turn: block.turn }
     }
 
     /// Disarms a timer; does nothing if it fired or was disarmed before.
@@ -212,7 +213,7 @@ impl<E: Copy> Lanes<E> {
     fn emptied(&mut self, at: u32) {
         let block = &mut self.blocks[at as usize];
         block.turn = block.turn.wrapping_add(1);
-        let Block { prev, next, lane, .. } = *block;
+        let &mut Block { prev, next, lane, .. } = block;
         if next == NIL {
             block.used = 0;
             return;
@@ -232,12 +233,11 @@ impl<E: Copy> Lanes<E> {
         self.next
     }
 
-    /// The place of a lane's front.
+    /// A lane's front.
     #[inline]
-    fn front(&self, lane: usize) -> Option<usize> {
-        let first = self.rows[lane].first;
-        let armed = self.blocks.get(first as usize)?.armed;
-        (armed != 0).then(|| (first * PLACES + armed.trailing_zeros()) as usize)
+    fn front(&self, lane: u16) -> Option<&Armed<E>> {
+        let first = self.rows[usize::from(lane)].first;
+        self.blocks.get(first as usize)?.front()
     }
 
     /// Key and sequence number of the first of all lanes.
@@ -245,12 +245,11 @@ impl<E: Copy> Lanes<E> {
     pub(super) fn peek(&mut self) -> Option<(u64, u64)> {
         loop {
             let &(key, lane) = self.coming.last()?;
-            let front = self.front(usize::from(lane)).map(|at| self.places[at]);
-            match front {
-                Some(front) if front.key == key && !self.tied(key) => {
-                    return Some((key, front.sequence));
+            match self.front(lane) {
+                Some(front) if front.key == key => {
+                    let sequence = front.sequence;
+                    return if self.tied(key) { self.untie() } else { Some((key, sequence)) };
                 }
-                Some(front) if front.key == key => return self.untie(),
                 _ => self.renew(lane),
             }
         }
@@ -270,8 +269,7 @@ impl<E: Copy> Lanes<E> {
         let key = self.coming[last].0;
         let mut oldest = (u64::MAX, last);
         for (at, &(_, lane)) in self.coming.iter().enumerate().filter(|(_, row)| row.0 == key) {
-            let front = self.front(usize::from(lane)).map(|at| self.places[at]);
-            if let Some(front) = front.filter(|front| front.key == key) {
+            if let Some(front) = self.front(lane).filter(|front| front.key == key) {
                 oldest = oldest.min((front.sequence, at));
             }
         }
@@ -279,27 +277,57 @@ impl<E: Copy> Lanes<E> {
         Some((key, oldest.0))
     }
 
-    /// Takes the event that [`Lanes::peek`] spoke of.
+    /// Takes the first of all lanes, if its key is below `bound` and no other has that key: the key and the event's place.
     #[inline]
+    pub(super) fn take_before(&mut self, bound: u64) -> Option<(u64, u32)> {
+        let &(key, lane) = self.coming.last()?;
+        let first = self.rows[usize::from(lane)].first;
+        let front = self.blocks.get(first as usize)?.front()?;
+        if key >= bound || front.key != key || self.tied(key) {
+            return None;
+        }
+        Some((key, self.take_from(lane, first)?))
+    }
+
+    /// The event at a place that was taken; it stays there until the next is armed.
+    #[inline]
+    pub(super) fn event(&self, place: u32) -> Option<&E> {
+        let block = self.blocks.get((place / PLACES) as usize)?;
+        Some(&block.places[(place % PLACES) as usize].event)
+    }
+
+    /// Takes the event that [`Lanes::peek`] spoke of.
     pub(super) fn take(&mut self) -> Option<&E> {
         let &(_, lane) = self.coming.last()?;
-        let at = self.front(usize::from(lane))?;
-        let block = at as u32 / PLACES;
-        let armed = &mut self.blocks[block as usize].armed;
-        *armed &= *armed - 1;
-        if *armed == 0 {
-            self.emptied(block);
+        let first = self.rows[usize::from(lane)].first;
+        let place = self.take_from(lane, first)?;
+        self.event(place)
+    }
+
+    /// Takes the front of a lane, which is the first to come up and begins with block `first`. Returns the event's place.
+    #[inline]
+    fn take_from(&mut self, lane: u16, first: u32) -> Option<u32> {
+        let block = self.blocks.get_mut(first as usize)?;
+        let place = block.armed.trailing_zeros() % PLACES;
+        block.armed &= block.armed.wrapping_sub(1);
+        if let Some(front) = block.front() {
+            let key = front.key;
+            self.coming.last_mut()?.0 = key;
+            self.settle();
+        } else {
+            self.emptied(first);
+            self.renew(lane);
         }
-        self.renew(lane);
-        Some(&self.places[at].event)
+        Some(first * PLACES + place)
     }
 
     /// Looks again at the front of the lane that comes up first.
-    #[inline]
+    #[inline(never)]
     fn renew(&mut self, lane: u16) {
-        match (self.front(usize::from(lane)), self.coming.last_mut()) {
-            (Some(at), Some(first)) => {
-                first.0 = self.places[at].key;
+        let key = self.front(lane).map(|front| front.key);
+        match (key, self.coming.last_mut()) {
+            (Some(key), Some(first)) => {
+                first.0 = key;
                 self.settle();
             }
             _ => {
@@ -321,7 +349,7 @@ mod tests {
         let lane = lanes.open(Span::from_secs(30), Rank::Timeout);
         let mut live = std::collections::VecDeque::new();
         for i in 0..100_000_u64 {
-            live.push_back(lanes.arm(lane, i, i, i));
+            live.push_back(lanes.arm(lane, Time::from_nanos(i), i, i));
             // A hundred are armed at a time; one in a thousand for long.
             if live.len() > 100
                 && let Some(timer) = live.pop_front()
@@ -345,11 +373,13 @@ mod tests {
     fn fronts_of_one_key_come_by_age() {
         let mut lanes = Lanes::default();
         let [a, b, c] = [1, 2, 3].map(|ns| lanes.open(Span::from_nanos(ns), Rank::Arrival));
-        lanes.arm(b, 7, 1, 'x');
-        let gone = lanes.arm(a, 7, 2, '-');
-        lanes.arm(c, 7, 3, 'y');
-        lanes.arm(a, 7, 4, 'z');
-        lanes.arm(b, 9, 5, 'u');
+        // Delays of 1, 2 and 3: all but the last come up at 7.
+        let at = Time::from_nanos;
+        lanes.arm(b, at(5), 1, 'x');
+        let gone = lanes.arm(a, at(6), 2, '-');
+        lanes.arm(c, at(4), 3, 'y');
+        lanes.arm(a, at(6), 4, 'z');
+        lanes.arm(b, at(7), 5, 'u');
         lanes.disarm(gone);
         for want in ['x', 'y', 'z', 'u'] {
             assert!(lanes.peek().is_some());

@@ -17,5 +17,5 @@ pub use order::Rank;
 pub use pending::Pending;
 pub use queue::Queue;
 pub use series::{Clock, Counts, Levels};
-pub use stream::{Key, Stream};
+pub use stream::{Key, Name, Stream};
 pub use time::{Span, Time};

@@ -22,6 +22,8 @@ pub struct Queue<E> {
     /// What is delivered before anything that is scheduled; so many of them have been.
     immediate: Vec<E>,
     taken: usize,
+    /// How many of the places of `immediate` are in use, those that were taken included.
+    end: usize,
     pending: Pending<E>,
     lanes: Lanes<E>,
     popped: u64,
@@ -34,6 +36,7 @@ impl<E: Copy> Default for Queue<E> {
             sequence: 0,
             immediate: Vec::new(),
             taken: 0,
+            end: 0,
             pending: Pending::default(),
             lanes: Lanes::default(),
             popped: 0,
@@ -63,18 +66,22 @@ impl<E: Copy> Queue<E> {
     /// Delivers `event` next, before anything that is scheduled, after what was sent immediately before it.
     #[inline]
     pub fn immediately(&mut self, event: E) {
-        if self.immediate.len() == self.immediate.capacity() {
-            self.make_room();
+        if self.end == self.immediate.len() {
+            self.make_room(event);
         }
-        self.immediate.push(event);
+        self.immediate[self.end] = event;
+        self.end += 1;
     }
 
-    /// Forgets what was delivered already, if that is most of it.
+    /// Forgets what was delivered already if that is most of it, or adds places.
     #[cold]
-    fn make_room(&mut self) {
-        if 2 * self.taken > self.immediate.len() {
-            self.immediate.drain(..self.taken);
+    fn make_room(&mut self, filler: E) {
+        if 2 * self.taken > self.end {
+            self.immediate.copy_within(self.taken.., 0);
+            self.end -= self.taken;
             self.taken = 0;
+        } else {
+            self.immediate.resize(2 * self.end + 16, filler);
         }
     }
 
@@ -93,6 +100,11 @@ impl<E: Copy> Queue<E> {
         if delay.is_zero() {
             return self.immediately(event);
         }
+        self.travel_far(delay, rank, event);
+    }
+
+    #[inline(never)]
+    fn travel_far(&mut self, delay: Span, rank: Rank, event: E) {
         match self.lanes.find(delay, rank) {
             Some(lane) => {
                 self.arm(lane, event);
@@ -116,9 +128,8 @@ impl<E: Copy> Queue<E> {
     /// Arms a timer in a lane. O(1).
     #[inline]
     pub fn arm(&mut self, lane: LaneId, event: E) -> TimerId {
-        let (at, rank) = self.lanes.due(lane, self.now);
-        let (key, sequence) = self.key(at, rank);
-        self.lanes.arm(lane, key, sequence, event)
+        self.sequence += 1;
+        self.lanes.arm(lane, self.now, self.sequence, event)
     }
 
     /// Disarms a timer; does nothing if it fired or was cancelled before. O(1).
@@ -131,15 +142,12 @@ impl<E: Copy> Queue<E> {
     #[inline]
     pub fn pop(&mut self) -> Option<&E> {
         // By reference: an option of the event itself is put together byte by byte.
-        if !self.immediate.is_empty() {
-            if self.taken < self.immediate.len() {
-                self.taken += 1;
-                self.popped += 1;
-                return self.immediate.get(self.taken - 1);
-            }
-            self.immediate.clear();
-            self.taken = 0;
+        if self.taken < self.end {
+            self.taken += 1;
+            self.popped += 1;
+            return self.immediate.get(self.taken - 1);
         }
+        (self.taken, self.end) = (0, 0);
         if self.pending.in_heap(self.lanes.first()) {
             let (key, event) = self.pending.pop_heap();
             advance(&mut self.now, &mut self.popped, key);
@@ -157,7 +165,18 @@ impl<E: Copy> Queue<E> {
             advance(&mut self.now, &mut self.popped, key);
             return Some(event);
         }
+        if let Some((key, place)) = self.lanes.take_before(first) {
+            advance(&mut self.now, &mut self.popped, key);
+            return self.lanes.event(place);
+        }
+        self.pop_unsure()
+    }
+
+    /// The same where a front was disarmed, or several come at once.
+    #[cold]
+    fn pop_unsure(&mut self) -> Option<&E> {
         let (key, sequence) = self.lanes.peek().unwrap_or((NEVER, u64::MAX));
+        let first = self.pending.first();
         let (key, event) = if first < key || first == key && self.pending.older(sequence) {
             self.pending.pop()?
         } else {

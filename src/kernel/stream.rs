@@ -17,6 +17,23 @@ const fn mix(mut z: u64) -> u64 {
     z ^ (z >> 31)
 }
 
+/// A name, hashed when the program is compiled: for draws of every request.
+#[derive(Clone, Copy, Debug)]
+pub struct Name(u64);
+
+impl Name {
+    /// The hash of a name: FNV-1a.
+    pub const fn new(name: &str) -> Name {
+        let bytes = name.as_bytes();
+        let (mut hash, mut at) = (0xcbf2_9ce4_8422_2325_u64, 0);
+        while at < bytes.len() {
+            hash = (hash ^ bytes[at] as u64).wrapping_mul(0x0100_0000_01b3);
+            at += 1;
+        }
+        Name(hash)
+    }
+}
+
 /// Names a random stream.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Key(u64);
@@ -28,17 +45,20 @@ impl Key {
     }
     /// A key below this one, by name.
     pub fn named(self, name: &str) -> Key {
-        // FNV-1a, then mixed.
-        let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| {
-            (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3)
-        });
-        self.with(hash)
+        self.under(Name::new(name))
+    }
+    /// The same for a name that is known when the program is compiled.
+    #[inline]
+    pub const fn under(self, name: Name) -> Key {
+        self.with(name.0)
     }
     /// A key below this one, by number.
+    #[inline]
     pub const fn with(self, n: u64) -> Key {
         Key(mix(self.0 ^ n.wrapping_add(1).wrapping_mul(GOLDEN)))
     }
     /// The stream of this key.
+    #[inline]
     pub const fn stream(self) -> Stream {
         Stream { state: self.0 }
     }

@@ -16,14 +16,17 @@ impl Time {
     /// Later than any event.
     pub const MAX: Time = Time(u64::MAX);
     /// From nanoseconds since the start.
+    #[inline]
     pub const fn from_nanos(ns: u64) -> Time {
         Time(ns)
     }
     /// Nanoseconds since the start.
+    #[inline]
     pub const fn nanos(self) -> u64 {
         self.0
     }
     /// Seconds since the start.
+    #[inline]
     pub fn as_secs_f64(self) -> f64 {
         self.0 as f64 * 1e-9
     }
@@ -40,22 +43,27 @@ impl Span {
     /// Longer than any run; used for "no limit".
     pub const MAX: Span = Span(u64::MAX >> 1);
     /// From nanoseconds.
+    #[inline]
     pub const fn from_nanos(ns: u64) -> Span {
         Span(ns)
     }
     /// From microseconds.
+    #[inline]
     pub const fn from_micros(us: u64) -> Span {
         Span(us * 1_000)
     }
     /// From milliseconds.
+    #[inline]
     pub const fn from_millis(ms: u64) -> Span {
         Span(ms * 1_000_000)
     }
     /// From whole seconds.
+    #[inline]
     pub const fn from_secs(s: u64) -> Span {
         Span(s * 1_000_000_000)
     }
     /// From seconds, to the nearest nanosecond; negative and NaN count as zero, huge values as [`Span::MAX`].
+    #[inline]
     pub fn from_secs_f64(s: f64) -> Span {
         Span::from_nanos_f64(s * 1e9)
     }
@@ -66,6 +74,7 @@ impl Span {
         Span(((ns + 0.5) as i64).max(0).cast_unsigned())
     }
     /// Nanoseconds.
+    #[inline]
     pub const fn nanos(self) -> u64 {
         self.0
     }
@@ -80,10 +89,12 @@ impl Span {
         self.nanos_f64() * 1e-9
     }
     /// Whether this is no time at all.
+    #[inline]
     pub const fn is_zero(self) -> bool {
         self.0 == 0
     }
     /// `self − other`, zero if `other` is longer.
+    #[inline]
     pub fn minus(self, other: Span) -> Span {
         Span(self.0.saturating_sub(other.0))
     }
@@ -102,12 +113,14 @@ impl Add<Span> for Time {
     }
 }
 impl AddAssign<Span> for Time {
+    #[inline]
     fn add_assign(&mut self, span: Span) {
         *self = *self + span;
     }
 }
 impl Sub for Time {
     type Output = Span;
+    #[inline]
     fn sub(self, earlier: Time) -> Span {
         debug_assert!(earlier <= self, "time ran backwards");
         self.since(earlier)
@@ -122,6 +135,7 @@ impl Add for Span {
 }
 impl Mul<u64> for Span {
     type Output = Span;
+    #[inline]
     fn mul(self, n: u64) -> Span {
         Span(self.0.saturating_mul(n).min(Span::MAX.0))
     }

@@ -167,17 +167,27 @@ impl Account {
     }
 
     /// The quota now.
+    #[inline]
     pub fn quota(&mut self, now: Time) -> u32 {
+        if !self.raises.is_empty() {
+            self.raise(now);
+        }
+        self.concurrency
+    }
+
+    /// The raises that have come.
+    #[cold]
+    fn raise(&mut self, now: Time) {
         while let Some(raise) = self.raises.first().copied()
             && Time::ZERO + raise.at <= now
         {
             self.concurrency = raise.concurrency;
             self.raises.remove(0);
         }
-        self.concurrency
     }
 
     /// What functions without a reservation share now: the quota without all that is reserved or provisioned.
+    #[inline]
     pub fn unreserved(&mut self, now: Time) -> u32 {
         self.quota(now).saturating_sub(self.reserved + self.provisioned)
     }

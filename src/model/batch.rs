@@ -113,6 +113,7 @@ impl Batch {
 
 impl super::calls::Calls {
     /// Puts the first message of the call's batch into its row, if it has a batch.
+    #[inline]
     pub fn begin_batch(&mut self, call: CallId) {
         let batch = self.get(call).batch;
         if batch != NO_BATCH
@@ -123,11 +124,13 @@ impl super::calls::Calls {
     }
 
     /// After the last step of a message: the next one goes into the row.
+    #[inline]
     pub fn next_item(&mut self, call: CallId) -> Next {
         let batch = self.get(call).batch;
-        if batch == NO_BATCH {
-            return Next::Done;
-        }
+        if batch == NO_BATCH { Next::Done } else { self.next_of(batch, call) }
+    }
+
+    fn next_of(&mut self, batch: u32, call: CallId) -> Next {
         match self.batches.get(batch).advance() {
             Ok(item) => {
                 self.load_item(call, item);

@@ -25,6 +25,7 @@ impl Bucket {
     }
 
     /// Takes a token if there is one.
+    #[inline]
     pub fn take(&mut self, now: Time) -> bool {
         self.take_many(now, 1.0)
     }

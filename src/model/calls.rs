@@ -176,18 +176,27 @@ pub struct Calls {
 
 impl Calls {
     /// Adds a row.
-    #[inline]
-    pub fn open(&mut self, mut call: Call) -> CallId {
-        // Whole rows are copied, not field by field: this is done for every message.
-        if let Some(slot) = self.free.pop() {
-            let row = &mut self.rows[slot as usize];
-            call.turn = row.turn;
-            *row = call;
-            return CallId { slot, turn: call.turn };
-        }
-        call.turn = 0;
-        self.rows.push(call);
-        CallId { slot: u32::try_from(self.rows.len() - 1).unwrap_or(u32::MAX), turn: 0 }
+    #[expect(
+        clippy::inline_always,
+        reason = "so that callers write their fields into the row, and build no copy of it"
+    )]
+    #[inline(always)]
+    pub fn open(&mut self, call: Call) -> CallId {
+        let slot = match self.free.pop() {
+            Some(slot) => slot,
+            None => self.extend(),
+        };
+        let row = &mut self.rows[slot as usize];
+        let turn = row.turn;
+        *row = Call { turn, ..call };
+        CallId { slot, turn }
+    }
+
+    /// A row that was never used.
+    #[cold]
+    fn extend(&mut self) -> u32 {
+        self.rows.push(Call::request(NodeId(0), NodeId(0), CallId::NONE));
+        u32::try_from(self.rows.len() - 1).unwrap_or(u32::MAX)
     }
 
     /// The row of a call that must be alive.
@@ -222,6 +231,7 @@ impl Calls {
     }
 
     /// How many calls are in flight.
+    #[inline]
     pub fn len(&self) -> usize {
         self.rows.len() - self.free.len()
     }
@@ -232,6 +242,7 @@ impl Calls {
     }
 
     /// Whether none is.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

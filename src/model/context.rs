@@ -12,7 +12,7 @@ use super::listener::{data_retry, timer_wheel};
 use super::message::{CallId, Cause, Event, Message, NodeId, Outcome};
 use super::operation::Operation;
 use super::work::Work;
-use crate::kernel::{Key, LaneId, Queue, Rank, Span, Stream, Time, TimerId};
+use crate::kernel::{Key, LaneId, Name, Queue, Rank, Span, Stream, Time, TimerId};
 use crate::units::Bytes;
 
 /// Purposes of random draws. The numbers are part of the streams' keys: never renumber.
@@ -45,6 +45,9 @@ pub enum Purpose {
     /// Whether an authoriser has to be asked, and how long it takes.
     Authorizer = 43 << 16,
 }
+
+const CALL: Name = Name::new("call");
+const FAIL: Name = Name::new("fail");
 
 /// What a node is given with every message: the world around it. Made once a run.
 pub struct Ctx<'a> {
@@ -83,6 +86,7 @@ impl Ctx<'_> {
     }
 
     /// Time of the event being handled.
+    #[inline]
     pub fn now(&self) -> Time {
         self.queue.now()
     }
@@ -152,23 +156,32 @@ impl Ctx<'_> {
     }
 
     /// Arms a constant timer of this node.
+    #[inline]
     pub fn arm(&mut self, lane: LaneId, timer: u8, word: u32, turn: u32) -> TimerId {
         self.queue.arm(lane, Event { to: self.me, message: Message::Wake(timer, word, turn) })
     }
 
     /// Sends `call` to its callee; it arrives after `delay`, ordered as an arrival.
-    pub fn call(&mut self, mut call: Call, delay: Span) -> CallId {
-        let now = self.now();
+    #[expect(
+        clippy::inline_always,
+        reason = "so that callers write their fields into the row, and build no copy of it"
+    )]
+    #[inline(always)]
+    pub fn call(&mut self, call: Call, delay: Span) -> CallId {
         let to = call.to;
-        let delay = delay + self.faults.delay(to);
-        call.sent = now;
-        let id = self.calls.open(call);
-        let node = &mut self.ledger.nodes[to.index()];
-        node.arrived += 1;
-        node.busy.add(now, 1);
+        let id = self.calls.open(Call { sent: self.queue.now(), ..call });
+        self.enter(id, to, delay);
+        id
+    }
+
+    /// A call is on its way.
+    fn enter(&mut self, id: CallId, to: NodeId, mut delay: Span) {
+        if self.faults.any() {
+            delay = delay + self.faults.delay(to);
+        }
+        self.ledger.nodes[to.index()].enter(self.queue.now());
         let event = Event { to, message: Message::Arrive(id) };
         self.queue.travel(delay, Rank::Arrival, event);
-        id
     }
 
     /// Opens a connection to a store, or runs a statement of length `amount` on it, on behalf of `parent`. The store knows the
@@ -192,7 +205,7 @@ impl Ctx<'_> {
     #[inline]
     pub fn call_service(&mut self, service: NodeId, work: u16, parent: CallId) -> CallId {
         let row = self.calls.get(parent);
-        let key = step_key(row.key, row.visit, row.work, row.step).named("call");
+        let key = step_key(row.key, row.visit, row.work, row.step).under(CALL);
         let visit = u16::from(row.retries);
         let call = Call { work, key, visit, bytes: 0, ..row.child(self.me, service, parent) };
         self.call(call, Span::ZERO)
@@ -201,7 +214,7 @@ impl Ctx<'_> {
     /// Sends a message or an event of `bytes` on behalf of the present step of `parent`; its draws are those of a call.
     pub fn send(&mut self, to: NodeId, work: u16, op: Op, bytes: Bytes, parent: CallId) -> CallId {
         let row = self.calls.get(parent);
-        let key = step_key(row.key, row.visit, row.work, row.step).named("call");
+        let key = step_key(row.key, row.visit, row.work, row.step).under(CALL);
         let bytes = u32::try_from(bytes.0).unwrap_or(u32::MAX);
         let call = Call { work, key, op, bytes, visit: 0, ..row.child(self.me, to, parent) };
         self.call(call, Span::ZERO)
@@ -215,13 +228,8 @@ impl Ctx<'_> {
         row.to = to;
         row.address = address;
         let sent = std::mem::replace(&mut row.sent, now);
-        let here = &mut self.ledger.nodes[from_here.index()];
-        here.ok += 1;
-        here.time += u128::from(now.since(sent).nanos());
-        here.busy.sub(now, 1);
-        let there = &mut self.ledger.nodes[to.index()];
-        there.arrived += 1;
-        there.busy.add(now, 1);
+        self.ledger.nodes[from_here.index()].leave(now, sent, true);
+        self.ledger.nodes[to.index()].enter(now);
         self.queue.immediately(Event { to, message: Message::Arrive(id) });
     }
 
@@ -268,26 +276,24 @@ impl Ctx<'_> {
         row.answered = true;
         let (to, from, sent, hop, abandoned) = (row.to, row.from, row.sent, row.hop, row.abandoned);
         if self.flows.any() {
-            let row = self.calls.get(id);
-            let stays = matches!(row.via, Via::Open(_)) && row.keep_alive;
-            let tag = row.tag;
-            let ended = self.flows.answered(id, (from, tag), stays, now);
-            self.flow_ended(ended);
+            self.flow_answered(id);
         }
-        let node = &mut self.ledger.nodes[to.index()];
-        node.busy.sub(now, 1);
-        node.time += u128::from(now.since(sent).nanos());
-        if outcome.is_ok() {
-            node.ok += 1;
-        } else {
-            node.failed += 1;
-        }
+        self.ledger.nodes[to.index()].leave(now, sent, outcome.is_ok());
         if abandoned {
             self.calls.close(id);
         } else {
             let event = Event { to: from, message: Message::Reply(id) };
             self.queue.travel(hop, Rank::Completion, event);
         }
+    }
+
+    /// A call was answered: forwarders of its connection may have to know.
+    #[cold]
+    fn flow_answered(&mut self, id: CallId) {
+        let row = *self.calls.get(id);
+        let stays = matches!(row.via, Via::Open(_)) && row.keep_alive;
+        let ended = self.flows.answered(id, (row.from, row.tag), stays, self.queue.now());
+        self.flow_ended(ended);
     }
 
     /// Answers with a failure that began here.
@@ -297,7 +303,11 @@ impl Ctx<'_> {
     }
 
     /// Takes the answer of a call that this node made: its outcome, and the row is gone.
-    #[inline]
+    #[expect(
+        clippy::inline_always,
+        reason = "so that callers read the fields that they need, and copy no row"
+    )]
+    #[inline(always)]
     pub fn take_reply(&mut self, id: CallId) -> Call {
         let row = *self.calls.get(id);
         self.calls.close(id);
@@ -375,7 +385,7 @@ impl Ctx<'_> {
     pub fn step_fails(&mut self, id: CallId, share: f64, every_time: bool) -> bool {
         let row = self.calls.get(id);
         let visit = if every_time { 0 } else { row.visit };
-        step_key(row.key, visit, row.work, row.step).named("fail").stream().chance(share)
+        step_key(row.key, visit, row.work, row.step).under(FAIL).stream().chance(share)
     }
 
     /// How a call travels.

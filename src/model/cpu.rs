@@ -7,7 +7,8 @@
 //! A wake-up that was asked for is kept: a new one is asked for only if the next job ends earlier than that. Where jobs do not
 //! slow one another down, no wake-up is ever in vain; where they do, one that comes too early is aimed again.
 
-use crate::kernel::{Pending, Span, Time};
+use super::line::Line;
+use crate::kernel::{Span, Time};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
@@ -36,6 +37,7 @@ pub enum Sharing {
 
 impl Sharing {
     /// Rate of each of `n` jobs.
+    #[inline]
     pub fn rate(self, n: usize) -> f64 {
         let n = n as f64;
         match self {
@@ -242,14 +244,13 @@ pub struct Processor {
     rate: f64,
     /// Jobs (id and turn) in order of completion: virtual finish, then order of entry. A number that is not negative has the order of
     /// its bits.
-    jobs: Pending<(u32, u32)>,
+    jobs: Line<(u32, u32)>,
     virtual_work: f64,
     since: Time,
     /// When the next job ends if nothing changes.
     due: Time,
     /// Wake-ups that were asked for and have not come yet, the next one last.
     awaited: Vec<Time>,
-    sequence: u64,
     busy_ns: f64,
 }
 
@@ -259,12 +260,11 @@ impl Processor {
         Processor {
             sharing,
             rate: sharing.rate(0),
-            jobs: Pending::default(),
+            jobs: Line::default(),
             virtual_work: 0.0,
             since: Time::ZERO,
             due: Time::MAX,
             awaited: Vec::new(),
-            sequence: 0,
             busy_ns: 0.0,
         }
     }
@@ -276,7 +276,7 @@ impl Processor {
 
     /// Whether it is idle.
     pub fn is_empty(&self) -> bool {
-        self.jobs.is_empty()
+        self.len() == 0
     }
 
     /// Reference work done so far, nanoseconds.
@@ -295,6 +295,7 @@ impl Processor {
         self.sharing.rate(1) / self.sharing.rate(self.jobs.len().max(1))
     }
 
+    #[inline]
     fn advance(&mut self, now: Time) {
         let n = self.jobs.len();
         if n > 0 {
@@ -311,26 +312,28 @@ impl Processor {
     /// Adds a job. Returns when to call [`Processor::complete`], if no time asked for before is early enough.
     pub fn start(&mut self, now: Time, id: u32, turn: u32, work: Span) -> Option<Time> {
         self.advance(now);
-        self.sequence += 1;
         let finish = self.virtual_work + work.nanos_f64();
-        self.jobs.push(finish.to_bits(), self.sequence, (id, turn));
+        self.jobs.push(finish.to_bits(), (id, turn));
         self.aim()
     }
 
     /// Finds out when the next job ends if nothing changes. Returns that if nobody comes by then.
+    #[inline]
     fn aim(&mut self) -> Option<Time> {
-        let finish = f64::from_bits(self.jobs.first());
-        if self.jobs.is_empty() {
+        let n = self.jobs.len();
+        if n == 0 {
             self.due = Time::MAX;
             return None;
         }
-        self.rate = self.sharing.rate(self.jobs.len());
+        let finish = f64::from_bits(self.jobs.first());
+        self.rate = self.sharing.rate(n);
         let left = (finish - self.virtual_work).max(0.0) / self.rate;
         self.due = self.since + Span::from_nanos(rounded_up(left));
         self.awaits()
     }
 
     /// When to come for the job that is due, if nobody comes by then.
+    #[inline]
     fn awaits(&mut self) -> Option<Time> {
         if self.awaited.last().is_some_and(|next| *next <= self.due) {
             return None;
@@ -343,14 +346,14 @@ impl Processor {
     pub fn complete(&mut self, now: Time) -> Completed {
         debug_assert_eq!(self.awaited.last(), Some(&now), "a wake-up that nobody asked for");
         self.awaited.pop();
-        if self.jobs.is_empty() {
+        if self.is_empty() {
             return (None, None);
         }
         if self.due > now {
             return (None, self.awaits());
         }
         self.advance(now);
-        let ended = self.jobs.pop().map(|(finish, job)| (finish, *job));
+        let ended = self.jobs.pop();
         // The wake-up was rounded up to a nanosecond; the clock must not run behind the job.
         let finish = ended.map_or(0.0, |(finish, _)| f64::from_bits(finish));
         self.virtual_work = self.virtual_work.max(finish);
@@ -369,14 +372,14 @@ impl Processor {
         self.advance(now);
         let jobs = std::mem::take(&mut self.jobs);
         for (finish, job) in jobs.into_sorted().filter(|(_, job)| *job != (id, turn)) {
-            self.sequence += 1;
-            self.jobs.push(finish, self.sequence, job);
+            self.jobs.push(finish, job);
         }
         self.aim()
     }
 }
 
 /// Whole nanoseconds that are not less.
+#[inline]
 fn rounded_up(nanos: f64) -> u64 {
     let whole = (nanos as i64).max(0);
     whole.cast_unsigned() + u64::from((whole as f64) < nanos)

@@ -4,6 +4,7 @@
 //! uses concerns nobody else. `ln`, `exp` and `pow` come from the `libm` crate: the same bits on every platform.
 
 use super::data::Data;
+use super::exp::exp;
 use crate::kernel::{Span, Stream};
 use rand_distr::{Distribution, Exp1, StandardNormal};
 use schemars::JsonSchema;
@@ -307,10 +308,20 @@ impl Empirical {
 impl Sampler {
     /// Draws a time.
     pub fn sample(&self, stream: &mut Stream) -> Span {
-        Span::from_nanos_f64(self.draw(stream))
+        // The two that need few registers apart: to save those that the others need costs as much as a draw.
+        let nanos = match self {
+            Sampler::Constant(value) => *value,
+            Sampler::Exponential(mean) => {
+                let one: f64 = Exp1.sample(stream);
+                mean * one
+            }
+            _ => self.draw(stream),
+        };
+        Span::from_nanos_f64(nanos)
     }
 
     /// Draws nanoseconds.
+    #[inline(never)]
     fn draw(&self, stream: &mut Stream) -> f64 {
         match self {
             Sampler::Constant(value) => *value,
@@ -321,7 +332,7 @@ impl Sampler {
             }
             Sampler::Lognormal(mu, sigma) => {
                 let z: f64 = StandardNormal.sample(stream);
-                libm::exp(mu + sigma * z)
+                exp(mu + sigma * z)
             }
             Sampler::Gamma(shape, scale) => gamma(*shape, stream) * scale,
             Sampler::Weibull(scale, power) => {

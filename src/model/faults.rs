@@ -12,12 +12,15 @@ pub struct Faults {
     holes: Vec<(NodeId, Vec<u16>)>,
     /// Calls whose packets have vanished, by slot: turn of the row, and how often they were sent.
     vanished: BTreeMap<u32, (u32, u32)>,
-    /// Whether there was a hole in this run: until then nobody need ask.
+    /// Whether there was a fault in this run: until then nobody need ask.
+    any: bool,
+    /// Whether there was a hole.
     any_hole: bool,
 }
 
 impl Faults {
     fn row(&mut self, node: NodeId) -> &mut (Span, u32) {
+        self.any = true;
         if self.rows.len() <= node.index() {
             self.rows.resize(node.index() + 1, (Span::ZERO, 0));
         }
@@ -44,6 +47,7 @@ impl Faults {
 
     /// Packets to these addresses of a node vanish from now on, or get through again.
     pub fn swallow(&mut self, node: NodeId, addresses: &[u16], begins: bool) {
+        self.any = true;
         self.any_hole = true;
         if begins {
             self.holes.push((node, addresses.to_vec()));
@@ -52,6 +56,12 @@ impl Faults {
         {
             self.holes.swap_remove(at);
         }
+    }
+
+    /// Whether there was any fault so far.
+    #[inline]
+    pub fn any(&self) -> bool {
+        self.any
     }
 
     /// Whether packets ever vanished.

@@ -3,7 +3,7 @@
 //! All sums are integers, so that ledgers of replications fold to the same result in any order.
 
 use super::message::{Cause, NodeId, Outcome};
-use crate::kernel::{Clock, Counts, Gauge, Histogram, Levels, Span, Time};
+use crate::kernel::{Clock, Counts, Histogram, Levels, Span, Time};
 
 /// Index of a limit, given out at set-up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -36,8 +36,54 @@ pub struct ClassLedger {
     pub latency: Histogram,
     /// Latency of failures, the same way.
     pub latency_failed: Histogram,
-    /// Latency of successes from the scheduled start (open load).
+    /// Latency of successes from the scheduled start (open load). While every request has been sent on schedule it is that of
+    /// `latency`, and only the end of the run writes it down.
     pub from_schedule: Histogram,
+    schedule: Schedule,
+}
+
+/// What is known of scheduled starts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Schedule {
+    /// No success had one so far.
+    #[default]
+    None,
+    /// Every success was sent on schedule.
+    Kept,
+    /// Some were not.
+    Missed,
+}
+
+impl ClassLedger {
+    /// A request that succeeded: from being sent, and from its schedule if it has one. Returns the cell of its latency.
+    #[inline]
+    fn served(&mut self, now: Time, sent: Time, scheduled: Time) -> usize {
+        self.ok += 1;
+        self.ok_in_load += u64::from(now <= self.load_ends);
+        if scheduled != Time::MAX && (scheduled != sent || self.schedule != Schedule::Kept) {
+            self.off_schedule(now, sent, scheduled);
+        }
+        self.latency.record(now.since(sent))
+    }
+
+    /// The first success, one that was not sent on schedule, or one after such.
+    #[cold]
+    fn off_schedule(&mut self, now: Time, sent: Time, scheduled: Time) {
+        if self.schedule != Schedule::Missed {
+            self.from_schedule = self.latency.clone();
+            self.schedule = if scheduled == sent { Schedule::Kept } else { Schedule::Missed };
+        }
+        if self.schedule == Schedule::Missed {
+            self.from_schedule.record(now.since(scheduled));
+        }
+    }
+
+    /// Completes what is written down at the end of the run.
+    fn finish(&mut self) {
+        if self.schedule == Schedule::Kept {
+            self.from_schedule = self.latency.clone();
+        }
+    }
 }
 
 /// One way of failing at one node.
@@ -66,10 +112,54 @@ pub struct NodeLedger {
     pub ok: u64,
     /// Calls it answered with a failure.
     pub failed: u64,
-    /// Calls in progress.
-    pub busy: Gauge,
+    /// The most calls in progress at once.
+    pub busy_max: u64,
     /// Sum over answered calls of the time from being sent to being answered, ns.
     pub time: u128,
+    /// Sums of the points in time at which calls came and went, ns: their difference is the integral of the calls in progress.
+    came: u128,
+    went: u128,
+}
+
+impl NodeLedger {
+    /// A call is sent to the node.
+    #[inline]
+    pub fn enter(&mut self, now: Time) {
+        self.arrived += 1;
+        self.came += u128::from(now.nanos());
+        self.busy_max = self.busy_max.max(self.busy());
+    }
+
+    /// A call that was sent at `sent` is answered.
+    #[inline]
+    pub fn leave(&mut self, now: Time, sent: Time, ok: bool) {
+        self.went += u128::from(now.nanos());
+        self.time += u128::from(now.since(sent).nanos());
+        if ok {
+            self.ok += 1;
+        } else {
+            self.failed += 1;
+        }
+    }
+
+    /// Calls in progress.
+    #[inline]
+    pub fn busy(&self) -> u64 {
+        self.arrived - self.ok - self.failed
+    }
+
+    /// Integral of the calls in progress up to `now`, calls × nanoseconds.
+    pub fn busy_area(&self, now: Time) -> u128 {
+        self.went + u128::from(self.busy()) * u128::from(now.nanos()) - self.came
+    }
+
+    /// Mean number of calls in progress from the start to `now`.
+    pub fn busy_mean(&self, now: Time) -> f64 {
+        if now == Time::ZERO {
+            return self.busy() as f64;
+        }
+        self.busy_area(now) as f64 / now.nanos() as f64
+    }
 }
 
 /// A limit that may bind.
@@ -157,27 +247,30 @@ impl Coarse {
     }
 }
 
-fn coarse_cell(ns: u64) -> usize {
-    if ns < 1 << 16 {
-        return 0;
-    }
-    let exponent = ns.ilog2();
-    let cell = (exponent as usize - 16) * 8 + ((ns >> (exponent - 3)) & 7) as usize;
-    cell.min(COARSE - 1)
+/// The coarse cell that a cell of a [`Histogram`] lies in: those have 64 an octave, from 2^5 ns in their first 64.
+fn coarse_cell(fine: usize) -> usize {
+    const FIRST: usize = (16 - 5) * 64;
+    (fine.saturating_sub(FIRST) / 8).min(COARSE - 1)
 }
 
 impl LatencySeries {
-    fn record(&mut self, clock: Clock, bucket: u32, latency: Span) {
+    #[inline]
+    fn record(&mut self, clock: Clock, bucket: u32, latency: Span, cell: usize) {
         if self.shift != Some(clock) {
             self.widen(clock);
         }
         let bucket = bucket as usize;
         if bucket >= self.buckets.len() {
-            self.buckets.resize_with(bucket + 1, Coarse::default);
+            self.extend(bucket + 1);
         }
         let row = &mut self.buckets[bucket];
         row.sum += u128::from(latency.nanos());
-        row.cells[coarse_cell(latency.nanos())] += 1;
+        row.cells[coarse_cell(cell)] += 1;
+    }
+
+    #[cold]
+    fn extend(&mut self, len: usize) {
+        self.buckets.resize_with(len, Coarse::default);
     }
 
     /// Brings the buckets to the width of `clock`.
@@ -241,9 +334,30 @@ pub struct Ledger {
     pub last_end: Time,
     /// When which event of the design happened, in order.
     pub happened: Vec<(Time, u16)>,
+    present: Present,
+}
+
+/// What the present bucket has so far, besides what stands in the series.
+#[derive(Debug, Clone, Default)]
+struct Present {
+    bucket: u32,
+    /// Its end.
+    until: Time,
+    started: u64,
+    attempted: u64,
+    succeeded: u64,
 }
 
 impl Ledger {
+    /// One for so many classes and nodes.
+    pub fn new(classes: usize, nodes: usize) -> Ledger {
+        Ledger {
+            classes: vec![ClassLedger::default(); classes],
+            nodes: vec![NodeLedger::default(); nodes],
+            ..Ledger::default()
+        }
+    }
+
     /// Announces a limit. `about` says it with its value.
     pub fn limit(&mut self, node: NodeId, name: &'static str, about: String) -> LimitId {
         self.limits.push(Limit { node, name, about, first: None, failures: 0, waiting: 0 });
@@ -257,6 +371,7 @@ impl Ledger {
     }
 
     /// Sets a gauge.
+    #[inline]
     pub fn set(&mut self, gauge: GaugeId, now: Time, level: u64) {
         self.gauges[gauge.0 as usize].levels.set(&mut self.clock, now, level);
     }
@@ -269,48 +384,95 @@ impl Ledger {
     }
 
     /// A limit made a call wait from `since` until now.
+    #[inline]
     pub fn waited_for(&mut self, limit: LimitId, since: Time, now: Time) {
-        let waited = now.since(since);
-        if waited.is_zero() {
-            return;
+        if since < now {
+            self.waited(limit, since, now);
         }
+    }
+
+    fn waited(&mut self, limit: LimitId, since: Time, now: Time) {
+        let waited = now.since(since);
         let row = &mut self.limits[limit.0 as usize];
         let first = row.first.get_or_insert(since);
         *first = (*first).min(since);
         row.waiting += u128::from(waited.nanos());
     }
 
+    /// What the bucket of `now` has so far. A clock that has been widened meanwhile is seen: that happens only beyond the last bucket.
+    #[inline]
+    fn present(&mut self, now: Time) -> &mut Present {
+        if now >= self.present.until {
+            self.turn(now);
+        }
+        &mut self.present
+    }
+
+    /// Goes on to the bucket of `now`.
+    #[inline(never)]
+    fn turn(&mut self, now: Time) {
+        let bucket = self.clock.bucket(now);
+        self.write_down();
+        let until = Time::from_nanos((u64::from(bucket) + 1) * self.clock.width().nanos());
+        self.present = Present { bucket, until, ..Present::default() };
+    }
+
+    /// Writes down what the present bucket has.
+    fn write_down(&mut self) {
+        let Present { until, started, attempted, succeeded, .. } = self.present;
+        let bucket = (until.nanos().saturating_sub(1) / self.clock.width().nanos()) as u32;
+        let sums = [
+            (&mut self.started, started),
+            (&mut self.attempted, attempted),
+            (&mut self.succeeded, succeeded),
+        ];
+        for (counts, n) in sums.into_iter().filter(|(_, n)| *n > 0) {
+            counts.add(self.clock, bucket, n);
+        }
+    }
+
+    /// Completes what is counted at the end of the run.
+    pub fn finish(&mut self, end: Time) {
+        self.write_down();
+        self.present = Present::default();
+        self.classes.iter_mut().for_each(ClassLedger::finish);
+        for gauge in &mut self.gauges {
+            gauge.levels.finish(&mut self.clock, end);
+        }
+    }
+
     /// A logical request starts.
+    #[inline]
     pub fn start(&mut self, class: usize, now: Time) {
         self.classes[class].issued += 1;
-        let bucket = self.clock.bucket(now);
-        self.started.add(self.clock, bucket, 1);
+        self.present(now).started += 1;
     }
 
     /// An attempt of a logical request is sent.
+    #[inline]
     pub fn attempt(&mut self, class: usize, now: Time) {
         self.classes[class].attempts += 1;
-        let bucket = self.clock.bucket(now);
-        self.attempted.add(self.clock, bucket, 1);
+        self.present(now).attempted += 1;
     }
 
     /// A logical request ends. `scheduled` is its intended start where that may differ from `sent`.
+    #[inline]
     pub fn end(&mut self, class: usize, now: Time, sent: Time, scheduled: Time, outcome: Outcome) {
-        let latency = now.since(sent);
-        let bucket = self.clock.bucket(now);
         self.last_end = self.last_end.max(now);
-        let row = &mut self.classes[class];
         let Some(cause) = outcome.cause else {
-            row.ok += 1;
-            row.ok_in_load += u64::from(now <= row.load_ends);
-            row.latency.record(latency);
-            if scheduled != Time::MAX {
-                row.from_schedule.record(now.since(scheduled));
-            }
-            self.succeeded.add(self.clock, bucket, 1);
-            self.latency.record(self.clock, bucket, latency);
-            return;
+            let cell = self.classes[class].served(now, sent, scheduled);
+            let present = self.present(now);
+            present.succeeded += 1;
+            let bucket = present.bucket;
+            return self.latency.record(self.clock, bucket, now.since(sent), cell);
         };
+        self.failed(class, now, now.since(sent), cause, outcome);
+    }
+
+    #[inline(never)]
+    fn failed(&mut self, class: usize, now: Time, latency: Span, cause: Cause, outcome: Outcome) {
+        let bucket = self.clock.bucket(now);
+        let row = &mut self.classes[class];
         row.failed += 1;
         row.latency_failed.record(latency);
         let same = |f: &&mut Failure| {
@@ -344,7 +506,8 @@ mod tests {
     fn coarse_quantiles_are_within_nine_percent() {
         for ms in [1_u64, 7, 33, 450, 7_468, 120_000] {
             let mut row = Coarse::default();
-            row.cells[coarse_cell(ms * 1_000_000)] += 1;
+            let mut one = Histogram::default();
+            row.cells[coarse_cell(one.record(Span::from_millis(ms)))] += 1;
             let got = row.quantile(0.5).unwrap();
             assert!((got / (ms as f64 / 1e3) - 1.0).abs() < 0.09, "{ms} ms: {got}");
         }

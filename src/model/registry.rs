@@ -55,6 +55,7 @@ macro_rules! nodes {
                 match self { $(Node::$variant(node) => node.start(ctx),)+ }
             }
             /// Handles a message.
+            #[inline]
             pub fn handle(&mut self, message: Message, ctx: &mut Ctx) {
                 match self { $(Node::$variant(node) => node.handle(message, ctx),)+ }
             }

@@ -12,7 +12,7 @@ use super::era::Era;
 use super::faults::Faults;
 use super::flows::Flows;
 use super::host::{Host, HostId, MachineSpec};
-use super::ledger::{ClassLedger, Ledger, NodeLedger};
+use super::ledger::Ledger;
 use super::message::{Cause, Event, Message, NodeId};
 use super::operation::{Action, OPERATION, Operation};
 use super::registry::{Node, NodeSpec};
@@ -120,11 +120,7 @@ impl World {
         let works = Work::compile_all(setup.work, &node, setup.data)?;
         let work_names: Vec<String> = works.iter().map(|work| work.name.clone()).collect();
         let mut queue = Queue::default();
-        let mut ledger = Ledger {
-            classes: vec![ClassLedger::default(); design.enter.len()],
-            nodes: vec![NodeLedger::default(); listed.len()],
-            ..Ledger::default()
-        };
+        let mut ledger = Ledger::new(design.enter.len(), listed.len());
         let root = Key::root(setup.seed, setup.replication);
         let (mut hosts, machines) = machines(design);
         let mut wiring = Wiring {
@@ -208,10 +204,10 @@ impl Running<'_> {
             if self.ctx.queue.now() > horizon {
                 break;
             }
-            self.deliver(event);
             if self.ctx.queue.delivered() & STOP_MASK == 0 && stopped() {
                 return Ok(None);
             }
+            self.deliver(event);
             if self.ctx.calls.is_empty() && self.over() {
                 break;
             }
@@ -237,30 +233,63 @@ impl Running<'_> {
         }
     }
 
+    #[inline]
     fn deliver(&mut self, Event { to, message }: Event) {
         match message {
             // The caller gave up while the answer was on its way.
             Message::Reply(call) if self.ctx.calls.get(call).abandoned => {
                 self.ctx.calls.close(call);
             }
-            Message::Arrive(call) if self.ctx.faults.down(to) => {
-                self.ctx.me = to;
-                self.ctx.fail(call, Cause::Refused, 0);
-            }
             Message::Wake(_, word, turn) if to == NodeId::HOSTS => {
                 self.computed(HostId((word >> 16) as u16), word & 0xffff, turn);
             }
-            Message::Wake(OPERATION, index, ends) if to.index() < self.nodes.len() => {
-                if ends == 0 {
-                    let now = self.ctx.queue.now();
-                    self.ctx.ledger.happened.push((now, index as u16));
-                }
-                if !self.around(to, index, ends == 0) {
-                    self.dispatch(to, message);
-                }
-            }
+            Message::Wake(OPERATION, index, ends) => self.happens(to, index, ends),
+            _ if self.ctx.faults.any() => self.around_faults(to, message),
             _ => self.dispatch(to, message),
         }
+    }
+
+    /// Hands a message to its node, unless a fault of the network keeps it back.
+    #[inline(never)]
+    fn hand(&mut self, to: NodeId, message: Message) {
+        if self.ctx.faults.any() {
+            return self.around_faults(to, message);
+        }
+        self.pass(to, message);
+    }
+
+    #[inline(never)]
+    fn pass(&mut self, to: NodeId, message: Message) {
+        self.dispatch(to, message);
+    }
+
+    /// Once there was a fault of the network.
+    #[cold]
+    fn around_faults(&mut self, to: NodeId, message: Message) {
+        self.ctx.me = to;
+        match message {
+            Message::Arrive(call) if self.ctx.faults.down(to) => {
+                self.ctx.fail(call, Cause::Refused, 0);
+            }
+            _ if self.ctx.faults.any_hole() && black_hole::swallow(&mut self.ctx, message) => {}
+            _ => self.pass(to, message),
+        }
+    }
+
+    /// An event of the design begins or ends; classes of users have a timer of that number too.
+    #[cold]
+    fn happens(&mut self, to: NodeId, index: u32, ends: u32) {
+        let message = Message::Wake(OPERATION, index, ends);
+        if to.index() < self.nodes.len() {
+            if ends == 0 {
+                let now = self.ctx.queue.now();
+                self.ctx.ledger.happened.push((now, index as u16));
+            }
+            if self.around(to, index, ends == 0) {
+                return;
+            }
+        }
+        self.hand(to, message);
     }
 
     /// Begins or ends a fault of the network, if that is what happens.
@@ -275,24 +304,22 @@ impl Running<'_> {
     }
 
     /// Work on a host is done: tells the node whose it was.
+    #[inline(never)]
     fn computed(&mut self, host: HostId, core: u32, turn: u32) {
         let now = self.ctx.queue.now();
         let (ended, due) = self.ctx.hosts[usize::from(host.0)].complete(now, core, turn);
         self.ctx.come_back(host, due);
         let Some(job) = ended else { return };
-        let message = Message::Wake(job.timer, job.word, job.turn);
-        self.dispatch(job.node, message);
+        self.hand(job.node, Message::Wake(job.timer, job.word, job.turn));
         let due = self.ctx.hosts[usize::from(host.0)].leave(now);
         self.ctx.come_back(host, due);
     }
 
-    #[inline]
+    #[expect(clippy::inline_always, reason = "once an event; what it calls is what an event costs")]
+    #[inline(always)]
     fn dispatch(&mut self, to: NodeId, message: Message) {
         let Running { nodes, classes, ctx, .. } = self;
         ctx.me = to;
-        if ctx.faults.any_hole() && black_hole::swallow(ctx, message) {
-            return;
-        }
         let first_class = nodes.len();
         match nodes.get_mut(to.index()) {
             Some(node) => node.handle(message, ctx),
@@ -311,10 +338,7 @@ impl Running<'_> {
                 .push(NodeReport { counters: vec![("dropped", class.dropped())], usage: vec![] });
         }
         let unfinished = self.audit()?;
-        let Ledger { clock, gauges, .. } = &mut self.ctx.ledger;
-        for gauge in gauges {
-            gauge.levels.finish(clock, end);
-        }
+        self.ctx.ledger.finish(end);
         Ok(Outturn {
             names: self.names,
             reports,
@@ -354,15 +378,10 @@ impl Running<'_> {
         working.for_each(|call| open[call.to.index()] += 1);
         for (index, open) in open.into_iter().enumerate() {
             let row = &self.ctx.ledger.nodes[index];
-            if row.arrived != row.ok + row.failed + open || row.busy.level() != open {
+            if row.arrived != row.ok + row.failed + open {
                 return Err(format!(
-                    "node \"{}\": {} calls arrived, but {} ok + {} failed + {open} in progress \
-                     (level {})",
-                    self.names[index].0,
-                    row.arrived,
-                    row.ok,
-                    row.failed,
-                    row.busy.level()
+                    "node \"{}\": {} calls arrived, but {} ok + {} failed + {open} in progress",
+                    self.names[index].0, row.arrived, row.ok, row.failed
                 ));
             }
         }

@@ -127,7 +127,7 @@ fn littles_law_at_every_node_of_every_scenario() {
                 if *kind == "users" || row.unfinished > 0 {
                     continue;
                 }
-                let (area, time) = (node.busy.area(row.end) as f64, node.time as f64);
+                let (area, time) = (node.busy_area(row.end) as f64, node.time as f64);
                 assert!(
                     (area - time).abs() <= 1e-9 * area.max(1.0),
                     "{name} {node_name}: {area} {time}"

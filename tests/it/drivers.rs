@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 /// One pod with one event loop, users that all begin at time 0, requests one after another.
 fn run(users: u32, each: u32, steps: &Value, pods: &Value, nodes: &Value) -> Outturn {
-    let mut node = json!({"replicas": 1, "hosts": {"count": 1, "vcpu": 1}, "runtime": {"event_loop": {}}});
+    let mut node =
+        json!({"replicas": 1, "hosts": {"count": 1, "vcpu": 1}, "runtime": {"event_loop": {}}});
     node.as_object_mut().unwrap().extend(pods.as_object().unwrap().clone());
     let mut all = json!({"api": {"pods": node}});
     all.as_object_mut().unwrap().extend(nodes.as_object().unwrap().clone());
@@ -74,10 +75,12 @@ fn keys_are_derived_beside_the_event_loop() {
     // Both connects derive keys for 40 ms, sharing one processor with nobody else: done at 20 + 80 ms. On the loop it would be the same sum,
     // but a third request without a database is answered meanwhile.
     let steps = json!([{"query": {"to": "db", "hold": {"constant": "10ms"}}}]);
-    let beside = json!({"pool": {"db": {"mode": "direct", "connecting": 10, "connect_offload": "40ms"}}});
+    let beside =
+        json!({"pool": {"db": {"mode": "direct", "connecting": 10, "connect_offload": "40ms"}}});
     let row = run(2, 1, &steps, &beside, &database());
     assert_eq!(total_ms(&row), 2.0 * (20.0 + 80.0 + 10.0));
-    let on_the_loop = json!({"pool": {"db": {"mode": "direct", "connecting": 10, "connect_cpu": "40ms"}}});
+    let on_the_loop =
+        json!({"pool": {"db": {"mode": "direct", "connecting": 10, "connect_cpu": "40ms"}}});
     let row = run(2, 1, &steps, &on_the_loop, &database());
     assert_eq!(total_ms(&row), (20.0 + 40.0 + 10.0) + (20.0 + 80.0 + 10.0));
 }
@@ -86,7 +89,8 @@ fn keys_are_derived_beside_the_event_loop() {
 fn a_client_that_gives_up_before_its_first_message_leaves_nothing_behind() {
     // The loop is busy for 1 s with the second request's first step, so the first connect's timeout of 300 ms passes while its
     // first message waits: it fails when the loop looks, and the server lets the process go.
-    let steps = json!([{"cpu": {"constant": "1s"}}, {"query": {"to": "db", "hold": {"constant": "10ms"}}}]);
+    let steps =
+        json!([{"cpu": {"constant": "1s"}}, {"query": {"to": "db", "hold": {"constant": "10ms"}}}]);
     let pool = json!({"pool": {"db": {"mode": "direct", "connecting": 10, "startup_cpu": "10ms", "acquire_timeout": "300ms"}}});
     let row = run(2, 1, &steps, &pool, &database());
     let class = &row.ledger.classes[0];

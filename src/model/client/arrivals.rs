@@ -32,8 +32,13 @@ impl Segment {
         if area <= 0.0 {
             return 0.0;
         }
-        let slope = (self.to - self.from) / self.length;
-        let root = (self.from * self.from + 2.0 * slope * area).max(0.0).sqrt();
+        // The root of a square is exact, so a rate that does not change needs none.
+        let root = if self.from.to_bits() == self.to.to_bits() {
+            self.from
+        } else {
+            let slope = (self.to - self.from) / self.length;
+            (self.from * self.from + 2.0 * slope * area).max(0.0).sqrt()
+        };
         // The form without cancellation; it also serves slope 0.
         (2.0 * area / (self.from + root)).min(self.length)
     }

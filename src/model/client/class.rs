@@ -10,7 +10,7 @@ use super::addresses::Race;
 use super::arrivals::Arrivals;
 use super::load::{Load, WhenBusy};
 use super::spec::{ClassSpec, Connection, Generator};
-use crate::kernel::{Key, LaneId, Rank, Span, Time};
+use crate::kernel::{Key, LaneId, Name, Rank, Span, Time};
 use crate::model::calls::{Call, Via};
 use crate::model::context::Ctx;
 use crate::model::dist::{Dist, Sampler};
@@ -31,6 +31,9 @@ const SEND: u8 = 5;
 const OPEN: u8 = 6;
 /// The next address of a name has its turn.
 const NEXT_ADDRESS: u8 = 7;
+
+const RETRIES: Name = Name::new("retry");
+const THINK: Name = Name::new("think");
 
 /// One kind of request of a session: its work and the pause after it.
 #[derive(Debug, Clone)]
@@ -342,6 +345,7 @@ impl Class {
     }
 
     /// The user sends an attempt, unless the adaptive limiter holds it back.
+    #[inline]
     fn attempt(&mut self, slot: u32, ctx: &mut Ctx) {
         let delay = self.adaptive.as_mut().map_or(Span::ZERO, |limit| limit.delay(ctx.now()));
         if delay.is_zero() {
@@ -353,6 +357,7 @@ impl Class {
     }
 
     /// The user sends; whatever the load generator has to do before comes first.
+    #[inline]
     fn send(&mut self, slot: u32, ctx: &mut Ctx) {
         let now = ctx.now();
         let user = &mut self.users[slot as usize];
@@ -367,7 +372,7 @@ impl Class {
         let connect = if opens { self.generator.connect } else { Span::ZERO };
         let cost = self.generator.request + connect;
         if cost.is_zero() {
-            return self.dispatch(slot, ctx);
+            return self.leaves(slot, ctx);
         }
         let at = self.opening_until.max(now);
         self.opening_until = at + cost;
@@ -377,8 +382,16 @@ impl Class {
         ctx.wake_at(at, Rank::Arrival, OPEN, slot, turn);
     }
 
-    /// The request, or the SYN of its new connection, leaves.
+    /// The request, or the SYN of its new connection, leaves at last.
+    #[inline(never)]
     fn dispatch(&mut self, slot: u32, ctx: &mut Ctx) {
+        self.leaves(slot, ctx);
+    }
+
+    /// The request, or the SYN of its new connection, leaves.
+    #[expect(clippy::inline_always, reason = "once a request, and one of its two callers is rare")]
+    #[inline(always)]
+    fn leaves(&mut self, slot: u32, ctx: &mut Ctx) {
         let hop = self.hop;
         let key = self.request_key(slot);
         let resumes = self.resumes(slot, ctx.now());
@@ -402,8 +415,8 @@ impl Class {
         }
         let tag = user.connection.map_or(self.opened, |kept| kept.tag).get();
         let via = user.connection.map_or(Via::New, |kept| Via::Open(kept.number));
-        let address = match &self.races.get(slot as usize) {
-            Some(race) if opening => race.rank,
+        let address = match self.addresses {
+            Some(_) if opening => self.races[slot as usize].rank,
             _ => 0,
         };
         let call = Call {
@@ -430,7 +443,7 @@ impl Class {
             ctx.ledger.attempt(self.index, now);
         }
         self.users[slot as usize].call = ctx.call(call, delay);
-        if opening {
+        if opening && self.addresses.is_some() {
             self.arm_next_address(slot, ctx);
         }
     }
@@ -503,6 +516,8 @@ impl Class {
     }
 
     /// An attempt ended: try again or be done.
+    #[expect(clippy::inline_always, reason = "once a request, and one of its two callers is rare")]
+    #[inline(always)]
     fn ended(&mut self, slot: u32, outcome: Outcome, ctx: &mut Ctx) {
         let now = ctx.now();
         if let Some(limiter) = &mut self.adaptive {
@@ -512,7 +527,7 @@ impl Class {
         let mut stream = Key::default().stream();
         if !outcome.is_ok() {
             let attempt = u64::from(self.users[slot as usize].attempt);
-            stream = self.request_key(slot).named("retry").with(attempt).stream();
+            stream = self.request_key(slot).under(RETRIES).with(attempt).stream();
         }
         let user = &mut self.users[slot as usize];
         let state = self.own.get_mut(slot as usize).unwrap_or(&mut self.shared);
@@ -542,12 +557,13 @@ impl Class {
     }
 
     /// Decides what the user does after a finished request.
+    #[inline]
     fn next_request(&mut self, slot: u32, ctx: &mut Ctx) {
         let user = &mut self.users[slot as usize];
         let round = &self.rounds[user.step as usize];
         let key = self.key;
         let (index, request) = (u64::from(user.index), u64::from(user.request));
-        let stream = || key.with(index).with(request).named("think").stream();
+        let stream = || key.with(index).with(request).under(THINK).stream();
         user.request += 1;
         let (turn, step) = (user.turn, user.step as usize + 1);
         if step < self.rounds.len() {
@@ -570,6 +586,7 @@ impl Class {
     }
 
     /// The user is done for good.
+    #[inline]
     fn retire(&mut self, slot: u32, ctx: &mut Ctx) {
         let user = &mut self.users[slot as usize];
         user.turn = user.turn.wrapping_add(1);

@@ -103,6 +103,7 @@ impl Environments {
     }
 
     /// Takes a place in an environment that is at work already and has room.
+    #[inline]
     pub(super) fn take_partial(&mut self) -> Option<u32> {
         let &at = self.partial.last()?;
         let row = &mut self.rows[at as usize];
@@ -173,6 +174,7 @@ impl Environments {
     }
 
     /// An environment begins to work on `call`.
+    #[inline]
     pub(super) fn begin(&mut self, at: u32, call: CallId) {
         let row = &mut self.rows[at as usize];
         row.call = call;
@@ -181,6 +183,7 @@ impl Environments {
     }
 
     /// A request leaves an environment. Says how many are left in it.
+    #[inline]
     pub(super) fn leave(&mut self, at: u32) -> u32 {
         let row = &mut self.rows[at as usize];
         row.used -= 1;

@@ -58,7 +58,8 @@ pub struct Lambda {
     pub(super) admission: Box<Admission>,
     pub(super) environments: Environments,
     pub(super) start: ColdStart,
-    pub(super) cpu_share: f64,
+    /// How long a processor step takes, relative to a whole vCPU.
+    pub(super) pace: f64,
     timeout: LaneId,
     /// Whether a waiting request takes the first environment that becomes free.
     pub(super) first_free: bool,
@@ -135,7 +136,7 @@ impl Component for Lambda {
             admission,
             environments: Environments::new(spec.per_environment),
             start: ColdStart::new(spec, wiring)?,
-            cpu_share: spec.cpu_share(era),
+            pace: 1.0 / spec.cpu_share(era),
             timeout: wiring.queue.lane(spec.timeout, Rank::Timeout),
             first_free: spec.per_environment == 1
                 && spec.bind.unwrap_or(Bind::of(era)) == Bind::FirstFree,

@@ -42,7 +42,7 @@ impl Lambda {
                 // Times in a row are one event.
                 Step::Cpu(law) => {
                     let work = law.sample(&mut ctx.step_stream(call));
-                    delay = delay + work.scaled(1.0 / self.cpu_share);
+                    delay = delay + work.scaled(self.pace);
                 }
                 Step::Wait(law) => {
                     let wait = law.sample(&mut ctx.step_stream(call));
@@ -117,31 +117,38 @@ impl Lambda {
 
     /// A connection, statement or call on behalf of an invocation was answered.
     pub(super) fn answered(&mut self, child: CallId, ctx: &mut Ctx) {
-        let answer = ctx.take_reply(child);
-        match answer.op {
-            Op::Deliver => return self.events.delivered(&answer, ctx, EVENT),
-            // What went to the failure destination.
-            Op::Event if answer.parent == CallId::NONE => return,
-            _ => {}
-        }
-        let call = answer.parent;
-        ctx.calls.get(call).child = CallId::NONE;
-        if answer.op == Op::Request
-            && let Some(pause) = self.sdk.answered(ctx.calls.get(call).a, &answer, ctx)
-        {
-            return ctx.wake(pause, STEP, call.slot, call.turn);
-        }
-        if !answer.outcome.is_ok() {
-            if answer.op == Op::Query {
-                // A statement that failed takes its connection with it.
-                let (bit, environment) = (self.store_bit(answer.to), answer.tag);
-                self.environments.get(environment).connected &= !bit;
-                self.hang_up(environment, bit, ctx);
+        let row = ctx.calls.peek(child);
+        let (op, call, to, tag, outcome) = (row.op, row.parent, row.to, row.tag, row.outcome);
+        match op {
+            Op::Deliver => {
+                let answer = ctx.take_reply(child);
+                return self.events.delivered(&answer, ctx, EVENT);
             }
-            return self.item_failed(call, answer.outcome.shown_as(500), ctx);
+            Op::Request => {
+                let answer = ctx.take_reply(child);
+                if let Some(pause) = self.sdk.answered(ctx.calls.get(call).a, &answer, ctx) {
+                    ctx.calls.get(call).child = CallId::NONE;
+                    return ctx.wake(pause, STEP, call.slot, call.turn);
+                }
+            }
+            Op::Event | Op::Query | Op::Connect => ctx.calls.close(child),
         }
-        if answer.op == Op::Connect {
-            let bit = self.store_bit(answer.to);
+        if op == Op::Event && call == CallId::NONE {
+            // What went to the failure destination.
+            return;
+        }
+        ctx.calls.get(call).child = CallId::NONE;
+        if !outcome.is_ok() {
+            if op == Op::Query {
+                // A statement that failed takes its connection with it.
+                let bit = self.store_bit(to);
+                self.environments.get(tag).connected &= !bit;
+                self.hang_up(tag, bit, ctx);
+            }
+            return self.item_failed(call, outcome.shown_as(500), ctx);
+        }
+        if op == Op::Connect {
+            let bit = self.store_bit(to);
             let environment = ctx.calls.get(call).a;
             self.environments.get(environment).connected |= bit;
         } else {

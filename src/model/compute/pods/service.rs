@@ -520,16 +520,21 @@ impl Pods {
         if self.defers(pod, Message::Reply(child)) {
             return;
         }
-        let answer = ctx.take_reply(child);
-        let (call, store, ok) = (answer.parent, answer.to, answer.outcome.is_ok());
+        let row = ctx.calls.peek(child);
+        let (op, call, store, tag, outcome) = (row.op, row.parent, row.to, row.tag, row.outcome);
+        let ok = outcome.is_ok();
         let row = ctx.calls.get(call);
         row.child = CallId::NONE;
         let pod = row.address;
-        match answer.op {
-            Op::Connect => return self.connected(call, store, answer.tag, answer.outcome, ctx),
-            Op::Query if ok && self.reads(call, store, answer.tag, ctx) => return,
-            Op::Query => self.give_back(pod, store, answer.tag, ok, ctx),
+        if op != Op::Request {
+            ctx.calls.close(child);
+        }
+        match op {
+            Op::Connect => return self.connected(call, store, tag, outcome, ctx),
+            Op::Query if ok && self.reads(call, store, tag, ctx) => return,
+            Op::Query => self.give_back(pod, store, tag, ok, ctx),
             Op::Request => {
+                let answer = ctx.take_reply(child);
                 if let Some(pause) = self.sdk.answered(u32::from(pod), &answer, ctx) {
                     ctx.calls.get(call).b = WAITING;
                     return ctx.wake(pause, STEP, call.slot, call.turn);
@@ -541,7 +546,7 @@ impl Pods {
             ctx.calls.get(call).step += 1;
             self.run(call, ctx);
         } else {
-            self.finish(call, answer.outcome.shown_as(500), ctx);
+            self.finish(call, outcome.shown_as(500), ctx);
         }
     }
 

@@ -93,8 +93,9 @@ impl Nginx {
         let worker = exchange.worker as usize;
         let mut stream = ctx.stream(call, Purpose::Routing);
         let client = self.client_of(exchange.connection);
-        self.peers(worker).follow(&ctx.endpoints);
-        let Some(peer) = self.peers(worker).choose(exchange.tried, client, now, &mut stream) else {
+        let peers = self.peers(worker);
+        peers.follow(&ctx.endpoints);
+        let Some(peer) = peers.choose(exchange.tried, client, now, &mut stream) else {
             let ports = self.peers(worker).lack_ports();
             let limit = if ports { self.limits.ports } else { self.limits.upstream };
             ctx.ledger.refused_by(limit, now);
@@ -252,6 +253,9 @@ impl Nginx {
         let (now, hop) = (ctx.now(), self.upstream_hop);
         let idle = &mut self.peers(worker).get(peer).idle;
         let gone = idle.iter().take_while(|(_, kept)| kept.gone(now, hop)).count();
+        if gone == 0 {
+            return;
+        }
         for at in 0..gone {
             let (of, _) = self.peers(worker).get(peer).idle[at];
             self.workers[usize::from(of)].give();

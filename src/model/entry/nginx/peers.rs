@@ -141,20 +141,19 @@ impl Peers {
     /// Smooth weighted round robin over the usable servers.
     fn round_robin(&mut self, usable: impl Fn(usize, &Peer) -> bool) -> Option<usize> {
         let mut total = 0;
-        let mut best: Option<usize> = None;
-        for at in 0..self.rows.len() {
-            if !usable(at, &self.rows[at]) {
+        let mut best: Option<(i32, usize)> = None;
+        for (at, peer) in self.rows.iter_mut().enumerate() {
+            if !usable(at, peer) {
                 continue;
             }
-            let peer = &mut self.rows[at];
             peer.current += peer.effective;
             total += peer.effective;
             peer.effective = (peer.effective + 1).min(1);
-            if best.is_none_or(|b| self.rows[at].current > self.rows[b].current) {
-                best = Some(at);
+            if best.is_none_or(|(most, _)| peer.current > most) {
+                best = Some((peer.current, at));
             }
         }
-        let best = best?;
+        let (_, best) = best?;
         self.rows[best].current -= total;
         Some(best)
     }
