@@ -23,7 +23,7 @@ fn run(users: u32, each: u32, steps: &Value, pods: &Value, nodes: &Value) -> Out
         }},
         "work": {"job": steps},
         "designs": {"d": {"enter": {"users": "api"}, "nodes": all}},
-        "run": {"replications": 1, "seed": 1, "horizon": "2000s"}
+        "run": {"replications": 2, "seed": 1, "horizon": "2000s"}
     });
     outturns(&scenario.to_string()).remove(0).remove(0)
 }
