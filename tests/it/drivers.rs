@@ -110,3 +110,15 @@ fn timers_of_an_event_loop_count_whole_milliseconds() {
     let mean = total_ms(&row) / 1000.0;
     assert!((mean - 7.13).abs() < 0.05, "{mean}");
 }
+
+#[test]
+fn a_full_waiting_line_rejects_with_the_status_that_was_said() {
+    let steps = json!([{"wait": {"constant": "10ms"}}]);
+    for (said, status) in [(json!({}), 503), (json!({"reject_status": 429}), 429)] {
+        let mut pods = json!({"concurrency": 1, "queue": 1});
+        pods.as_object_mut().unwrap().extend(said.as_object().unwrap().clone());
+        let row = run(5, 1, &steps, &pods, &json!({}));
+        let rejected: Vec<_> = row.ledger.failures.iter().map(|f| (f.status, f.count)).collect();
+        assert_eq!((row.ledger.classes[0].ok, rejected), (2, vec![(status, 3)]));
+    }
+}

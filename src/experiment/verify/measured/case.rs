@@ -2,7 +2,6 @@
 //!
 //! Only what a prediction needs is read; ports, texts and counters of the harness are left alone. Times are in seconds in the
 //! configuration and in milliseconds in the results, as in the files.
-#![expect(dead_code, reason = "the form has fields that no conversion reads yet")]
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -208,7 +207,6 @@ pub struct PgbouncerConfig {
     pub(super) default_pool_size: Option<u32>,
     pub(super) max_client_conn: Option<u32>,
     pub(super) query_wait_timeout_s: Option<f64>,
-    pub(super) listen_backlog: Option<u32>,
 }
 
 /// A re-creation of Lambda: one process per environment.

@@ -359,6 +359,9 @@ fn pod_node(
             if let Some(queue) = pod.queue_limit {
                 node["queue"] = queue.into();
             }
+            if let Some(status) = pod.reject_status {
+                node["reject_status"] = status.into();
+            }
         }
         "gunicorn" => {
             let workers = pod.workers.ok_or("gunicorn without workers")?;

@@ -56,6 +56,7 @@ pub struct Pods {
     pub(super) pace: Pace,
     places: u32,
     queue_max: usize,
+    reject_status: u16,
     cancel: bool,
     pub(super) pools: Vec<StorePool>,
     /// Connections opened to stores so far: their numbers.
@@ -151,6 +152,7 @@ impl Component for Pods {
             pace: Pace::new(&spec.runtime, spec.warm_up.as_ref()),
             places,
             queue_max: spec.queue.map_or(usize::MAX, |n| n as usize),
+            reject_status: spec.reject_status,
             cancel: spec.cancel,
             pools,
             connections: 0,
@@ -411,7 +413,7 @@ impl Pods {
         } else {
             self.counts.rejected += 1;
             ctx.ledger.refused_by(self.limits.queue, now);
-            self.reply(call, Outcome::failed(Cause::QueueFull, ctx.me, 503), ctx);
+            self.reply(call, Outcome::failed(Cause::QueueFull, ctx.me, self.reject_status), ctx);
         }
     }
 

@@ -70,6 +70,10 @@ pub struct PodsSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 10_000_000))]
     pub queue: Option<u32>,
+    /// Status with which a request is rejected that finds the waiting line full.
+    #[serde(default = "reject_default")]
+    #[schemars(range(min = 400, max = 599), extend("x-source" = "503 Service Unavailable (RFC 9110, section 15.6.4)"))]
+    pub reject_status: u16,
     /// Listen backlog; none: 511 for an event loop, 2,048 otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65_535), extend("x-source" = "Node 511, gunicorn 2048, werkzeug and tornado 128"))]
@@ -167,6 +171,9 @@ fn syn_backlog_default() -> u32 {
 }
 fn somaxconn_default() -> u32 {
     4096
+}
+fn reject_default() -> u16 {
+    503
 }
 
 impl Default for Hosts {
