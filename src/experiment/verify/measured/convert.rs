@@ -2,8 +2,8 @@
 //! observed.
 
 use super::case::{
-    Baseline, Config, HaproxyConfig, LambdaConfig, Law, LoadConfig, MeasuredCase, NginxConfig,
-    PodConfig,
+    Baseline, Config, DbConfig, HaproxyConfig, LambdaConfig, Law, LoadConfig, MeasuredCase,
+    NginxConfig, PodConfig,
 };
 use super::machine::{
     AT_END, BEFORE, EXIT, FIRST, FORK, LOGIN, MANY, NEW_CONNECTION, NICE, PROCESSORS, STARTUP,
@@ -27,10 +27,7 @@ pub fn scenario(case: &MeasuredCase) -> Result<Value, String> {
         "request": "request",
         "idempotent": !matches!(load.method.as_str(), "POST" | "PATCH" | "LOCK"),
         // One asynchronous process whose timers have milliseconds.
-        "generator": {
-            "connect": ms(base.tcp_connect_loopback_ms),
-            "timer": "1ms",
-        },
+        "generator": {"connect": ms(base.tcp_connect_loopback_ms), "timer": "1ms"},
         "connection": {
             "keepalive": load.keepalive,
             "tls": false,
@@ -376,33 +373,38 @@ fn pod_node(
         node["backlog"] = backlog.into();
     }
     if let Some(db) = &pod.db {
-        let store =
-            if config.pgbouncer.is_some() && db.port != Some(5433) { "pgbouncer" } else { "db" };
-        let driver = driver_cpu("direct", base);
-        // PgBouncer is ready for a client in one turn.
-        let startup = if store == "db" { driver * STARTUP } else { 0.0 };
-        let connect = driver * (STARTUP + LOGIN) - startup;
-        // What a password costs more is nearly all the client's: the server has stored keys (RFC 5802, section 3). node-postgres
-        // derives its key in the threads of libuv's pool.
-        let scram =
-            config.postgres.as_ref().is_some_and(|db| db.auth.as_deref() == Some("scram-sha-256"));
-        let keys = if scram {
-            PROCESSORS * 1e3 / base.pg_max_connects_per_s_scram_16_clients - trust(base)
-        } else {
-            0.0
-        };
-        let mode = if db.mode == "pool" { "pool" } else { "direct" };
-        let statement = driver_cpu(mode, base) * AT_END;
-        let mut pool = json!({"startup_cpu": ms(startup), "connect_cpu": ms(connect), "connect_offload": ms(keys), "statement_cpu": ms(statement), "mode": mode, "connecting": 1_000_000});
-        if let Some(max) = db.pool_max {
-            pool["max"] = max.into();
-        }
-        if let Some(timeout) = db.acquire_timeout_ms.filter(|t| *t > 0.0) {
-            pool["acquire_timeout"] = ms(timeout).into();
-        }
-        node["pool"] = json!({store: pool});
+        node["pool"] = pool(db, config, base);
     }
     Ok(json!({"pods": node}))
+}
+
+/// How a server connects to its database.
+fn pool(db: &DbConfig, config: &Config, base: &Baseline) -> Value {
+    let store =
+        if config.pgbouncer.is_some() && db.port != Some(5433) { "pgbouncer" } else { "db" };
+    let driver = driver_cpu("direct", base);
+    // PgBouncer is ready for a client in one turn.
+    let startup = if store == "db" { driver * STARTUP } else { 0.0 };
+    let connect = driver * (STARTUP + LOGIN) - startup;
+    // What a password costs more is nearly all the client's: the server has stored keys (RFC 5802, section 3). node-postgres
+    // derives its key in the threads of libuv's pool.
+    let scram =
+        config.postgres.as_ref().is_some_and(|db| db.auth.as_deref() == Some("scram-sha-256"));
+    let keys = if scram {
+        (PROCESSORS * 1e3 / base.pg_max_connects_per_s_scram_16_clients - trust(base)).max(0.0)
+    } else {
+        0.0
+    };
+    let mode = if db.mode == "pool" { "pool" } else { "direct" };
+    let statement = driver_cpu(mode, base) * AT_END;
+    let mut pool = json!({"startup_cpu": ms(startup), "connect_cpu": ms(connect), "connect_offload": ms(keys), "statement_cpu": ms(statement), "mode": mode, "connecting": 1_000_000});
+    if let Some(max) = db.pool_max {
+        pool["max"] = max.into();
+    }
+    if let Some(timeout) = db.acquire_timeout_ms.filter(|t| *t > 0.0) {
+        pool["acquire_timeout"] = ms(timeout).into();
+    }
+    json!({store: pool})
 }
 
 /// Adds what clients connect to; returns its name.

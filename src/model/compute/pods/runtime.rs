@@ -69,9 +69,9 @@ pub struct Threads {
 }
 
 /// Late by so much is a timer of an event loop: the kernel's timer slack of 50 us (prctl(2), `PR_SET_TIMERSLACK`), and the time until
-/// the thread has woken up. Node.js measures its own waits of 100 ms to 500 ms 0.13 to 0.16 ms late in the median on a machine
-/// that has nothing else to do.
-const LATE: Span = Span::from_micros(130);
+/// the thread has woken up. Own measurement of Node.js 20 on an idle virtual machine: 60 timers of 100 and 200 ms at a time are 0.21
+/// to 0.28 ms late in the median, a tenth of them more than 0.3 ms early and a tenth 0.9 ms late.
+const LATE: Span = Span::from_micros(250);
 
 impl EventLoop {
     /// How long a wait that begins at `now` takes. The loop reads its clock in whole units at the beginning of an iteration, and
@@ -171,8 +171,8 @@ mod tests {
             node.sleeps(Time::from_nanos(us * 1000), Span::from_micros(wait), phase).nanos() / 1000
         };
         // 7.9 ms from 10.25 ms on: 7 whole ones from 10 on, noticed half a millisecond later, and late.
-        assert_eq!(at(10_250, 7_900, 0.5), 17_500 + 130 - 10_250);
-        assert_eq!(at(10_000, 300, 0.0), 1_130);
+        assert_eq!(at(10_250, 7_900, 0.5), 17_500 + 250 - 10_250);
+        assert_eq!(at(10_000, 300, 0.0), 1_250);
         let exact = EventLoop::default();
         let wait = Span::from_micros(7_900);
         assert_eq!(exact.sleeps(Time::from_nanos(10_250_000), wait, 0.5), wait);
@@ -182,7 +182,7 @@ mod tests {
             .map(|i| at(777 * i, 200_000, ((i * 617) % draws) as f64 / draws as f64))
             .sum();
         let mean = sum as f64 / draws as f64;
-        assert!((mean - 200_130.0).abs() < 30.0, "{mean}");
+        assert!((mean - 200_250.0).abs() < 30.0, "{mean}");
     }
 
     #[test]
