@@ -122,7 +122,7 @@ fn plain(seed: u64) -> String {
         pick(s, &["y2018", "y2020", "y2021", "y2023", "y2025"]),
         pick(s, &["true", "false"]),
         10 + s.below(500),
-        pick(s, &["per_environment", "per_invocation"]),
+        pick(s, &["per_environment", "in_init", "per_invocation"]),
         2 + s.below(60)
     )
 }

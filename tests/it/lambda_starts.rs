@@ -2,7 +2,7 @@
 
 use super::facts_lambda::{counter, failures, first, function, lone, ok, peak};
 use super::scenario::findings;
-use super::theory::{burst, constant, even, poisson, wait};
+use super::theory::{burst, closed, constant, even, poisson, wait};
 use headroom::model::message::Cause;
 use headroom::model::usage::UsageLine;
 use headroom::model::world::Outturn;
@@ -273,7 +273,10 @@ fn what_an_era_lacks_is_refused_with_a_reason() {
     assert_eq!(codes("y2026", &[provisioned.clone(), ("reserved", json!(5))]), ["E0332"]);
     assert_eq!(codes("y2026", &[("on_full", json!("queue"))]), ["E0332"]);
     let web = ("per_environment", json!(8));
-    assert_eq!(codes("y2026", &[web, provisioned]), ["E0332"]);
+    assert_eq!(codes("y2026", &[web.clone(), provisioned]), ["E0332"]);
+    let in_init = ("connections", json!("in_init"));
+    assert_eq!(codes("y2026", std::slice::from_ref(&in_init)), Vec::<&str>::new());
+    assert_eq!(codes("y2026", &[web, in_init]), ["E0332"]);
     // The floor of 100 holds for both.
     assert_eq!(codes("y2026", &[("reserved", json!(901))]), ["E0314", "E0314"]);
     let many = ("provisioned", json!({"concurrency": 901}));
@@ -281,4 +284,34 @@ fn what_an_era_lacks_is_refused_with_a_reason() {
     assert_eq!(codes("y2026", &[("group", json!("none"))]), ["E0302"]);
     let upside_down = json!({"uniform": {"low": "2s", "high": "1s"}});
     assert_eq!(codes("y2026", &[("place", upside_down)]), ["E0307"]);
+}
+
+/// Four users, three requests each, 50 ms between them; Init takes half a second, the database has two slots.
+fn connects(how: &str) -> Outturn {
+    let mut function = function(500);
+    function["connections"] = json!(how);
+    let mut users = closed(4, 100, constant(50.0));
+    users["load"]["closed"]["requests_per_user"] = json!(3);
+    first(&json!({"name": "connects", "workload": {"users": users},
+        "work": {"job": [{"query": {"to": "db", "hold": {"constant": "100ms"}}}]},
+        "designs": {"d": {"enter": {"users": "fn"}, "accounts": {"main": {}}, "nodes": {
+            "fn": {"lambda": function},
+            "db": {"postgres": {"connections": 2, "reserved": 0, "fork": "0s", "exit": "0s", "login": {"constant": "0s"},
+                "sigma": 0.0, "kappa": 0.0}}}}},
+        "run": {"replications": 2}}))
+}
+
+#[test]
+fn an_environment_whose_init_cannot_connect_is_given_up() {
+    // Two are refused at 0.5 s. At 0.55 s both work that are left, so two more start, and are refused at 1.05 s. At 1.1 s
+    // those that are left are idle, for good.
+    let row = connects("in_init");
+    let class = &row.ledger.classes[0];
+    assert_eq!((class.ok, failures(&row)), (8, vec![(Cause::ConnectionSlots, 500, 4)]));
+    assert_eq!(class.latency_failed.sum_nanos(), 4 * 500_000_000);
+    assert_eq!((counter(&row, "fn", "cold_starts"), peak(&row, "environments")), (6, 4));
+    // Opened by the first request, a connection that is refused leaves an environment behind, which is there first next time.
+    let row = connects("per_environment");
+    assert_eq!(row.ledger.classes[0].latency_failed.sum_nanos(), 2 * 500_000_000);
+    assert_eq!(counter(&row, "fn", "cold_starts"), 4);
 }

@@ -1,7 +1,10 @@
 //! Measured cases of real nginx, HAProxy, Node.js, gunicorn, PostgreSQL and PgBouncer against predictions.
 
+use super::common::outturns;
 use headroom::experiment::Silent;
 use headroom::experiment::verify::measured::{MeasuredCase, predict, scenario};
+use headroom::model::ledger::ClassLedger;
+use serde_json::{Value, json};
 use std::path::PathBuf;
 
 fn cases() -> Vec<MeasuredCase> {
@@ -43,5 +46,69 @@ fn predictions_of_quick_cases_are_within_their_tolerances() {
         assert!(judged.note.is_none(), "{}: {:?}", case.id, judged.note);
         let off: Vec<_> = judged.metrics.iter().filter(|metric| !metric.within).collect();
         assert!(off.is_empty(), "{}: {off:?}", case.id);
+    }
+}
+
+/// A shipped case with other settings (JSON pointer, value).
+fn variant(base: &str, settings: &[(&str, Value)]) -> MeasuredCase {
+    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/data/measured")
+        .join(format!("{base}.json"));
+    let mut case: Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+    for (pointer, value) in settings {
+        let (parent, key) = pointer.rsplit_once('/').unwrap();
+        case["config"].pointer_mut(parent).unwrap()[key] = value.clone();
+    }
+    serde_json::from_value(case).unwrap()
+}
+
+/// A shipped case, other settings of it, and counts of one run: successes, failures from least to most.
+type Noted<'a> = (&'a str, &'a [(&'a str, Value)], Option<f64>, (f64, f64));
+
+/// Further runs of the same campaign, of which only counts were noted: shipped cases with other settings.
+#[test]
+fn runs_that_are_known_by_their_counts_come_out() {
+    let loops = [
+        ("/load/requests_per_user", Value::Null),
+        ("/load/duration_s", json!(6)),
+        ("/load/think", json!({"kind": "const", "mean_s": 0.3})),
+    ];
+    let own = [("/lambda/conn_mode", json!("perinv")), ("/load/users", json!(80))];
+    let per_invocation = [&loops[..], &own[..]].concat();
+    let runs: [Noted; 8] = [
+        ("E1-01", &[("/nginx/worker_rlimit_nofile", json!(512))], Some(842.0), (258.0, 258.0)),
+        ("E1-13", &[("/nginx/worker_rlimit_nofile", json!(1024))], Some(590.0), (510.0, 510.0)),
+        ("E2-01", &[("/nginx/worker_connections", json!(512))], Some(239.0), (861.0, 861.0)),
+        (
+            "E2-01",
+            &[("/nginx/worker_connections", json!(512)), ("/load/ramp_s", json!(0.3))],
+            Some(255.0),
+            (845.0, 845.0),
+        ),
+        // All that were in flight in the killed pod: 24, with the deviation of a number of that size.
+        ("E9-03", &[("/nginx/proxy_next_upstream", json!("off"))], None, (19.0, 29.0)),
+        // Init that cannot connect: least and most of three runs.
+        ("E8-03", &loops, None, (136.0, 152.0)),
+        ("E8-03", &per_invocation, None, (0.0, 0.0)),
+        (
+            "E5-11",
+            &[
+                ("/pgbouncer/query_wait_timeout_s", json!(2)),
+                ("/pgbouncer/max_client_conn", json!(1000)),
+                ("/pgbouncer/default_pool_size", json!(20)),
+            ],
+            None,
+            (239.0, 240.0),
+        ),
+    ];
+    for (base, settings, ok, failed) in runs {
+        let rows = outturns(&scenario(&variant(base, settings)).unwrap().to_string()).remove(0);
+        let mean = |count: fn(&ClassLedger) -> u64| {
+            rows.iter().map(|row| count(&row.ledger.classes[0]) as f64).sum::<f64>()
+                / rows.len() as f64
+        };
+        let (good, bad) = (mean(|class| class.ok), mean(|class| class.failed));
+        assert!(ok.is_none_or(|ok| ok == good), "{base}: {good} succeeded, not {ok:?}");
+        assert!((failed.0..=failed.1).contains(&bad), "{base}: {bad} failed, not {failed:?}");
     }
 }

@@ -29,9 +29,11 @@ const RUNS: [Run; 13] = [
     ("N10 at 1100", "1.18", 768, 1024, 1100, 6.0),
 ];
 
-/// Runs whose users outnumber the descriptors of both workers together (2 × 506 requests): those that fit nowhere came
-/// back twice as often as they do here. docs/fidelity.md says what is believed to be missing.
-const BEYOND: [&str; 2] = ["N6", "N9 at 1100"];
+/// Runs whose users outnumber the descriptors of both workers together (2 × 506 requests) end in a race: who fits nowhere gets
+/// in where a worker comes back from its accept pause while others are between an answer and their next request. The sheet
+/// has one run of each. Least and most of own repetitions with the same nginx, `multi_accept on`, and clients of one thread
+/// with kept connections (`Node.js` 20, aiohttp, asyncio streams), on a busy machine: 18 and 6 runs (docs/fidelity.md).
+const RACES: [(&str, f64, f64); 2] = [("N6", 83.2, 90.6), ("N9 at 1100", 81.9, 89.9)];
 
 fn success(run: Run) -> f64 {
     let skew = json!({"multi_accept": true, "accept_share": 0.75});
@@ -67,15 +69,17 @@ fn succeeds((_, version, connections, nofile, users, _): Run, settings: &Value) 
 }
 
 #[test]
-fn n1_to_n10_come_out_within_three_points_as_long_as_all_users_fit() {
+fn n1_to_n10_come_out_within_three_points() {
     for run in RUNS {
         let (id, .., measured) = run;
+        let race = RACES.iter().find(|race| race.0 == id);
+        let (least, most) =
+            race.map_or((measured, measured), |race| (race.1.min(measured), race.2));
         let predicted = success(run);
-        if BEYOND.contains(&id) {
-            assert!((measured..95.0).contains(&predicted), "{id}: {predicted} against {measured}");
-        } else {
-            assert!((predicted - measured).abs() <= 3.0, "{id}: {predicted} against {measured}");
-        }
+        assert!(
+            (least - 3.0..=most + 3.0).contains(&predicted),
+            "{id}: {predicted} against {least} to {most}"
+        );
     }
 }
 

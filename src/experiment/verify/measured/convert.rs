@@ -160,13 +160,12 @@ fn arrivals(load: &LoadConfig) -> Result<Value, String> {
 /// The steps of a request.
 fn work(config: &Config, base: &Baseline) -> Result<Vec<Value>, String> {
     if let Some(lambda) = &config.lambda {
-        let mut steps = Vec::new();
+        let mut steps = vec![json!({"wait": law(&lambda.work)?})];
         if config.postgres.is_some() {
-            // A connection that is held is opened in the init phase, before the work.
+            // Last, so that a connection of its own is open for the statement only, as it is in the re-creation.
             let db = lambda.db_work.as_ref().map_or(Ok(json!({"constant": "0s"})), law)?;
             steps.push(json!({"query": {"to": "db", "hold": db}}));
         }
-        steps.push(json!({"wait": law(&lambda.work)?}));
         return Ok(steps);
     }
     let pods = config.pods.as_deref().unwrap_or_default();
@@ -474,7 +473,7 @@ fn function(lambda: &LambdaConfig, base: &Baseline) -> Result<Value, String> {
         "place": {"constant": ms(spawn.max(0.0))},
         "init": law(&lambda.cold)?,
         "idle_life": s(lambda.idle_expiry_s.unwrap_or(600.0)),
-        "connections": if hold { "per_environment" } else { "per_invocation" },
+        "connections": if hold { "in_init" } else { "per_invocation" },
     }))
 }
 

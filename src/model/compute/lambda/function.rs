@@ -72,7 +72,7 @@ pub struct Lambda {
     interface_mb: Option<u64>,
     platform_errors: f64,
     crashes: f64,
-    connections: StoreConnection,
+    pub(super) connections: StoreConnection,
     pub(super) slots_each: u16,
     pub(super) stores: Vec<NodeId>,
     /// SDK clients of the environments.

@@ -1,6 +1,7 @@
 //! What the handler does: the steps of a request, its calls and statements, and the messages of a batch.
 
 use super::function::{EVENT, Lambda, STEP};
+use super::spec::StoreConnection;
 use crate::kernel::Span;
 use crate::model::batch::{NO_BATCH, Next};
 use crate::model::calls::Call;
@@ -17,6 +18,11 @@ impl Lambda {
             return self.finish(call, Outcome::OK, ctx);
         }
         let works = ctx.works;
+        if self.connections == StoreConnection::InInit
+            && let Some(store) = self.not_connected(call, ctx)
+        {
+            return self.connect(call, store, ctx);
+        }
         let mut delay = Span::ZERO;
         loop {
             let row = ctx.calls.get(call);
@@ -84,19 +90,34 @@ impl Lambda {
         1 << at.min(63)
     }
 
+    /// The first store of the work to which the environment has no connection yet.
+    fn not_connected(&mut self, call: CallId, ctx: &mut Ctx) -> Option<NodeId> {
+        let row = ctx.calls.get(call);
+        let (work, environment) = (row.work, row.a);
+        let connected = self.environments.get(environment).connected;
+        ctx.works[usize::from(work)].steps.iter().find_map(|step| match step {
+            Step::Query(store, _) => (connected & self.store_bit(*store) == 0).then_some(*store),
+            _ => None,
+        })
+    }
+
     fn query(&mut self, call: CallId, store: NodeId, hold: &Sampler, ctx: &mut Ctx) {
         let bit = self.store_bit(store);
         let environment = ctx.calls.get(call).a;
-        let child = if self.environments.get(environment).connected & bit == 0 {
-            let child = ctx.calls.get(call).child(ctx.me, store, call);
-            let child =
-                Call { op: Op::Connect, weight: self.slots_each, tag: environment, ..child };
-            ctx.call(child, Span::ZERO)
-        } else {
-            let amount = hold.sample(&mut ctx.step_stream(call));
-            ctx.call_store(store, call, Op::Query, amount, environment)
-        };
-        ctx.calls.get(call).child = child;
+        if self.environments.get(environment).connected & bit == 0 {
+            return self.connect(call, store, ctx);
+        }
+        let amount = hold.sample(&mut ctx.step_stream(call));
+        let child = ctx.call_store(store, call, Op::Query, amount, environment);
+        self.sent(call, child, ctx);
+    }
+
+    fn connect(&mut self, call: CallId, store: NodeId, ctx: &mut Ctx) {
+        let row = ctx.calls.get(call);
+        let (environment, child) = (row.a, row.child(ctx.me, store, call));
+        let child = Call { op: Op::Connect, weight: self.slots_each, tag: environment, ..child };
+        let child = ctx.call(child, Span::ZERO);
+        self.sent(call, child, ctx);
     }
 
     /// The invocation waits for `child`.
@@ -144,6 +165,11 @@ impl Lambda {
                 let bit = self.store_bit(to);
                 self.environments.get(tag).connected &= !bit;
                 self.hang_up(tag, bit, ctx);
+            }
+            if op == Op::Connect && self.connections == StoreConnection::InInit {
+                let environment = ctx.calls.get(call).a;
+                self.environments.get(environment).broken = true;
+                return self.finish(call, outcome.shown_as(500), ctx);
             }
             return self.item_failed(call, outcome.shown_as(500), ctx);
         }

@@ -217,6 +217,10 @@ pub enum StoreConnection {
     /// Opened by the first request of an environment and kept as long as it lives.
     #[default]
     PerEnvironment,
+    /// Opened by Init, in code outside the handler, to every store that the work names, and kept as long as the environment
+    /// lives. If one is refused, Init has failed: so has the request that it was for, and the environment is given up. An
+    /// environment that is started ahead of demand connects when its first request comes.
+    InInit,
     /// Opened and closed by every invocation.
     PerInvocation,
 }
@@ -480,6 +484,7 @@ impl LambdaSpec {
                 (self.provisioned.is_some(), "provisioned"),
                 (self.snap_start.is_some(), "snap_start"),
                 (self.warm_up.is_some(), "warm_up"),
+                (self.connections == StoreConnection::InInit, "connections"),
             ] {
                 if used {
                     check.problem(

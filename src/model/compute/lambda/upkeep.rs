@@ -159,7 +159,10 @@ impl Lambda {
         self.upkeep.seen.until(now);
         let row = self.environments.get(environment);
         row.last_use = now;
-        if row.retiring {
+        if row.broken {
+            self.remove(environment, ctx);
+            self.show_environments(ctx);
+        } else if row.retiring {
             self.recycle(environment, ctx);
         } else if let Some(call) = self.next_waiting() {
             let arrived = ctx.calls.get(call).established;
