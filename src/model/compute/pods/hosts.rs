@@ -1,6 +1,7 @@
 //! Hosts that are lost, drained or taken away, with the pods on them.
 
-use super::fleet::{Fleet, KUBELET, Stage};
+use super::fleet::{Fleet, KUBELET};
+use super::replica::Stage;
 use super::service::Pods;
 use crate::kernel::{Span, Time};
 use crate::model::context::Ctx;

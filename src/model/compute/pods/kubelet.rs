@@ -1,9 +1,10 @@
 //! Containers of pods as their kubelet sees them: start, probes, restarts with back-off, termination within the grace period.
 
-use super::fleet::{Fleet, KUBELET, Stage, Todo, idle};
+use super::fleet::{Fleet, KUBELET, Todo, idle};
 use super::hosts::{EVICTED, LEASE_OVER, TAKEN};
 use super::lifecycle::Sigterm;
 use super::pod::Life;
+use super::replica::Stage;
 use super::service::Pods;
 use crate::kernel::Span;
 use crate::model::calls::Call;

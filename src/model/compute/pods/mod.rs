@@ -12,6 +12,7 @@ mod operations;
 mod pod;
 mod policy;
 mod processor;
+mod replica;
 mod runtime;
 mod scaler;
 mod service;

@@ -1,9 +1,10 @@
 //! The autoscaler at work: samples metrics, lets the policy decide, sees alarms with their delay.
 
 use super::autoscaler::{AutoscalerSpec, METRICS};
-use super::fleet::{FLEET, Fleet, Row, Stage, in_progress};
+use super::fleet::{FLEET, Fleet, in_progress};
 use super::pod::Pod;
 use super::policy::{Metrics, Policy};
+use super::replica::{Row, Stage};
 use super::spec::PodsSpec;
 use crate::kernel::{Span, Time};
 use crate::model::context::Ctx;

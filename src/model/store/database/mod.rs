@@ -1,5 +1,6 @@
 //! Database servers: connection slots, logins that cost processor time, statements that slow one another down.
 mod engine;
+mod login;
 mod server;
 mod spec;
 pub use engine::Auth;

@@ -1,54 +1,39 @@
-//! The server as it runs: listen queue, fork, login, slots, statements.
-//!
-//! A backend of PostgreSQL takes its slot when it becomes a process of the server (`InitProcess`), after some of its login, and
-//! looks at the slots of administrators at the end of its login. So logins that will be refused take slots too, and most
-//! refusals of a burst cost nearly as much as a login. Its slot is free before its process has ended.
+//! The server as it runs: its connections and their ends, statements.
 
 use super::engine::Engine;
 use super::spec::{DatabaseSpec, WhenFull};
 use crate::kernel::{Rank, Span, Time};
 use crate::model::calls::Op;
 use crate::model::component::{Component, NodeReport};
-use crate::model::context::{Ctx, Purpose};
+use crate::model::context::Ctx;
 use crate::model::cpu::{Processor, Sharing};
 use crate::model::dist::Sampler;
 use crate::model::host::{HostId, ThreadOf};
 use crate::model::ledger::{GaugeId, LimitId};
 use crate::model::listener::accept_queue;
-use crate::model::message::{CallId, Cause, Event, Message, NodeId, Outcome};
+use crate::model::message::{CallId, Cause, Message, NodeId, Outcome};
 use crate::model::owners::Owners;
-use crate::model::pool::{ESTABLISHED, GREETED};
+use crate::model::pool::GREETED;
 use crate::model::usage::{UsageLine, hours};
 use crate::model::wiring::Wiring;
 use std::collections::VecDeque;
 
 /// Processor time for a connection is spent.
-const CPU: u8 = 0;
+pub(super) const CPU: u8 = 0;
 const STATEMENT: u8 = 1;
-const WAITED: u8 = 2;
+pub(super) const WAITED: u8 = 2;
 /// The client's kernel gave up connecting.
-const SYN_END: u8 = 3;
+pub(super) const SYN_END: u8 = 3;
 /// The session map is open again.
 const UNLOCK: u8 = 4;
 
-// Where a login stands, in its call's second word.
-const FORK: u32 = 1;
-const START: u32 = 2;
-const LOGIN: u32 = 3;
-/// The client's first message has not come yet.
-const UNGREETED: u32 = 4;
 /// A process has ended.
 const EXIT: u8 = 5;
+/// Where a login stands (its call's second word): the client's first message has not come yet.
+pub(super) const UNGREETED: u32 = 4;
 
-/// The accepting process among the server's threads; whoever serves a connection has the call's slot and one.
-const POSTMASTER: u32 = 0;
 /// The process of a connection that ends after its work.
 const ENDING: u32 = u32::MAX;
-
-/// Part of a login's processor time until a backend of PostgreSQL asks for its slot, and of an end's that a refused login
-/// needs: own measurement of PostgreSQL 15 (schedstat, `refused` for want of a process and of a slot that is not reserved).
-const UNTIL_SLOT: f64 = 0.4;
-const REFUSED_END: f64 = 0.67;
 
 /// A statement without a connection, in its call's first word.
 const NO_ROW: u32 = u32::MAX;
@@ -60,12 +45,12 @@ const RUSH_SIZE: u32 = 1_000;
 
 /// One open connection, or the several that one owner opened at once.
 #[derive(Debug, Default)]
-struct Connection {
-    slots: u32,
+pub(super) struct Connection {
+    pub(super) slots: u32,
     /// Statements at work on it.
-    active: u32,
+    pub(super) active: u32,
     /// Its owner has gone; it ends with its statement.
-    closed: bool,
+    pub(super) closed: bool,
 }
 
 /// DocumentDB's lock of the session map.
@@ -79,62 +64,62 @@ struct SessionMap {
 
 /// A database server as it runs.
 pub struct Database {
-    engine: Engine,
-    name: String,
-    class: Option<String>,
+    pub(super) engine: Engine,
+    pub(super) name: String,
+    pub(super) class: Option<String>,
     /// All slots, and those for everybody.
-    connections: u32,
-    slots: u32,
+    pub(super) connections: u32,
+    pub(super) slots: u32,
     /// Slots taken, also by logins and ends under way.
-    taken: u32,
+    pub(super) taken: u32,
     /// Rows of connections, and which row an owner's number means now: the owner may use a number again while a statement of
     /// the connection before it still runs.
-    connected: Vec<Connection>,
-    free: Vec<u32>,
-    open: Owners,
-    listening: VecDeque<CallId>,
-    accept_max: usize,
-    forking: bool,
-    fork: Span,
-    exit: Span,
-    login: Sampler,
-    login_wait: Sampler,
-    host: HostId,
+    pub(super) connected: Vec<Connection>,
+    pub(super) free: Vec<u32>,
+    pub(super) open: Owners,
+    pub(super) listening: VecDeque<CallId>,
+    pub(super) accept_max: usize,
+    pub(super) forking: bool,
+    pub(super) fork: Span,
+    pub(super) exit: Span,
+    pub(super) login: Sampler,
+    pub(super) login_wait: Sampler,
+    pub(super) host: HostId,
     /// Whether every connection has a process with a session of its own.
-    sessions: bool,
+    pub(super) sessions: bool,
     /// DocumentDB: connections that wait for a slot.
-    slot_line: VecDeque<CallId>,
+    pub(super) slot_line: VecDeque<CallId>,
     /// DocumentDB: connections with a slot that wait for the session map.
-    map_line: VecDeque<CallId>,
-    when_full: WhenFull,
-    session_map: Option<SessionMap>,
-    work: Processor,
-    active_max: usize,
-    statements: VecDeque<CallId>,
-    limits: Limits,
-    gauges: Gauges,
-    counts: Counts,
+    pub(super) map_line: VecDeque<CallId>,
+    pub(super) when_full: WhenFull,
+    pub(super) session_map: Option<SessionMap>,
+    pub(super) work: Processor,
+    pub(super) active_max: usize,
+    pub(super) statements: VecDeque<CallId>,
+    pub(super) limits: Limits,
+    pub(super) gauges: Gauges,
+    pub(super) counts: Counts,
 }
 
-struct Limits {
-    slots: LimitId,
-    login: LimitId,
-    work: LimitId,
-    backlog: LimitId,
-    active: LimitId,
-    session_map: LimitId,
+pub(super) struct Limits {
+    pub(super) slots: LimitId,
+    pub(super) login: LimitId,
+    pub(super) work: LimitId,
+    pub(super) backlog: LimitId,
+    pub(super) active: LimitId,
+    pub(super) session_map: LimitId,
 }
 
-struct Gauges {
-    connections: GaugeId,
-    active: GaugeId,
+pub(super) struct Gauges {
+    pub(super) connections: GaugeId,
+    pub(super) active: GaugeId,
 }
 
 #[derive(Default)]
-struct Counts {
-    logins: u64,
-    refused: u64,
-    syn_dropped: u64,
+pub(super) struct Counts {
+    pub(super) logins: u64,
+    pub(super) refused: u64,
+    pub(super) syn_dropped: u64,
 }
 
 impl Limits {
@@ -276,220 +261,6 @@ impl Component for Database {
 }
 
 impl Database {
-    fn connect(&mut self, call: CallId, ctx: &mut Ctx) {
-        // A SYN that is sent again has its path behind it.
-        if ctx.calls.get(call).a == 0 && !self.sessions {
-            let wait = self.login_wait.sample(&mut ctx.stream(call, Purpose::FrontDoor));
-            if !wait.is_zero() {
-                return ctx.wake(wait, WAITED, call.slot, call.turn);
-            }
-        }
-        self.listen(call, ctx);
-    }
-
-    /// A SYN: accepted, in the listen queue, or lost.
-    fn listen(&mut self, call: CallId, ctx: &mut Ctx) {
-        if ctx.calls.get(call).abandoned {
-            // The client gave up meanwhile: there is nothing to accept.
-            return ctx.fail(call, Cause::ConnectTimeout, 0);
-        }
-        if self.forking && self.listening.len() >= self.accept_max {
-            self.counts.syn_dropped += 1;
-            return ctx.syn_lost(call, self.limits.backlog, SYN_END);
-        }
-        let row = ctx.calls.get(call);
-        row.mark = ctx.queue.now();
-        let (to, hop, parent, greets) = (row.from, row.hop, row.parent, !row.amount.is_zero());
-        if greets {
-            let message = Message::Wake(ESTABLISHED, parent.slot, parent.turn);
-            ctx.queue.travel(hop, Rank::Completion, Event { to, message });
-        }
-        self.listening.push_back(call);
-        self.accept(ctx);
-    }
-
-    /// The one accepting process turns to the next connection.
-    fn accept(&mut self, ctx: &mut Ctx) {
-        while !self.forking {
-            let Some(call) = self.listening.pop_front() else { return };
-            if self.fork.is_zero() {
-                self.accepted(call, ctx);
-            } else {
-                self.forking = true;
-                ctx.calls.get(call).b = FORK;
-                let thread = ThreadOf::number(POSTMASTER);
-                ctx.compute(self.host, thread, self.fork, CPU, call.slot, call.turn);
-            }
-        }
-    }
-
-    /// Accepted. MySQL gives it its slots or refuses it before the login. The login may have to wait for the session map.
-    fn accepted(&mut self, call: CallId, ctx: &mut Ctx) {
-        let now = ctx.now();
-        let row = ctx.calls.get(call);
-        if !row.amount.is_zero() {
-            row.b = UNGREETED;
-            if row.abandoned {
-                self.never_greeted(call, ctx);
-            }
-            return;
-        }
-        if self.sessions {
-            return self.start_backend(call, ctx);
-        }
-        if self.engine.slots_before_login() {
-            let slots = u32::from(ctx.calls.get(call).weight);
-            if self.taken + slots > self.slots {
-                return self.refuse(call, ctx);
-            }
-            self.take(slots, ctx);
-        }
-        if self.session_map_locked(ctx) {
-            ctx.calls.get(call).mark = now;
-            return self.map_line.push_back(call);
-        }
-        self.log_in(call, ctx);
-    }
-
-    /// The client's first message is there; whoever has accepted the connection goes on with it.
-    fn greeted(&mut self, call: CallId, ctx: &mut Ctx) {
-        if !ctx.calls.alive(call) {
-            return;
-        }
-        let now = ctx.now();
-        let row = ctx.calls.get(call);
-        row.amount = Span::ZERO;
-        if row.b == UNGREETED {
-            // Until now it waited for the client.
-            row.mark = now;
-            self.accepted(call, ctx);
-        }
-    }
-
-    /// The client has gone without a first message.
-    fn never_greeted(&mut self, call: CallId, ctx: &mut Ctx) {
-        let thread = self.thread_of(call);
-        ctx.fail(call, Cause::ClientTimeout, 0);
-        self.end_process(self.exit.scaled(REFUSED_END), thread, ctx);
-    }
-
-    /// PostgreSQL: the new process goes as far as to ask for its slot.
-    fn start_backend(&mut self, call: CallId, ctx: &mut Ctx) {
-        let work = self.login.sample(&mut ctx.stream(call, Purpose::Login));
-        let row = ctx.calls.get(call);
-        row.amount = work;
-        row.b = START;
-        if work.is_zero() {
-            return self.in_process(call, ctx);
-        }
-        let thread = self.thread_of(call);
-        ctx.compute(self.host, thread, work.scaled(UNTIL_SLOT), CPU, call.slot, call.turn);
-    }
-
-    /// PostgreSQL: a process gets its slot, one of all, and goes on with its login, or is refused ("too many clients").
-    fn in_process(&mut self, call: CallId, ctx: &mut Ctx) {
-        let slots = u32::from(ctx.calls.get(call).weight);
-        if self.taken + slots > self.connections {
-            self.refuse(call, ctx);
-            return self.end_process(self.exit.scaled(REFUSED_END), self.thread_of(call), ctx);
-        }
-        self.take(slots, ctx);
-        let wait = self.login_wait.sample(&mut ctx.stream(call, Purpose::FrontDoor));
-        if wait.is_zero() {
-            return self.authenticated(call, ctx);
-        }
-        ctx.wake(wait, WAITED, call.slot, call.turn);
-    }
-
-    /// PostgreSQL: the client has done its part, the backend goes on with the login.
-    fn authenticated(&mut self, call: CallId, ctx: &mut Ctx) {
-        let row = ctx.calls.get(call);
-        row.b = LOGIN;
-        let rest = row.amount.minus(row.amount.scaled(UNTIL_SLOT));
-        ctx.compute(self.host, self.thread_of(call), rest, CPU, call.slot, call.turn);
-    }
-
-    /// Who serves a connection.
-    fn thread_of(&self, call: CallId) -> ThreadOf {
-        ThreadOf { number: call.slot.wrapping_add(1), own_session: self.sessions }
-    }
-
-    fn take(&mut self, slots: u32, ctx: &mut Ctx) {
-        self.taken += slots;
-        ctx.ledger.set(self.gauges.connections, ctx.queue.now(), u64::from(self.taken));
-    }
-
-    fn refuse(&mut self, call: CallId, ctx: &mut Ctx) {
-        self.counts.refused += 1;
-        ctx.ledger.refused_by(self.limits.slots, ctx.queue.now());
-        ctx.fail(call, Cause::ConnectionSlots, 0);
-    }
-
-    fn log_in(&mut self, call: CallId, ctx: &mut Ctx) {
-        let work = self.login.sample(&mut ctx.stream(call, Purpose::Login));
-        let row = ctx.calls.get(call);
-        row.b = LOGIN;
-        row.amount = work;
-        // Through the heap even if it costs nothing, so that long queues do not recurse.
-        ctx.compute(self.host, self.thread_of(call), work, CPU, call.slot, call.turn);
-    }
-
-    fn cpu_done(&mut self, call: CallId, ctx: &mut Ctx) {
-        match ctx.calls.get(call).b {
-            FORK => {
-                self.forking = false;
-                self.accepted(call, ctx);
-                self.accept(ctx);
-            }
-            START => self.in_process(call, ctx),
-            _ => self.logged_in(call, ctx),
-        }
-    }
-
-    fn logged_in(&mut self, call: CallId, ctx: &mut Ctx) {
-        let now = ctx.now();
-        self.counts.logins += 1;
-        let row = *ctx.calls.get(call);
-        let slots = u32::from(row.weight);
-        // What the login took beyond its unloaded time is waiting for the server's processors.
-        ctx.ledger.waited_for(self.limits.login, row.mark + self.fork + row.amount, now);
-        if self.sessions {
-            if self.taken > self.slots {
-                self.refuse(call, ctx);
-                self.ended(slots, ctx);
-                return self.end_process(self.exit.scaled(REFUSED_END), self.thread_of(call), ctx);
-            }
-        } else if !self.engine.slots_before_login() && !row.abandoned {
-            if self.taken + slots > self.slots {
-                if self.when_full == WhenFull::Queue {
-                    ctx.calls.get(call).mark = now;
-                    return self.slot_line.push_back(call);
-                }
-                return self.refuse(call, ctx);
-            }
-            self.take(slots, ctx);
-        }
-        self.connected(call, ctx);
-    }
-
-    /// The connection is open, unless its owner has gone meanwhile.
-    fn connected(&mut self, call: CallId, ctx: &mut Ctx) {
-        let row = *ctx.calls.get(call);
-        let slots = u32::from(row.weight);
-        ctx.reply(call, Outcome::OK);
-        if !row.abandoned {
-            let connection = Connection { slots, active: 0, closed: false };
-            let at = self.free.pop().unwrap_or_else(|| {
-                self.connected.push(Connection::default());
-                self.connected.len() as u32 - 1
-            });
-            self.connected[at as usize] = connection;
-            self.open.insert((row.from, row.tag), at);
-        } else if self.sessions || self.engine.slots_before_login() {
-            self.end(slots, ctx);
-        }
-    }
-
     fn hung_up(&mut self, owner: (NodeId, u32), ctx: &mut Ctx) {
         if let Some(at) = self.open.remove(owner) {
             self.connected[at as usize].closed = true;
@@ -508,18 +279,18 @@ impl Database {
     }
 
     /// A connection ends: its slots are free, then its process needs processor time to go.
-    fn end(&mut self, slots: u32, ctx: &mut Ctx) {
+    pub(super) fn end(&mut self, slots: u32, ctx: &mut Ctx) {
         self.ended(slots, ctx);
         self.end_process(self.exit, ThreadOf { number: ENDING, own_session: self.sessions }, ctx);
     }
 
-    fn end_process(&mut self, work: Span, thread: ThreadOf, ctx: &mut Ctx) {
+    pub(super) fn end_process(&mut self, work: Span, thread: ThreadOf, ctx: &mut Ctx) {
         if !work.is_zero() {
             ctx.compute(self.host, thread, work, EXIT, 0, 0);
         }
     }
 
-    fn ended(&mut self, slots: u32, ctx: &mut Ctx) {
+    pub(super) fn ended(&mut self, slots: u32, ctx: &mut Ctx) {
         debug_assert!(slots <= self.taken, "more slots freed than taken");
         self.taken = self.taken.saturating_sub(slots);
         ctx.ledger.set(self.gauges.connections, ctx.queue.now(), u64::from(self.taken));
@@ -527,7 +298,7 @@ impl Database {
     }
 
     /// Counts a new connection, and says whether logins must wait.
-    fn session_map_locked(&mut self, ctx: &mut Ctx) -> bool {
+    pub(super) fn session_map_locked(&mut self, ctx: &mut Ctx) -> bool {
         let now = ctx.now();
         let Some(map) = &mut self.session_map else { return false };
         if now < map.locked_until {
