@@ -24,6 +24,7 @@ pub const ABOUT: About = About {
         "timeout queue (503), timeout connect with retries a second apart (503), timeout server (504)",
         "roundrobin, leastconn and random among servers that have a place",
         "processor time of its one thread",
+        "HTTP/2 from clients: one connection of maxconn for many requests, a connection to a server for each",
     ],
     leaves_out: &[
         "health checks, redispatch to another server, cookies and stick tables",
@@ -46,6 +47,11 @@ pub struct HaproxySpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000), extend("x-source" = "HAProxy configuration manual: no limit"))]
     pub server_maxconn: Option<u32>,
+    /// `tune.h2.fe.max-concurrent-streams`: requests at a time on one HTTP/2 connection. Whether HTTP/2 is spoken is the client's
+    /// choice (`connection.http2`).
+    #[serde(default = "streams_default", skip_serializing_if = "is_streams_default")]
+    #[schemars(range(min = 1, max = 1_000_000), extend("x-source" = "HAProxy configuration manual, tune.h2.max-concurrent-streams: 100"))]
+    pub h2_max_concurrent_streams: u32,
     /// Balancing method.
     #[serde(default)]
     #[schemars(extend("x-source" = "HAProxy configuration manual: roundrobin"))]
@@ -107,6 +113,13 @@ pub enum HaproxyBalance {
 fn maxconn_default() -> u32 {
     2000
 }
+fn streams_default() -> u32 {
+    100
+}
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_streams_default(n: &u32) -> bool {
+    *n == streams_default()
+}
 fn somaxconn_default() -> u32 {
     4096
 }
@@ -133,6 +146,9 @@ impl Spec for HaproxySpec {
     }
     fn listens(&self, _of: &dyn Fn(&str) -> bool) -> bool {
         true
+    }
+    fn http2(&self, _of: &dyn Fn(&str) -> Option<u32>) -> Option<u32> {
+        Some(self.h2_max_concurrent_streams)
     }
     fn check(&self, check: &mut Check) {
         for (path, name) in self.targets() {
@@ -192,7 +208,12 @@ struct Server {
 struct Client {
     owner: (NodeId, u32),
     open: bool,
-    busy: bool,
+    /// Requests on it.
+    streams: u32,
+    /// Whether it may carry several at a time.
+    http2: bool,
+    /// Whether it is closed after the last of them.
+    leaving: bool,
 }
 
 /// One request under way.
@@ -309,8 +330,11 @@ impl Component for Haproxy {
             Message::Reply(child) => self.answered(child, ctx),
             Message::Cancel(call) => self.client_left(call, ctx),
             Message::HangUp(owner, client, tag) => {
-                let row = self.clients.get(client as usize);
-                if row.is_some_and(|c| c.open && !c.busy && c.owner == (owner, tag)) {
+                let row = self.clients.get_mut(client as usize);
+                let Some(own) = row.filter(|c| c.open && c.owner == (owner, tag)) else { return };
+                // Of requests that were given up it hears later.
+                own.leaving = own.http2;
+                if own.streams == 0 {
                     self.close_client(client, ctx);
                 }
             }
@@ -354,10 +378,19 @@ impl Haproxy {
         let now = ctx.now();
         let row = *ctx.calls.get(call);
         if let Via::Open(client) = row.via {
-            let known = self.clients.get(client as usize);
-            if known.is_some_and(|c| c.open && !c.busy && c.owner == (row.from, row.tag)) {
-                self.clients[client as usize].busy = true;
+            let known = self.clients.get_mut(client as usize);
+            let takes = |c: &&mut Client| {
+                c.open
+                    && (c.http2 || c.streams == 0)
+                    && !c.leaving
+                    && c.owner == (row.from, row.tag)
+            };
+            if let Some(kept) = known.filter(takes) {
+                kept.streams += 1;
                 return self.read(call, client, ctx);
+            }
+            if ctx.speaks_http2(row.from) {
+                return ctx.not_taken(call);
             }
             ctx.calls.get(call).via = Via::New;
         }
@@ -407,7 +440,9 @@ impl Haproxy {
                 ctx.fail(call, Cause::ClientTimeout, 0);
                 continue;
             }
-            let client = Client { owner: (row.from, row.tag), open: true, busy: true };
+            let http2 = ctx.speaks_http2(row.from);
+            let owner = (row.from, row.tag);
+            let client = Client { owner, open: true, streams: 1, http2, leaving: false };
             let at = match self.free_clients.pop() {
                 Some(at) => {
                     self.clients[at as usize] = client;
@@ -423,15 +458,21 @@ impl Haproxy {
             if row.mark > now {
                 ctx.wake_at(row.mark, Rank::Arrival, READ, call.slot, call.turn);
             } else {
-                self.read(call, at, ctx);
+                self.request_in(call, ctx);
             }
         }
     }
 
+    /// The first request of a connection is here.
     fn request_in(&mut self, call: CallId, ctx: &mut Ctx) {
-        if let Via::Open(client) = ctx.via(call) {
-            self.read(call, client, ctx);
+        let Via::Open(client) = ctx.via(call) else { return };
+        if self.clients[client as usize].http2 && ctx.calls.get(call).abandoned {
+            // Nobody knows of the connection any more.
+            self.close_client(client, ctx);
+            return ctx.fail(call, Cause::ClientTimeout, 0);
         }
+        ctx.opened(call);
+        self.read(call, client, ctx);
     }
 
     /// The request is here: the thread turns to it when it has done what came before.
@@ -634,8 +675,15 @@ impl Haproxy {
         let client = self.exchanges[row.a as usize].client;
         self.free_exchanges.push(row.a);
         ctx.calls.get(call).via = Via::Open(client);
-        self.clients[client as usize].busy = false;
-        if !row.keep_alive || row.abandoned {
+        let own = &mut self.clients[client as usize];
+        own.streams -= 1;
+        let closes = if own.http2 {
+            own.leaving && own.streams == 0
+        } else {
+            !row.keep_alive || row.abandoned
+        };
+        if closes {
+            ctx.calls.get(call).keep_alive &= !self.clients[client as usize].http2;
             self.close_client(client, ctx);
         }
         ctx.reply(call, outcome);
