@@ -202,6 +202,25 @@ fn users_of_an_open_class_take_over_connections_of_those_who_left() {
 }
 
 #[test]
+fn an_idle_connection_ends_with_goaway_and_the_next_request_opens_another() {
+    // Two requests 10 s apart, and idle connections are closed after 5 s: each needs a handshake of 100 ms.
+    let users = |connection: Value| {
+        json!({"load": {"closed": {"users": 1, "requests_per_user": 2, "think": {"constant": "10s"}}}, "request": "job",
+            "connection": connection})
+    };
+    for (timeout, handshakes) in [("5s", 2), ("15s", 1)] {
+        let edge = nginx(&json!({"keepalive_timeout": timeout, "cpu_handshake": "100ms"}));
+        for connections in [None, Some(1)] {
+            let users = users(http2(connections, "0s"));
+            let row = first(&scenario(&users, &wait(&constant(1_000.0)), &edge, &json!([])));
+            let class = &row.ledger.classes[0];
+            assert_eq!((class.ok, class.attempts), (2, 2));
+            assert_eq!(class.latency.sum_nanos(), 2_000_000_000 + handshakes * 100_000_000);
+        }
+    }
+}
+
+#[test]
 fn haproxy_has_a_hundred_streams_and_one_of_maxconn() {
     let edge = json!({"haproxy": {"upstream": ["a"], "maxconn": 2, "upstream_rtt": "0s", "cpu_request": "0s"}});
     let row = first(&scenario(
