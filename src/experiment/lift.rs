@@ -44,6 +44,18 @@ fn fields(kind: &str, limit: &str, spec: &Value) -> Result<Vec<Field>, &'static 
         ("lambda", "network_interfaces") => vec![Account("vpc_interfaces", 100_000.into())],
         ("lambda", "event_age") => return Err("Lambda keeps an event for 6 h at most"),
         ("lambda", "scaling_rate") => return Err("AWS sets this rate, no field raises it"),
+        ("nginx", "http2_max_concurrent_streams") => {
+            vec![own(&["http2_max_concurrent_streams"], 1_000_000)]
+        }
+        ("haproxy", "http2_max_concurrent_streams") => {
+            vec![own(&["h2_max_concurrent_streams"], 1_000_000)]
+        }
+        ("dns" | "nlb", "http2_max_concurrent_streams") => return Err(BEHIND),
+        (_, "http2_max_concurrent_streams") => {
+            return Err(
+                "AWS sets the streams of a connection; let the users share more `connections`",
+            );
+        }
         ("pods", "accept_queue")
         | ("nginx" | "haproxy", "listen_queue")
         | (_, "listen_backlog") => {

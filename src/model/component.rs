@@ -100,6 +100,11 @@ pub trait Spec {
     fn listens(&self, _of: &dyn Fn(&str) -> bool) -> bool {
         false
     }
+    /// Streams that a client may have at a time on one HTTP/2 connection to it, none: it speaks HTTP/1.1 only; `of` says so of
+    /// other nodes.
+    fn http2(&self, _of: &dyn Fn(&str) -> Option<u32>) -> Option<u32> {
+        None
+    }
     /// Kinds of request that it names, with the place inside the spec.
     fn work(&self) -> Vec<(String, &str)> {
         Vec::new()

@@ -63,6 +63,8 @@ pub struct Ctx<'a> {
     pub faults: Faults,
     /// Connections that a forwarder follows to their end.
     pub flows: Flows,
+    /// Classes of users that speak HTTP/2.
+    pub http2: Vec<NodeId>,
     /// AWS accounts of the design.
     pub accounts: Vec<Account>,
     /// What happens to nodes at given times.
@@ -291,7 +293,9 @@ impl Ctx<'_> {
     #[cold]
     fn flow_answered(&mut self, id: CallId) {
         let row = *self.calls.get(id);
-        let stays = matches!(row.via, Via::Open(_)) && row.keep_alive;
+        // Callers that speak HTTP/2 say themselves when a connection that never stood has ended.
+        let stands = matches!(row.via, Via::Open(_)) || self.speaks_http2(row.from);
+        let stays = stands && row.keep_alive;
         let ended = self.flows.answered(id, (row.from, row.tag), stays, self.queue.now());
         self.flow_ended(ended);
     }
@@ -329,7 +333,7 @@ impl Ctx<'_> {
         let event = Event { to: row.to, message: Message::Cancel(id) };
         let (hop, owner) = (row.hop, (row.from, row.tag));
         self.queue.travel(hop, Rank::Completion, event);
-        if self.flows.any() {
+        if self.flows.any() && !self.speaks_http2(owner.0) {
             // Whoever gives up a call closes its connection.
             let ended = self.flows.given_up(id, owner);
             self.flow_ended(ended);

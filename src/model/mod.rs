@@ -19,6 +19,7 @@ mod exp;
 pub mod faults;
 pub mod flows;
 pub mod host;
+pub mod http2;
 pub mod kept;
 pub mod ledger;
 mod line;

@@ -28,6 +28,8 @@ pub struct Facts {
     pub hosts: Vec<u16>,
     /// Whether the node accepts connections itself, with a backlog.
     pub listens: bool,
+    /// Streams of one HTTP/2 connection to it, where it speaks that.
+    pub http2: Option<u32>,
     /// Whether it is a name that clients resolve, choosing an address themselves.
     pub resolves: bool,
     /// Its timeout, if it is a function.
@@ -124,6 +126,11 @@ impl Wiring<'_> {
     /// Whether a node accepts connections itself.
     pub fn listens(&self, node: NodeId) -> bool {
         self.facts[node.index()].listens
+    }
+
+    /// Streams of one HTTP/2 connection to a node; none: it speaks HTTP/1.1 only.
+    pub fn http2(&self, node: NodeId) -> Option<u32> {
+        self.facts[node.index()].http2
     }
 
     /// The host that an address of a node is on.

@@ -175,6 +175,7 @@ impl World {
             endpoints: Endpoints::default(),
             faults: Faults::default(),
             flows: Flows::default(),
+            http2: speakers(&self.classes, self.nodes.len()),
             accounts: self.accounts,
             hosts: self.hosts,
             operations: &self.operations,
@@ -407,6 +408,12 @@ fn classes<'a>(
     Ok(classes)
 }
 
+/// The classes that speak HTTP/2.
+fn speakers(classes: &[Class], nodes: usize) -> Vec<NodeId> {
+    let speaks = classes.iter().enumerate().filter(|(_, class)| class.speaks_http2());
+    speaks.map(|(index, _)| NodeId((nodes + index) as u16)).collect()
+}
+
 /// The accounts of a design, with what its functions reserve.
 fn accounts(setup: &Setup) -> Vec<Account> {
     let design = setup.design;
@@ -469,6 +476,18 @@ fn schedule(
 /// Least time between two events of a kind: a law may give nothing.
 const LEAST_BETWEEN: Span = Span::from_secs(1);
 
+/// A chain of names is never deeper than this in a checked design.
+const DEPTH: u8 = 16;
+
+/// Streams that a client may have at a time on one HTTP/2 connection to a node; none: HTTP/1.1 only.
+pub fn http2(design: &DesignSpec, name: &str) -> Option<u32> {
+    fn below(design: &DesignSpec, name: &str, depth: u8) -> Option<u32> {
+        let of = |next: &str| if depth == 0 { None } else { below(design, next, depth - 1) };
+        design.nodes.get(name)?.spec().http2(&of)
+    }
+    below(design, name, DEPTH)
+}
+
 /// Addresses and listening of every node and, for its users, of every class.
 fn facts(design: &DesignSpec) -> Vec<Facts> {
     fn addresses(design: &DesignSpec, name: &str, depth: u8) -> u16 {
@@ -479,8 +498,6 @@ fn facts(design: &DesignSpec) -> Vec<Facts> {
         let of = |next: &str| depth > 0 && listens(design, next, depth - 1);
         design.nodes.get(name).is_some_and(|node| node.spec().listens(&of))
     }
-    // A chain of names is never deeper than this in a checked design.
-    const DEPTH: u8 = 16;
     let hosts = |name: &String| {
         let spec = design.nodes.get(name).map(NodeSpec::spec);
         let all = 0..addresses(design, name, DEPTH);
@@ -490,6 +507,7 @@ fn facts(design: &DesignSpec) -> Vec<Facts> {
         hosts: hosts(name),
         addresses: addresses(design, name, DEPTH),
         listens: listens(design, name, DEPTH),
+        http2: http2(design, name),
         resolves: design.nodes.get(name).is_some_and(|node| node.kind() == "dns"),
         timeout: design.nodes.get(name).and_then(|node| node.spec().timeout()),
         keepalive: design.nodes.get(name).and_then(|node| node.spec().keepalive()),

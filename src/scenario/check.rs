@@ -14,7 +14,7 @@ use crate::model::era::Era;
 use crate::model::operation::Action;
 use crate::model::wiring::Slots;
 use crate::model::work::StepSpec;
-use crate::model::world::DesignSpec;
+use crate::model::world::{self, DesignSpec};
 use crate::price::{Table, check_items};
 use crate::units::Bytes;
 use std::collections::BTreeMap;
@@ -235,6 +235,15 @@ fn workload(
             "give exactly one of the two",
         ),
     }
+    let connection = &class.connection;
+    if connection.http2.is_some() && !(connection.tls && connection.keepalive) {
+        problems.add(
+            "E0391",
+            &format!("{path}.connection.http2"),
+            "HTTP/2 without TLS or on connections that are not kept".into(),
+            "leave `tls` and `keepalive` on: the two sides agree on HTTP/2 in the TLS handshake, and its connections stay",
+        );
+    }
     if class.patience.timeout.is_some_and(Span::is_zero) {
         let at = format!("{path}.patience.timeout");
         problems.add(
@@ -427,6 +436,7 @@ fn design(scenario: &Scenario, name: &str, spec: &DesignSpec, problems: &mut Pro
             );
         }
     }
+    speaks_http2(scenario, &path, spec, problems);
     if spec.enter.is_empty() {
         let at = format!("{path}.enter");
         problems.add(
@@ -473,6 +483,28 @@ fn design(scenario: &Scenario, name: &str, spec: &DesignSpec, problems: &mut Pro
         }
     }
     graph::check(scenario, name, spec, problems);
+}
+
+/// Classes that speak HTTP/2 enter where it is spoken.
+fn speaks_http2(scenario: &Scenario, path: &str, spec: &DesignSpec, problems: &mut Problems) {
+    for (class, entry) in &spec.enter {
+        let http2 = scenario.workload.get(class).and_then(|users| users.connection.http2);
+        let Some(node) = spec.nodes.get(entry).filter(|_| http2.is_some()) else { continue };
+        if world::http2(spec, entry).is_none() {
+            problems.add(
+                "E0391",
+                &format!("{path}.enter.{class}"),
+                format!("\"{entry}\", {}, does not speak HTTP/2", article(node.kind())),
+                "put nginx, haproxy or an alb in front, or leave `connection.http2` out",
+            );
+        }
+    }
+}
+
+/// A kind of node with its article.
+fn article(kind: &str) -> String {
+    let vowel = kind.starts_with(['a', 'e', 'i', 'o', 'u']);
+    format!("{} {kind}", if vowel { "an" } else { "a" })
 }
 
 fn priced(scenario: &Scenario, table: &Table, problems: &mut Problems) {

@@ -581,6 +581,11 @@ pub const CODES: &[Code] = &[
         "A queue without a limit, a wait, a window or a timeout of nothing, or a limit that does not begin between its bounds.",
     ),
     code(
+        "E0391",
+        "HTTP/2 that nobody speaks",
+        "HTTP/2 takes TLS, kept connections, and an entry that speaks it to its clients: nginx, HAProxy, an ALB, an API Gateway or a function URL, or a name or network balancer in front of such. Pods (Node.js' http server among others), functions, guards and routers speak HTTP/1.1.",
+    ),
+    code(
         "W0401",
         "not on the bill",
         "A node has no priced item, so it costs nothing in the results. Name what it runs on, or accept that the bill leaves it out.",

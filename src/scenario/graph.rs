@@ -2,6 +2,7 @@
 
 use super::check::{Problems, nearest};
 use super::spec::Scenario;
+use crate::model::entry::guard::Per;
 use crate::model::registry::NodeSpec;
 use crate::model::work::StepSpec;
 use crate::model::world::DesignSpec;
@@ -108,18 +109,19 @@ pub(super) fn check(scenario: &Scenario, name: &str, spec: &DesignSpec, problems
     circles(scenario, &path, spec, problems);
 }
 
-/// A guard has one way on: it does not choose among pods.
+/// A guard has one way on, unless it keeps a state for each address: it does not choose among pods.
 fn chosen(path: &str, spec: &DesignSpec, problems: &mut Problems) {
     for (name, node) in &spec.nodes {
         let NodeSpec::Guard(guard) = node else { continue };
-        if let Some(pods @ NodeSpec::Pods(_)) = spec.nodes.get(&guard.to)
+        if guard.per == Per::Node
+            && let Some(pods @ NodeSpec::Pods(_)) = spec.nodes.get(&guard.to)
             && pods.spec().addresses(&|_| 1) > 1
         {
             problems.add(
                 "E0306",
                 &format!("{path}.nodes.{name}.guard.to"),
                 format!("\"{}\" has several pods and a guard does not choose among them", guard.to),
-                "put a node_port, alb, haproxy or nginx between them, or the guard in front of it",
+                "put a node_port, alb, haproxy or nginx between them, the guard in front of it, or `per: address`",
             );
         }
     }

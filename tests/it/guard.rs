@@ -151,6 +151,24 @@ fn aimd_stays_between_the_knee_and_its_timeout() {
     served_at_capacity(&rows, seconds, 0.25, 0.300);
 }
 
+#[test]
+fn vegas_finds_the_knee() {
+    let seconds = 60.0;
+    // In windows of a second the mean RTT stands for the queue. At half load it is 100.4 ms with a standard deviation of 100 / √50 ms; the
+    // least of sixty is 2.3 deviations lower: 68 ms. Under overload it is L · 10 ms, and the limit rests where ⌈L · (1 − 6.8 / L)⌉ is 3
+    // to 6: from 8.8 to 12.8. A probe comes after 0.5 · 30 · L windows, which are more than there are.
+    let rows = adaptive(&json!({"vegas": {"sample_window": "1s"}}), seconds);
+    let limit = late_mean(&rows, "concurrency limit", seconds);
+    assert!(limit.low > 8.8 && limit.high < 12.8, "{limit:?}");
+    // Two places of the limit are free on average, as above: nine of ten are busy.
+    served_at_capacity(&rows, seconds, 0.2, 0.250);
+    // Without windows the shortest of many exponential services is the least: almost all of a call's time counts as queue, and the
+    // limit rests at 6 or 7, where a queue of more than 6 cannot be. It still lies within a factor of two of the knee.
+    let rows = adaptive(&json!({"vegas": {}}), seconds);
+    let limit = late_mean(&rows, "concurrency limit", seconds);
+    assert!(limit.low > 5.0 && limit.high < 20.0, "{limit:?}");
+}
+
 /// Ten places of 100 ms serve 100 a second in the overload, less a share, and requests take `most` seconds at most on average.
 fn served_at_capacity(rows: &[Outturn], seconds: f64, less: f64, most: f64) {
     for row in rows {
@@ -317,4 +335,94 @@ fn every_refusal_is_named_and_lifted() {
         // Without a deadline or an end of the queue everybody is served at last, if late.
         assert!(before < 0.75 && after > 0.999, "{limit}: {before} → {after}");
     }
+}
+
+/// A guard with a state for each of two pods; the second one is as `events` say.
+fn per_address(users: &Value, job: &Value, guard: &Value, places: u32, events: &Value) -> Value {
+    let mut own = guard.clone();
+    own["per"] = json!("address");
+    let mut value = guarded(users, job, &own, places, 2);
+    value["designs"]["d"]["nodes"]["station"]["pods"]["replicas"] = json!(2);
+    value["designs"]["d"]["events"] = events.clone();
+    value
+}
+
+#[test]
+fn a_breaker_for_each_address_ejects_the_one_that_fails() {
+    // Two pods in turn, ten a second, and the second vanishes behind a black hole at 10 s: calls to it run into the timeout. Each pod has a
+    // breaker of its own, open after two failures in a window of four.
+    let guard = json!({"timeout": "300ms", "circuit_breaker": {"sliding_window": {"calls": 4}, "minimum_number_of_calls": 4,
+        "wait_duration_in_open_state": "60s"}});
+    let hole = json!([{"at": "9950ms", "node": "station", "do": {"black_hole": {"addresses": [1], "for": "1h"}}}]);
+    let users = even(10.0, 60.0);
+    let job = wait(&constant(1.0));
+    let value = per_address(&users, &job, &guard, 100, &hole);
+    assert_eq!(codes(&value), Vec::<String>::new());
+    let row = rows(&value).remove(0);
+    // 200 ms apart and 300 ms long: the third is under way when the second fails, which opens it.
+    assert_eq!(failed(&row, "upstream_timeout"), 3, "{:?}", row.ledger.failures);
+    assert_eq!(row.ledger.classes[0].failed, 3, "nobody is refused: the other pod takes all");
+    let opened = row.reports[0].counters.iter().find(|c| c.0 == "circuit_opened").unwrap().1;
+    assert_eq!(opened, 1);
+    // One breaker for both: half of the calls fail, so that it opens too, and then it refuses everybody.
+    let mut whole = value.clone();
+    whole["designs"]["d"]["nodes"]["gate"]["guard"]["to"] = json!("lb");
+    whole["designs"]["d"]["nodes"]["lb"] = json!({"alb": {"to": ["station"]}});
+    whole["designs"]["d"]["nodes"]["gate"]["guard"].as_object_mut().unwrap().remove("per");
+    let row = rows(&whole).remove(0);
+    assert!(failed(&row, "circuit_open") > 400, "{:?}", row.ledger.failures);
+}
+
+#[test]
+fn limits_buckets_and_queues_are_those_of_each_address() {
+    // 30 at once, 1 s each, two places an address: two each are served, the rest is refused; with a queue of three another three each.
+    let (users, job) = (burst(30, "0s", "job"), wait(&constant(1_000.0)));
+    let limit = json!({"limit": {"static": {"max": 2}}});
+    let row = rows(&per_address(&users, &job, &limit, 100, &json!([]))).remove(0);
+    assert_eq!((row.ledger.classes[0].ok, failed(&row, "concurrency_limited")), (4, 26));
+    let queue = json!({"limit": {"static": {"max": 2}}, "queue": {"length": 3}});
+    let row = rows(&per_address(&users, &job, &queue, 100, &json!([]))).remove(0);
+    assert_eq!((row.ledger.classes[0].ok, failed(&row, "queue_full")), (10, 20));
+    // Two served at 1 s, two at 2 s, one at 3 s, at each address.
+    assert_eq!(row.ledger.classes[0].latency.sum_nanos(), 2 * (2 + 4 + 3) * 1_000_000_000);
+    let gauge = row.ledger.gauges.iter().find(|g| g.name == "queue").unwrap();
+    assert_eq!((gauge.limit, *gauge.levels.highs().iter().max().unwrap()), (Some(6), 6));
+    // A bucket of five each: ten pass.
+    let rate = json!({"rate_limit": {"rate": "0.001/s", "burst": 5}});
+    let row = rows(&per_address(&users, &job, &rate, 100, &json!([]))).remove(0);
+    assert_eq!((row.ledger.classes[0].ok, failed(&row, "rate_limited")), (10, 20));
+}
+
+#[test]
+fn a_slow_address_fills_its_own_bulkhead_only() {
+    // Two pods of one place each. One of them does nothing for a while: with a limit of one each, the other goes on at its full rate.
+    let guard = json!({"limit": {"static": {"max": 1}}, "timeout": "10s"});
+    let hole = json!([{"at": "50ms", "node": "station", "do": {"black_hole": {"addresses": [0], "for": "9s"}}}]);
+    let value = per_address(&even(10.0, 8.0), &wait(&constant(50.0)), &guard, 1, &hole);
+    let row = rows(&value).remove(0);
+    // The first to the lost pod waits for it; all others find the place of the second pod free.
+    assert_eq!(failed(&row, "concurrency_limited"), 0, "{:?}", row.ledger.failures);
+    assert!(row.ledger.classes[0].ok >= 79);
+}
+
+#[test]
+fn an_adaptive_limit_for_each_address_finds_the_knee_of_each() {
+    // Two stations of ten places: each limit settles where the one of a single station does, and the gauge shows their sum.
+    let mut users = poisson(1.0, 1.0);
+    users["load"]["open"]["rate"] = json!({"stages": {"start": "100/s", "stages": [
+        {"duration": "60s", "target": "100/s"}, {"duration": "0s", "target": "300/s"}, {"duration": "60s", "target": "300/s"}]}});
+    let limit = json!({"limit": {"vegas": {"sample_window": "1s"}}});
+    let own = rows(&per_address(&users, &wait(&exponential(100.0)), &limit, 10, &json!([])));
+    let sum = late_mean(&own, "concurrency limit", 60.0);
+    assert!(sum.value > 2.0 * 8.8 && sum.value < 2.0 * 12.8, "{sum:?}");
+}
+
+#[test]
+fn only_what_has_addresses_is_guarded_by_address() {
+    let mut value =
+        guarded(&poisson(1.0, 1.0), &wait(&constant(1.0)), &json!({"per": "address"}), 1, 2);
+    assert_eq!(codes(&value), Vec::<String>::new());
+    value["designs"]["d"]["nodes"]["lb"] = json!({"alb": {"to": ["station"]}});
+    value["designs"]["d"]["nodes"]["gate"]["guard"]["to"] = json!("lb");
+    assert_eq!(codes(&value), ["E0390 designs.d.nodes.gate.guard.per"]);
 }

@@ -31,6 +31,7 @@ mod fuzz;
 mod golden;
 mod guard;
 mod hpa;
+mod http2;
 mod impossible;
 mod ladder;
 mod lambda_articles;

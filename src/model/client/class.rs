@@ -3,6 +3,7 @@
 //! Everything random about user u's request k is keyed by (class, u, k): the same in every design, whatever retries,
 //! other users or other nodes do.
 
+mod http2;
 mod race;
 mod user;
 
@@ -14,9 +15,11 @@ use crate::kernel::{Key, LaneId, Name, Rank, Span, Time};
 use crate::model::calls::{Call, Via};
 use crate::model::context::Ctx;
 use crate::model::dist::{Dist, Sampler};
+use crate::model::http2::{GOAWAY, OPENED};
 use crate::model::message::{CallId, Cause, Message, NodeId, Outcome};
 use crate::model::retry::{Adaptive, Retry, RetryState, SdkMode};
 use crate::model::wiring::Wiring;
+use http2::{Http2, WITH_THE_FIRST};
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
 use user::{Kept, User};
@@ -67,6 +70,8 @@ pub struct Class {
     entry_listens: bool,
     /// How many addresses the entry's name has, and the pause before the next one is tried: only where clients go on to it.
     addresses: Option<(u16, LaneId)>,
+    /// Connections of many requests at a time, where users speak HTTP/2.
+    http2: Option<Box<Http2>>,
     /// By user, where clients go on to further addresses.
     races: Vec<Race>,
     /// By user, where TLS sessions are resumed: until when.
@@ -166,6 +171,7 @@ impl Class {
             idempotent: spec.idempotent,
             entry_listens: wiring.listens(entry),
             addresses,
+            http2: Http2::new(spec.connection.http2, entry, wiring)?,
             races: Vec::new(),
             sessions: Vec::new(),
             own: Vec::new(),
@@ -210,6 +216,10 @@ impl Class {
     pub fn handle(&mut self, message: Message, ctx: &mut Ctx) {
         match message {
             Message::Reply(call) => self.answered(call, ctx),
+            Message::Wake(OPENED, slot, turn) => {
+                self.connection_stands(CallId { slot, turn }, ctx);
+            }
+            Message::Wake(GOAWAY, tag, _) => self.connection_leaves(tag, ctx),
             Message::Wake(START, number, _) => self.start_closed(number, ctx),
             Message::Wake(ARRIVAL, ..) => {
                 let now = ctx.now();
@@ -299,6 +309,9 @@ impl Class {
         if self.addresses.is_some() {
             self.races.push(Race::default());
         }
+        if let Some(http2) = &mut self.http2 {
+            http2.add_user();
+        }
         u32::try_from(self.users.len() - 1).unwrap_or(u32::MAX)
     }
 
@@ -359,7 +372,6 @@ impl Class {
     /// The user sends; whatever the load generator has to do before comes first.
     #[inline]
     fn send(&mut self, slot: u32, ctx: &mut Ctx) {
-        let now = ctx.now();
         let user = &mut self.users[slot as usize];
         if user.connection.is_none() && self.connection.keepalive {
             user.connection = self.spare.pop();
@@ -369,6 +381,26 @@ impl Class {
         if let Some(lane) = self.timeout {
             user.timer = ctx.arm(lane, TIMEOUT, slot, turn);
         }
+        if self.http2.is_none() {
+            return self.pays(slot, opens, ctx);
+        }
+        if let Some(opens) = self.take_stream(slot, ctx) {
+            self.sends(slot, opens, ctx);
+        }
+    }
+
+    /// The user's request has its connection, or opens one.
+    #[inline(never)]
+    fn sends(&mut self, slot: u32, opens: bool, ctx: &mut Ctx) {
+        self.pays(slot, opens, ctx);
+    }
+
+    /// The load generator does its part, then the request leaves.
+    #[expect(clippy::inline_always, reason = "once a request, and one of its two callers is rare")]
+    #[inline(always)]
+    fn pays(&mut self, slot: u32, opens: bool, ctx: &mut Ctx) {
+        let now = ctx.now();
+        let turn = self.users[slot as usize].turn;
         let connect = if opens { self.generator.connect } else { Span::ZERO };
         let cost = self.generator.request + connect;
         if cost.is_zero() {
@@ -398,10 +430,11 @@ impl Class {
         let handshake = self.handshake(ctx.now(), resumes);
         let user = &mut self.users[slot as usize];
         user.opening = false;
-        let opening = user.connection.is_none();
+        let kept = self.http2.as_ref().map_or(user.connection, |http2| http2.kept(slot));
+        let opening = kept.is_none();
         // An open connection leads straight to whoever accepted it; names and routers are asked for new ones only.
-        let mut to = user.connection.map_or(self.entry, |kept| kept.node);
-        if let Some(kept) = user.connection
+        let mut to = kept.map_or(self.entry, |kept| kept.node);
+        if let Some(kept) = kept
             && ctx.flows.any()
             && let Some((forwarder, ended)) =
                 ctx.flows.forgotten(ctx.me, kept.tag.get(), ctx.queue.now())
@@ -413,8 +446,8 @@ impl Class {
         if opening {
             self.opened = self.opened.checked_add(1).unwrap_or(NonZeroU32::MIN);
         }
-        let tag = user.connection.map_or(self.opened, |kept| kept.tag).get();
-        let via = user.connection.map_or(Via::New, |kept| Via::Open(kept.number));
+        let tag = kept.map_or(self.opened, |kept| kept.tag).get();
+        let via = kept.map_or(Via::New, |kept| Via::Open(kept.number));
         let address = match self.addresses {
             Some(_) if opening => self.races[slot as usize].rank,
             _ => 0,
@@ -437,9 +470,15 @@ impl Class {
             ..Call::request(ctx.me, to, CallId { slot, turn: user.turn })
         };
         // A front door that does not listen itself meets the request after the handshake.
-        let delay = if opening && !self.entry_listens { hop + call.handshake } else { hop };
+        let mut delay = if opening && !self.entry_listens { hop + call.handshake } else { hop };
+        let mut counts = address == 0;
+        if let Some(http2) = &mut self.http2 {
+            let (behind, again) = http2.leaves(slot, tag);
+            delay = if behind { WITH_THE_FIRST } else { delay };
+            counts &= !again;
+        }
         let now = ctx.now();
-        if address == 0 {
+        if counts {
             ctx.ledger.attempt(self.index, now);
         }
         self.users[slot as usize].call = ctx.call(call, delay);
@@ -483,11 +522,15 @@ impl Class {
         {
             *until = (call.established.min(ctx.now()) + resumption.lifetime).max(*until);
         }
+        if self.http2.is_some() && self.stream_ended(slot, &call, ctx) {
+            return;
+        }
+        let http2 = self.http2.is_some();
         let user = &mut self.users[slot as usize];
         ctx.queue.cancel(user.timer);
         user.call = CallId::NONE;
         user.connection = match call.via {
-            Via::Open(number) if call.keep_alive => {
+            Via::Open(number) if call.keep_alive && !http2 => {
                 NonZeroU32::new(call.tag).map(|tag| Kept { node: call.to, number, tag })
             }
             _ => None,
@@ -499,12 +542,15 @@ impl Class {
         let user = &mut self.users[slot as usize];
         // A connection that the load generator has not opened yet has no call.
         let call = user.call;
-        let established = self.connected(call, ctx);
+        let mut established = self.connected(call, ctx);
         if call != CallId::NONE {
             ctx.abandon(call);
         }
         if self.addresses.is_some() {
             self.end_race(slot, call, ctx);
+        }
+        if self.http2.is_some() {
+            established = self.stream_given_up(slot, established, ctx);
         }
         let user = &mut self.users[slot as usize];
         user.call = CallId::NONE;
@@ -512,6 +558,12 @@ impl Class {
         user.connection = None;
         let cause = if established { Cause::ClientTimeout } else { Cause::ConnectTimeout };
         let outcome = Outcome::failed(cause, self.entry, 0);
+        self.fails(slot, outcome, ctx);
+    }
+
+    /// An attempt failed that nobody answered.
+    #[inline(never)]
+    fn fails(&mut self, slot: u32, outcome: Outcome, ctx: &mut Ctx) {
         self.ended(slot, outcome, ctx);
     }
 
@@ -598,6 +650,9 @@ impl Class {
             }
         }
         self.free.push(slot);
+        if self.http2.is_some() {
+            self.leaves_connection(slot, ctx);
+        }
         if let Some(scheduled) = self.waiting.pop_front() {
             let now = ctx.now();
             self.arrive(scheduled, ctx);

@@ -11,4 +11,4 @@ pub use load::{
     Azure2019, Azure2021, Burst, Closed, Counts, Diurnal, Load, Open, Shape, Spacing, Spike,
     Spread, Stage, Stages, Starts, Steady, Trace, TraceFormat, Vus, WhenBusy,
 };
-pub use spec::{ClassSpec, Connection, Patience, Resumption, SessionStep};
+pub use spec::{ClassSpec, Connection, Http2Spec, Patience, Resumption, SessionStep};

@@ -114,6 +114,11 @@ pub struct Connection {
     /// handshake is a full one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls_resumption: Option<Resumption>,
+    /// HTTP/2 instead of HTTP/1.1: a connection carries many requests at a time, as many as the entry allows; none: HTTP/1.1. It takes
+    /// `tls` (browsers and balancers agree on it in the TLS handshake) and an entry that speaks it: nginx, HAProxy, ALB, API Gateway,
+    /// a function URL, or a name or NLB before them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http2: Option<Http2Spec>,
     /// Round-trip time between users and the entry.
     #[serde(default = "rtt_default")]
     #[schemars(extend("x-source" = "assumed: users in the same country", "x-assumed" = true))]
@@ -130,6 +135,17 @@ pub struct Connection {
     #[serde(default, skip_serializing_if = "Addresses::is_first")]
     #[schemars(extend("x-source" = "the first only, as Node.js up to 18 and most simple clients"))]
     pub addresses: Addresses,
+}
+
+/// HTTP/2.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Http2Spec {
+    /// Connections that all users of the class share, as a load generator, an SDK or a proxy does: opened when they are needed; the one
+    /// with the fewest requests takes the next, and when all are full a request waits. None: every user has one of its own, as a browser.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000), extend("x-source" = "browsers: one connection to a host"))]
+    pub connections: Option<u32>,
 }
 
 /// Resumption of TLS sessions.
@@ -163,6 +179,7 @@ impl Default for Connection {
             tls: true,
             tls_round_trips: one(),
             tls_resumption: None,
+            http2: None,
             rtt: rtt_default(),
             send_delay: Span::ZERO,
             syn_retry: SynRetry::default(),

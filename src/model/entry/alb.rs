@@ -10,6 +10,7 @@ use crate::model::dist::{Dist, Lognormal, Sampler};
 use crate::model::endpoints::{ENDPOINTS, Endpoints, HEALTHY};
 use crate::model::era::Era;
 use crate::model::flows::FLOW_ENDED;
+use crate::model::http2::STREAMS_AWS;
 use crate::model::kept::Kept;
 use crate::model::ledger::{GaugeId, LimitId};
 use crate::model::message::{CallId, Cause, Event, Message, NodeId};
@@ -25,6 +26,7 @@ pub const ABOUT: About = About {
     models: &[
         "round robin and least outstanding requests over the addresses of its targets",
         "connections to targets kept and reused",
+        "HTTP/2 from clients, 128 requests at a time on a connection; HTTP/1.1 to targets",
         "502 when a target refuses or closes, 504 after 10 s without a connection or when the idle timeout passes without an answer; the target works on",
         "functions as targets: the balancer waits for the function; every failure of it, a throttle too, is a 502; bodies above 1 MB are a 413; 0.4 GB an LCU",
         "no retry on another target",
@@ -108,6 +110,9 @@ fn overhead_default() -> Dist {
 impl Spec for AlbSpec {
     fn targets(&self) -> Vec<(String, &str)> {
         self.to.iter().enumerate().map(|(i, name)| (format!("to[{i}]"), name.as_str())).collect()
+    }
+    fn http2(&self, _of: &dyn Fn(&str) -> Option<u32>) -> Option<u32> {
+        Some(STREAMS_AWS)
     }
     fn check(&self, check: &mut Check) {
         if self.to.is_empty() {
@@ -345,6 +350,7 @@ impl Alb {
             self.new_connections += 1;
             self.active.add(now, 1);
             ctx.follow(call, 0, None);
+            ctx.opened(call);
         }
         let Some(at) = self.choose(&ctx.endpoints, now) else {
             ctx.ledger.refused_by(self.targets_limit, now);

@@ -7,6 +7,7 @@ use crate::model::context::{Ctx, Purpose};
 use crate::model::data::Data;
 use crate::model::dist::{Dist, Lognormal, Sampler};
 use crate::model::era::Era;
+use crate::model::http2::STREAMS_AWS;
 use crate::model::ledger::LimitId;
 use crate::model::message::{CallId, Cause, Message, NodeId, Outcome};
 use crate::model::usage::UsageLine;
@@ -27,6 +28,7 @@ pub const ABOUT: About = About {
         "throttles in AWS's order: method of the usage plan, usage plan with its quota, method, stage, account (REST; one API key for all callers)",
         "an authoriser: its latency, and the share of requests whose answer is cached",
         "bodies above 10 MB get 413",
+        "HTTP/2 from clients; how many requests at a time a connection takes is not published, assumed 128 as of an ALB",
         "no retry of the integration",
     ],
     leaves_out: &[
@@ -201,6 +203,9 @@ impl Kind {
 impl Spec for ApiGatewaySpec {
     fn targets(&self) -> Vec<(String, &str)> {
         vec![("to".into(), &self.to)]
+    }
+    fn http2(&self, _of: &dyn Fn(&str) -> Option<u32>) -> Option<u32> {
+        Some(STREAMS_AWS)
     }
     fn check(&self, check: &mut Check) {
         check.target("to", &self.to);
@@ -406,9 +411,13 @@ impl ApiGateway {
         let now = ctx.now();
         let row = ctx.calls.get(call);
         row.established = now;
+        let new = row.via == crate::model::calls::Via::New;
         if row.keep_alive {
             // The gateway holds idle connections for 310 s and sets no limit to them.
             row.via = crate::model::calls::Via::Open(0);
+        }
+        if new {
+            ctx.opened(call);
         }
         self.requests += 1;
         if ctx.calls.get(call).bytes > BODY_MAX {

@@ -6,6 +6,7 @@ use crate::model::component::{About, Check, Component, NodeReport, Spec};
 use crate::model::context::{Ctx, Purpose};
 use crate::model::dist::{Dist, Lognormal, Sampler};
 use crate::model::era::Era;
+use crate::model::http2::STREAMS_AWS;
 use crate::model::ledger::LimitId;
 use crate::model::message::{CallId, Cause, Message, NodeId, Outcome};
 use crate::model::wiring::Wiring;
@@ -19,6 +20,7 @@ pub const ABOUT: About = About {
         "no throttle and no timeout of its own: the function's limits and timeout hold",
         "429 when Lambda throttles, 502 when the function fails, times out or crashes",
         "bodies above 6 MB get 413",
+        "HTTP/2 from clients; how many requests at a time a connection takes is not published, assumed 128 as of an ALB",
         "no price of its own: requests and durations of the function",
     ],
     leaves_out: &["streamed answers, IAM authorisation, CORS"],
@@ -48,6 +50,9 @@ fn overhead_default() -> Dist {
 impl Spec for FunctionUrlSpec {
     fn targets(&self) -> Vec<(String, &str)> {
         vec![("to".into(), &self.to)]
+    }
+    fn http2(&self, _of: &dyn Fn(&str) -> Option<u32>) -> Option<u32> {
+        Some(STREAMS_AWS)
     }
     fn check(&self, check: &mut Check) {
         check.target("to", &self.to);
@@ -106,10 +111,14 @@ impl FunctionUrl {
         self.requests += 1;
         let row = ctx.calls.get(call);
         row.established = now;
+        let new = row.via == Via::New;
         if row.keep_alive {
             row.via = Via::Open(0);
         }
-        if row.bytes > BODY_MAX {
+        if new {
+            ctx.opened(call);
+        }
+        if ctx.calls.get(call).bytes > BODY_MAX {
             ctx.ledger.refused_by(self.body_limit, now);
             return ctx.fail(call, Cause::PayloadTooLarge, 413);
         }

@@ -67,6 +67,10 @@ impl Spec for NlbSpec {
     fn listens(&self, of: &dyn Fn(&str) -> bool) -> bool {
         self.to.iter().all(|name| of(name))
     }
+    // The fewest of those it leads to; none where one speaks HTTP/1.1 only.
+    fn http2(&self, of: &dyn Fn(&str) -> Option<u32>) -> Option<u32> {
+        self.to.iter().map(|name| of(name)).min()?
+    }
     fn check(&self, check: &mut Check) {
         for (path, name) in self.targets() {
             check.target(&path, name);

@@ -5,9 +5,10 @@ use crate::model::calls::{Call, Via};
 use crate::model::context::Ctx;
 use crate::model::message::{CallId, Cause, NodeId, Outcome};
 
-/// The way to one node.
+/// The way to one node, or to one of its addresses.
 pub(super) struct Onward {
     node: NodeId,
+    address: u16,
     hop: Span,
     idle: Vec<u32>,
 }
@@ -15,7 +16,17 @@ pub(super) struct Onward {
 impl Onward {
     /// The way to `node`, which is `hop` away.
     pub(super) fn new(node: NodeId, hop: Span) -> Onward {
-        Onward { node, hop, idle: Vec::new() }
+        Onward::to(node, 0, hop)
+    }
+
+    /// The way to an address of `node`.
+    pub(super) fn to(node: NodeId, address: u16, hop: Span) -> Onward {
+        Onward { node, address, hop, idle: Vec::new() }
+    }
+
+    /// The address at its end.
+    pub(super) fn address(&self) -> u16 {
+        self.address
     }
 
     /// The node at its end.
@@ -29,6 +40,7 @@ impl Onward {
         let parent = *ctx.calls.get(call);
         let cached = self.idle.pop();
         let child = Call {
+            address: self.address,
             via: cached.map_or(Via::New, Via::Open),
             established: if cached.is_some() { now } else { Time::MAX },
             keep_alive: true,

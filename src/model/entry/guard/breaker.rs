@@ -168,6 +168,15 @@ impl Breaker {
         self.opened
     }
 
+    /// Whether it would refuse a call now.
+    pub(super) fn refuses(&self, now: Time) -> bool {
+        match self.state {
+            State::Open { until } => now < until,
+            State::HalfOpen { permits, .. } => permits == 0,
+            State::Closed(_) => false,
+        }
+    }
+
     /// Whether a call may pass. One that passes is followed by `record` or `release`.
     pub(super) fn permits(&mut self, now: Time) -> bool {
         if let State::Open { until } = self.state {

@@ -1,7 +1,9 @@
 //! How many calls may be in progress at once: a fixed number, or one that follows what is seen, after Netflix's concurrency-limits 0.5
-//! (`AIMDLimit`, `Gradient2Limit`, `ExpAvgMeasurement`, `WindowedLimit`).
+//! (`AIMDLimit`, `Gradient2Limit`, `VegasLimit` in `vegas.rs`, `ExpAvgMeasurement`, `WindowedLimit`).
 
-use crate::kernel::{Span, Time};
+use super::sample::{Sample, Samples};
+use super::vegas::{Estimate, Vegas};
+use crate::kernel::{Key, Span, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +17,8 @@ pub enum LimitSpec {
     Aimd(Aimd),
     /// By the ratio of long-term and present round-trip time.
     Gradient2(Gradient2),
+    /// By the queue that the present round-trip time speaks of.
+    Vegas(Vegas),
 }
 
 /// A fixed limit.
@@ -119,17 +123,6 @@ fn second() -> Span {
     Span::from_secs(1)
 }
 
-/// What one call says of what stands behind the limit.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Sample {
-    /// From being sent to being answered.
-    pub(super) rtt: Span,
-    /// Calls in progress when it was sent, itself included.
-    pub(super) in_progress: u32,
-    /// Whether it was not answered in time, or answered with "too much".
-    pub(super) dropped: bool,
-}
-
 /// A limit as it runs.
 #[derive(Debug, Clone)]
 pub(super) enum Limit {
@@ -139,6 +132,8 @@ pub(super) enum Limit {
     Aimd(Aimd, u32),
     /// By the gradient of round-trip times.
     Gradient2(Box<Gradient>),
+    /// By the queue.
+    Vegas(Box<Estimate>, Samples),
 }
 
 /// State of [`Gradient2`].
@@ -153,25 +148,11 @@ pub(super) struct Gradient {
     window: Samples,
 }
 
-/// Samples of one window (`AverageSampleWindow`).
-#[derive(Debug, Clone, Default)]
-struct Samples {
-    ends: Time,
-    count: u32,
-    sum: f64,
-    in_progress: u32,
-}
-
-/// `WindowedLimit`: samples that a window must have.
-const WINDOW_LEAST: u32 = 10;
 /// `ExpAvgMeasurement` of `Gradient2Limit`: samples that are averaged plainly at first.
 const WARM_UP: u32 = 10;
-/// `WindowedLimit`: shorter answers are no sample.
-const RTT_LEAST: Span = Span::from_micros(100);
-
 impl Limit {
     /// The limit as specified.
-    pub(super) fn new(spec: &LimitSpec) -> Limit {
+    pub(super) fn new(spec: &LimitSpec, key: Key) -> Limit {
         match spec {
             LimitSpec::Static(own) => Limit::Static(own.max),
             LimitSpec::Aimd(own) => Limit::Aimd(own.clone(), own.initial),
@@ -183,6 +164,9 @@ impl Limit {
                 sum: 0.0,
                 window: Samples::default(),
             })),
+            LimitSpec::Vegas(own) => {
+                Limit::Vegas(Box::new(Estimate::new(own, key)), Samples::default())
+            }
         }
     }
 
@@ -191,6 +175,7 @@ impl Limit {
         match self {
             Limit::Static(max) | Limit::Aimd(_, max) => *max,
             Limit::Gradient2(own) => own.estimate as u32,
+            Limit::Vegas(own, _) => own.allows(),
         }
     }
 
@@ -207,27 +192,19 @@ impl Limit {
                 *limit = (*limit).max(spec.min).min(spec.max);
             }
             Limit::Gradient2(own) => own.learn(now, sample),
+            Limit::Vegas(own, window) => {
+                if let Some(one) = window.take(now, sample, own.window()) {
+                    own.update(one);
+                }
+            }
         }
     }
 }
 
 impl Gradient {
     fn learn(&mut self, now: Time, sample: Sample) {
-        if sample.rtt < RTT_LEAST {
-            return;
-        }
-        if self.spec.sample_window.is_zero() {
-            return self.update(sample.rtt.as_secs_f64(), sample.in_progress);
-        }
-        self.window.count += 1;
-        self.window.sum += sample.rtt.as_secs_f64();
-        self.window.in_progress = self.window.in_progress.max(sample.in_progress);
-        if now > self.window.ends {
-            let ended = std::mem::take(&mut self.window);
-            self.window.ends = now + self.spec.sample_window;
-            if ended.count >= WINDOW_LEAST {
-                self.update(ended.sum / f64::from(ended.count), ended.in_progress);
-            }
+        if let Some(one) = self.window.take(now, sample, self.spec.sample_window) {
+            self.update(one.rtt, one.in_progress);
         }
     }
 
@@ -262,7 +239,7 @@ mod tests {
     use super::*;
 
     fn limit(text: &str) -> Limit {
-        Limit::new(&serde_json::from_str(text).unwrap())
+        Limit::new(&serde_json::from_str(text).unwrap(), Key::root(1, 0))
     }
     fn sample(ms: u64, in_progress: u32, dropped: bool) -> Sample {
         Sample { rtt: Span::from_millis(ms), in_progress, dropped }

@@ -1,11 +1,11 @@
 //! The guard as it runs: asks its parts in order, sends on, learns from what comes back.
 
 use super::breaker::Breaker;
-use super::limit::{Limit, LimitSpec, Sample};
-use super::queue::Line;
-use super::spec::GuardSpec;
+use super::limit::LimitSpec;
+use super::part::Part;
+use super::sample::Sample;
+use super::spec::{GuardSpec, Per};
 use crate::kernel::{LaneId, Rank, Time, TimerId};
-use crate::model::bucket::Bucket;
 use crate::model::calls::{Calls, Via};
 use crate::model::component::{Component, NodeReport};
 use crate::model::context::Ctx;
@@ -25,13 +25,15 @@ const SENT: u32 = 2;
 
 /// A guard as it runs.
 pub struct Guard {
-    way: Onward,
-    breaker: Option<Breaker>,
-    bucket: Option<Bucket>,
-    limit: Option<Limit>,
-    line: Option<Line>,
+    /// One for the node behind it, or one for each of its addresses.
+    parts: Vec<Part>,
+    /// Whose turn it is.
+    next: usize,
     timeout: Option<LaneId>,
+    /// Levels of all parts together.
     in_progress: u32,
+    waiting: u32,
+    allowed: u64,
     requests: u64,
     limits: Limits,
     gauges: Gauges,
@@ -61,14 +63,16 @@ fn words(spec: &LimitSpec) -> String {
         LimitSpec::Gradient2(own) => {
             format!("Gradient2 limit, {} to {} in progress", own.min, own.max)
         }
+        LimitSpec::Vegas(own) => format!("Vegas limit, up to {} in progress", own.max),
     }
 }
 
 fn limits(spec: &GuardSpec, wiring: &mut Wiring) -> Limits {
     let me = wiring.me;
+    let each = if spec.per == Per::Address { ", each address" } else { "" };
     let mut limit = |name, about: Option<String>| {
         let ledger = &mut *wiring.ledger;
-        about.map(|about| ledger.limit(me, name, about))
+        about.map(|about| ledger.limit(me, name, about + each))
     };
     let queue = spec.queue.as_ref();
     let breaker = spec.circuit_breaker.as_ref().map(|own| {
@@ -91,17 +95,19 @@ fn limits(spec: &GuardSpec, wiring: &mut Wiring) -> Limits {
     }
 }
 
-fn gauges(spec: &GuardSpec, wiring: &mut Wiring) -> Gauges {
+fn gauges(spec: &GuardSpec, parts: u64, wiring: &mut Wiring) -> Gauges {
     let (me, ledger) = (wiring.me, &mut *wiring.ledger);
     let (fixed, follows) = match &spec.limit {
-        Some(LimitSpec::Static(own)) => (Some(u64::from(own.max)), false),
-        Some(LimitSpec::Aimd(_) | LimitSpec::Gradient2(_)) => (None, true),
+        Some(LimitSpec::Static(own)) => (Some(u64::from(own.max) * parts), false),
+        Some(LimitSpec::Aimd(_) | LimitSpec::Gradient2(_) | LimitSpec::Vegas(_)) => (None, true),
         None => (None, false),
     };
     Gauges {
         in_progress: ledger.gauge(me, "requests in progress", fixed),
         limit: follows.then(|| ledger.gauge(me, "concurrency limit", None)),
-        queue: spec.queue.as_ref().map(|own| ledger.gauge(me, "queue", own.length.map(u64::from))),
+        queue: spec.queue.as_ref().map(|own| {
+            ledger.gauge(me, "queue", own.length.map(|length| u64::from(length) * parts))
+        }),
     }
 }
 
@@ -110,19 +116,23 @@ impl Component for Guard {
 
     fn build(spec: &GuardSpec, wiring: &mut Wiring) -> Result<Guard, String> {
         let to = wiring.node(&spec.to)?;
-        let bucket =
-            |own: super::spec::RateLimit| Bucket::new(own.rate.per_second(), f64::from(own.burst));
+        let addresses = match spec.per {
+            Per::Node => 1,
+            Per::Address => wiring.addresses(to),
+        };
+        let hop = wiring.way(spec.rtt);
+        let part = |address| Part::new(spec, Onward::to(to, address, hop), wiring);
+        let parts: Vec<Part> = (0..addresses).map(part).collect();
         Ok(Guard {
-            way: Onward::new(to, wiring.way(spec.rtt)),
-            breaker: spec.circuit_breaker.as_ref().map(Breaker::new),
-            bucket: spec.rate_limit.map(bucket),
-            limit: spec.limit.as_ref().map(Limit::new),
-            line: spec.queue.as_ref().map(|own| Line::new(own, wiring.queue)),
+            next: 0,
             timeout: spec.timeout.map(|span| wiring.queue.lane(span, Rank::Timeout)),
             in_progress: 0,
+            waiting: 0,
+            allowed: parts.iter().map(|part| u64::from(part.allows())).sum(),
             requests: 0,
             limits: limits(spec, wiring),
-            gauges: gauges(spec, wiring),
+            gauges: gauges(spec, u64::from(addresses), wiring),
+            parts,
         })
     }
 
@@ -152,7 +162,9 @@ impl Component for Guard {
     }
 
     fn close(&mut self, _ctx: &mut Ctx) -> NodeReport {
-        let opened = self.breaker.as_ref().map(|own| ("circuit_opened", own.opened()));
+        let breakers = self.parts.iter().filter_map(|part| part.breaker.as_ref());
+        let opened = self.limits.breaker.map(|_| breakers.map(Breaker::opened).sum());
+        let opened = opened.map(|times: u64| ("circuit_opened", times));
         let counters = [("requests", self.requests)].into_iter().chain(opened).collect();
         NodeReport { counters, usage: Vec::new() }
     }
@@ -192,15 +204,20 @@ impl Guard {
         }
         // The breaker counts time from here.
         ctx.calls.get(call).mark = now;
-        if self.breaker.as_mut().is_some_and(|own| !own.permits(now)) {
+        let Some(at) = self.choose(ctx) else {
+            return refuse(call, None, (Cause::NoTargets, 503), ctx);
+        };
+        ctx.calls.get(call).address = at as u16;
+        let part = &mut self.parts[at];
+        if part.breaker.as_mut().is_some_and(|own| !own.permits(now)) {
             return refuse(call, self.limits.breaker, (Cause::CircuitOpen, 503), ctx);
         }
-        let refusal = if self.bucket.as_mut().is_some_and(|own| !own.take(now)) {
+        let refusal = if part.bucket.as_mut().is_some_and(|own| !own.take(now)) {
             Some((self.limits.rate, (Cause::RateLimited, 429)))
-        } else if self.has_place() && self.line.as_ref().is_none_or(|own| own.waiting() == 0) {
+        } else if part.has_place() && part.nobody_waits() {
             None
         } else {
-            match &self.line {
+            match &part.line {
                 None => Some((self.limits.limit, (Cause::ConcurrencyLimited, 503))),
                 Some(line) if line.full() => Some((self.limits.length, (Cause::QueueFull, 503))),
                 Some(_) => return self.wait(call, ctx),
@@ -209,34 +226,68 @@ impl Guard {
         match refusal {
             None => self.send(call, ctx),
             Some((limit, answer)) => {
-                self.no_result();
+                part.no_result();
                 refuse(call, limit, answer, ctx);
             }
         }
     }
 
-    fn has_place(&self) -> bool {
-        self.limit.as_ref().is_none_or(|own| self.in_progress < own.allows())
+    /// The part that a call is for: with one for each address the next in turn that is not ejected, if there is one, and that has a place,
+    /// if there is one. None: no address takes connections.
+    fn choose(&mut self, ctx: &Ctx) -> Option<usize> {
+        let n = self.parts.len();
+        if n == 1 {
+            return Some(0);
+        }
+        let now = ctx.now();
+        let mut best: Option<(u8, usize)> = None;
+        for at in (0..n).map(|i| (self.next + i) % n) {
+            let part = &self.parts[at];
+            if !ctx.endpoints.takes(part.way.node(), part.way.address()) {
+                continue;
+            }
+            let ejected = part.breaker.as_ref().is_some_and(|own| own.refuses(now));
+            let rank =
+                if ejected { 2 } else { u8::from(!(part.has_place() && part.nobody_waits())) };
+            if best.is_none_or(|(least, _)| rank < least) {
+                best = Some((rank, at));
+            }
+            if rank == 0 {
+                break;
+            }
+        }
+        let (_, at) = best?;
+        self.next = (at + 1) % n;
+        Some(at)
+    }
+
+    /// The part of a call.
+    fn part(&mut self, call: CallId, ctx: &Ctx) -> &mut Part {
+        &mut self.parts[usize::from(ctx.calls.peek(call).address)]
     }
 
     fn wait(&mut self, call: CallId, ctx: &mut Ctx) {
         let now = ctx.now();
-        let Some(line) = &mut self.line else { return };
+        let Some(line) = &mut self.part(call, ctx).line else { return };
         line.trim(|other| waits(&ctx.calls, other));
         let lane = line.push(call, now);
         let timer = lane.map(|lane| ctx.arm(lane, SHED, call.slot, call.turn));
         let row = ctx.calls.get(call);
         row.timer = timer.unwrap_or(TimerId::NONE);
         row.b = QUEUED;
+        self.waiting += 1;
         self.show(ctx);
     }
 
     fn send(&mut self, call: CallId, ctx: &mut Ctx) {
         self.in_progress += 1;
-        self.way.send(call, ctx);
+        let part = self.part(call, ctx);
+        part.in_progress += 1;
+        let in_progress = part.in_progress;
+        part.way.send(call, ctx);
         let timer = self.timeout.map(|lane| ctx.arm(lane, TIMEOUT, call.slot, call.turn));
         let row = ctx.calls.get(call);
-        row.a = self.in_progress;
+        row.a = in_progress;
         row.b = SENT;
         row.timer = timer.unwrap_or(TimerId::NONE);
         self.show(ctx);
@@ -247,20 +298,22 @@ impl Guard {
         let call = answer.parent;
         let timer = ctx.calls.get(call).timer;
         ctx.queue.cancel(timer);
-        let outcome = self.way.returned(&answer);
+        let at = usize::from(ctx.calls.peek(call).address);
+        let outcome = self.parts[at].way.returned(&answer);
         self.ended(call, answer.sent, outcome, ctx);
         ctx.reply(call, outcome);
-        self.next(ctx);
+        self.next(at, ctx);
     }
 
     fn timed_out(&mut self, call: CallId, ctx: &mut Ctx) {
         let outcome = Outcome::failed(Cause::UpstreamTimeout, ctx.me, 504);
-        let child = ctx.calls.get(call).child;
+        let row = ctx.calls.peek(call);
+        let (child, at) = (row.child, usize::from(row.address));
         let sent = ctx.calls.get(child).sent;
         ctx.abandon(child);
         self.ended(call, sent, outcome, ctx);
         refuse(call, self.limits.timeout, (Cause::UpstreamTimeout, 504), ctx);
-        self.next(ctx);
+        self.next(at, ctx);
     }
 
     /// A call that was sent on has ended: what is learnt from it.
@@ -268,26 +321,31 @@ impl Guard {
         let now = ctx.now();
         self.in_progress -= 1;
         let row = ctx.calls.get(call);
-        let (asked, in_progress) = (row.mark, row.a);
-        if let Some(breaker) = &mut self.breaker {
+        let (asked, in_progress, at) = (row.mark, row.a, usize::from(row.address));
+        let part = &mut self.parts[at];
+        part.in_progress -= 1;
+        if let Some(breaker) = &mut part.breaker {
             breaker.record(now, now.since(asked), !outcome.is_ok());
         }
         // A way without an answer is shown as 502 or 504.
         let dropped = matches!(outcome.status, 429 | 502 | 503 | 504);
-        if let Some(limit) = &mut self.limit
+        if let Some(limit) = &mut part.limit
             && (outcome.is_ok() || dropped)
         {
+            self.allowed -= u64::from(limit.allows());
             limit.learn(now, Sample { rtt: now.since(sent), in_progress, dropped });
+            self.allowed += u64::from(limit.allows());
         }
     }
 
     /// Calls that wait go on as far as there are places.
-    fn next(&mut self, ctx: &mut Ctx) {
+    fn next(&mut self, at: usize, ctx: &mut Ctx) {
         let now = ctx.now();
-        while self.has_place() {
-            let Some(line) = &mut self.line else { break };
+        while self.parts[at].has_place() {
+            let Some(line) = &mut self.parts[at].line else { break };
             let calls = &ctx.calls;
             let Some(call) = line.pop(now, |other| waits(calls, other)) else { break };
+            self.waiting -= 1;
             let row = *ctx.calls.get(call);
             ctx.queue.cancel(row.timer);
             if let Some(limit) = self.limits.limit {
@@ -307,18 +365,13 @@ impl Guard {
     /// A call waits no longer, and is not sent on.
     fn leave(&mut self, call: CallId, ctx: &mut Ctx) {
         ctx.calls.get(call).b = ASKED;
-        if let Some(line) = &mut self.line {
+        self.waiting -= 1;
+        let part = self.part(call, ctx);
+        if let Some(line) = &mut part.line {
             line.left();
         }
-        self.no_result();
+        part.no_result();
         self.show(ctx);
-    }
-
-    /// A call that the breaker let pass did not reach what it protects, or nobody saw how it ended.
-    fn no_result(&mut self) {
-        if let Some(breaker) = &mut self.breaker {
-            breaker.release();
-        }
     }
 
     fn caller_left(&mut self, call: CallId, ctx: &mut Ctx) {
@@ -336,9 +389,11 @@ impl Guard {
                 ctx.queue.cancel(row.timer);
                 ctx.abandon(row.child);
                 self.in_progress -= 1;
-                self.no_result();
+                let at = usize::from(row.address);
+                self.parts[at].in_progress -= 1;
+                self.parts[at].no_result();
                 ctx.fail(call, Cause::ClientTimeout, 0);
-                self.next(ctx);
+                self.next(at, ctx);
             }
             // Its handshake is not over: it is met when that is.
             _ => {}
@@ -349,11 +404,11 @@ impl Guard {
     fn show(&self, ctx: &mut Ctx) {
         let now = ctx.now();
         ctx.ledger.set(self.gauges.in_progress, now, u64::from(self.in_progress));
-        if let (Some(gauge), Some(limit)) = (self.gauges.limit, &self.limit) {
-            ctx.ledger.set(gauge, now, u64::from(limit.allows()));
+        if let Some(gauge) = self.gauges.limit {
+            ctx.ledger.set(gauge, now, self.allowed);
         }
-        if let (Some(gauge), Some(line)) = (self.gauges.queue, &self.line) {
-            ctx.ledger.set(gauge, now, u64::from(line.waiting()));
+        if let Some(gauge) = self.gauges.queue {
+            ctx.ledger.set(gauge, now, u64::from(self.waiting));
         }
     }
 }

@@ -15,17 +15,18 @@ pub const ABOUT: About = About {
     models: &[
         "a circuit breaker with the states, windows and defaults of Resilience4j: closed, open, half-open; windows of calls or of seconds; failed and slow calls (503 while open)",
         "a rate limiter as a token bucket (429)",
-        "a limit of calls in progress (503): fixed, which is a bulkhead; AIMD or Gradient2 of Netflix's concurrency-limits",
+        "a limit of calls in progress (503): fixed, which is a bulkhead; AIMD, Gradient2 or Vegas of Netflix's concurrency-limits",
         "a queue before the limit: its length (503), the longest wait (503, at the moment it is over), controlled delay and adaptive LIFO",
         "a timeout of the call (504): the call is given up, and whatever serves it learns that its caller has gone",
         "asked in the order breaker, rate, limit, queue, as Resilience4j's Spring aspects do",
         "what the guard itself refuses is no result for its breaker, nor for its limit; nor is a call whose caller left",
         "a call that failed without an answer or with 429, 502, 503 or 504, or ran into the timeout, is a drop for an adaptive limit; other failures are no sample",
         "connections to what it sends to, kept and reused",
+        "a state for the node behind it or for each of its addresses, among which it sends in turn then",
     ],
     leaves_out: &[
         "its own processor, memory, connections and backlog: a library or a sidecar, not on the bill",
-        "a state for each caller or each address behind it; several guards beside one another stand for that",
+        "a state for each caller; the most addresses that may be passed over at a time, and ejection times that grow (Envoy)",
         "Resilience4j's growing waits, longest stay in half-open and slow change of the thread pool; a rate limiter that lets callers wait",
         "stores behind it: pools and poolers have limits of their own",
     ],
@@ -38,6 +39,10 @@ pub const ABOUT: About = About {
 pub struct GuardSpec {
     /// Node behind it.
     pub to: String,
+    /// What has a breaker, a bucket, a limit and a queue of its own: the node behind it, or each of its addresses.
+    #[serde(default, skip_serializing_if = "Per::is_node")]
+    #[schemars(extend("x-source" = "one instance for a remote service, as in Resilience4j's examples"))]
+    pub per: Per,
     /// Opens when too many calls fail or are slow; none: no circuit breaker.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub circuit_breaker: Option<BreakerSpec>,
@@ -57,6 +62,25 @@ pub struct GuardSpec {
     #[serde(default = "rtt_default")]
     #[schemars(extend("x-source" = "assumed: one region", "x-assumed" = true))]
     pub rtt: Span,
+}
+
+/// What a guard keeps its state for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Per {
+    /// The node behind it as a whole.
+    #[default]
+    Node,
+    /// Each address of the node behind it (pods, or the nodes of a NodePort). The guard sends to them in turn, passing over those whose
+    /// breaker is open (as Envoy's outlier detection ejects hosts) and, while others have a place, those that have none.
+    Address,
+}
+
+impl Per {
+    /// Whether it is the default.
+    fn is_node(&self) -> bool {
+        *self == Per::Node
+    }
 }
 
 /// A token bucket.
@@ -84,10 +108,24 @@ impl Spec for GuardSpec {
     }
     fn check(&self, check: &mut Check) {
         check.target("to", &self.to);
+        let behind = check.nodes.get(&self.to).copied();
+        if self.per == Per::Address && behind.is_some_and(|kind| !has_addresses(kind)) {
+            check.problem(
+                "E0390",
+                "per",
+                format!("\"{}\" has no addresses to choose from", self.to),
+                "only `pods` and `node_port` have; leave `per` out, or send to those",
+            );
+        }
         for (path, message, remedy) in self.contradictions() {
             check.problem("E0390", path, message.into(), remedy);
         }
     }
+}
+
+/// Whether a guard may choose among the addresses of a kind of node.
+fn has_addresses(kind: &str) -> bool {
+    matches!(kind, "pods" | "node_port")
 }
 
 impl GuardSpec {
@@ -122,6 +160,7 @@ impl GuardSpec {
         let bounds = match &self.limit {
             Some(LimitSpec::Aimd(own)) => Some((own.min, own.initial, own.max)),
             Some(LimitSpec::Gradient2(own)) => Some((own.min, own.initial, own.max)),
+            Some(LimitSpec::Vegas(own)) => Some((1, own.initial, own.max)),
             Some(LimitSpec::Static(_)) | None => None,
         };
         add(

@@ -13,7 +13,7 @@ use crate::model::calls::Via;
 use crate::model::context::{Ctx, Purpose};
 use crate::model::host::ThreadOf;
 use crate::model::listener::Connect;
-use crate::model::message::{CallId, Cause};
+use crate::model::message::{CallId, Cause, NodeId};
 
 /// After EMFILE a worker stops listening for this long (`ngx_event_accept.c`: accept_mutex_delay 500 ms).
 const ACCEPT_PAUSE: Span = Span::from_millis(500);
@@ -25,16 +25,11 @@ impl Nginx {
     pub(super) fn arrive(&mut self, call: CallId, ctx: &mut Ctx) {
         let row = *ctx.calls.get(call);
         if let Via::Open(connection) = row.via {
-            let known = self.connections.get(connection as usize);
-            let open =
-                known.is_some_and(|c| c.state == State::Idle && c.owner == (row.from, row.tag));
-            if open {
-                self.leave_reusable(connection, ctx);
-                let kept = &mut self.connections[connection as usize];
-                kept.state = State::Active;
-                kept.call = call;
-                let worker = kept.worker as usize;
-                return self.ready(worker, Task::Request(call), ctx);
+            if self.takes(connection, (row.from, row.tag)) {
+                return self.next_request(call, connection, ctx);
+            }
+            if ctx.speaks_http2(row.from) {
+                return ctx.not_taken(call);
             }
             // nginx closed it meanwhile and the client knows: it connects anew.
             ctx.calls.get(call).via = Via::New;
@@ -60,6 +55,26 @@ impl Nginx {
                 ctx.syn_lost(call, self.limits.listen, SYN_END);
             }
         }
+    }
+
+    /// Whether a request of its owner may come on a connection.
+    fn takes(&self, connection: u32, owner: (NodeId, u32)) -> bool {
+        let Some(row) = self.connections.get(connection as usize) else { return false };
+        let free = row.state == State::Idle || (row.http2 && row.state == State::Active);
+        free && row.owner == owner && !row.leaving
+    }
+
+    /// A request has come on a connection that stands.
+    fn next_request(&mut self, call: CallId, connection: u32, ctx: &mut Ctx) {
+        if self.connections[connection as usize].state == State::Idle {
+            self.leave_reusable(connection, ctx);
+        }
+        let kept = &mut self.connections[connection as usize];
+        kept.state = State::Active;
+        kept.call = call;
+        kept.streams += 1;
+        let worker = kept.worker as usize;
+        self.ready(worker, Task::Request(call), ctx);
     }
 
     /// The data of a half-open connection came again.
@@ -291,6 +306,9 @@ impl Nginx {
             owner: (row.from, row.tag),
             requests: 0,
             call,
+            streams: 0,
+            http2: ctx.speaks_http2(row.from),
+            leaving: false,
             timer: TimerId::NONE,
             turn: 0,
         };
@@ -337,7 +355,10 @@ impl Nginx {
             return;
         }
         self.leave_reusable(connection, ctx);
-        self.connections[connection as usize].state = State::Active;
+        let row = &mut self.connections[connection as usize];
+        row.state = State::Active;
+        row.streams = 1;
+        ctx.opened(call);
         self.new_exchange(call, connection, ctx);
         self.pass_limits(call, ctx);
     }
@@ -349,8 +370,13 @@ impl Nginx {
         }
         let Via::Open(connection) = ctx.via(call) else { return };
         let row = &self.connections[connection as usize];
-        if row.state != State::Active || row.call != call {
+        if row.state != State::Active || (row.call != call && !row.http2) {
             return;
+        }
+        if row.leaving {
+            // It was read behind the request after which the connection takes no more.
+            self.drop_request(connection, ctx);
+            return ctx.not_taken(call);
         }
         self.new_exchange(call, connection, ctx);
         self.pass_limits(call, ctx);
@@ -383,7 +409,7 @@ impl Nginx {
             let Some(victim) = self.workers[worker].oldest_reusable(reusable) else { return };
             self.counts.closed_for_reuse += 1;
             let row = self.connections[victim as usize];
-            self.close_connection(victim, ctx);
+            self.shut(victim, ctx);
             if row.state == State::Accepted {
                 ctx.ledger.refused_by(self.limits.slots, ctx.queue.now());
                 self.refuse(row.call, Cause::WorkerConnections, 0, ctx);
@@ -397,6 +423,15 @@ impl Nginx {
         row.turn = row.turn.wrapping_add(1);
         let worker = row.worker as usize;
         self.workers[worker].no_longer_reusable();
+    }
+
+    /// Closes a client's connection that carries no request; on HTTP/2 the client is told.
+    pub(super) fn shut(&mut self, connection: u32, ctx: &mut Ctx) {
+        let row = &self.connections[connection as usize];
+        if row.http2 && row.state == State::Idle {
+            ctx.go_away(row.owner, Span::ZERO);
+        }
+        self.close_connection(connection, ctx);
     }
 
     /// Closes a client's connection.

@@ -14,6 +14,8 @@ use crate::model::message::{CallId, Cause, NodeId, Outcome};
 
 /// The call's second word once its answer is on the way.
 const ANSWERED: u32 = 1;
+/// The call's second word while its first is the number of its exchange.
+const BEGUN: u32 = 2;
 
 impl Nginx {
     /// Notes what is done for a request.
@@ -21,6 +23,11 @@ impl Nginx {
         let row = &mut self.connections[connection as usize];
         row.requests += 1;
         let worker = row.worker;
+        if row.http2 && row.requests >= self.keepalive.1 && !row.leaving {
+            row.leaving = true;
+            let way = ctx.calls.get(call).hop;
+            ctx.go_away(row.owner, way);
+        }
         let exchange = Exchange {
             connection,
             worker,
@@ -44,7 +51,9 @@ impl Nginx {
                 u32::try_from(self.exchanges.len() - 1).unwrap_or(u32::MAX)
             }
         };
-        ctx.calls.get(call).a = at;
+        let row = ctx.calls.get(call);
+        row.a = at;
+        row.b = BEGUN;
     }
 
     /// What the worker sees of a peer group: its own, or with a zone everybody's.
@@ -340,24 +349,50 @@ impl Nginx {
         let worker = self.connections[connection as usize].worker as usize;
         let owed = self.workers[worker].owed;
         self.workers[worker].owed = owed + self.cpu_request.scaled(0.5);
-        let served = self.connections[connection as usize].requests;
-        // 500 clears keep-alive; 502, 503 and 504 do not (ngx_http_special_response.c).
-        let keep = row.keep_alive && outcome.status != 500 && served < self.keepalive.1;
+        let own = &mut self.connections[connection as usize];
+        own.streams -= 1;
+        let keep = if own.http2 {
+            // The end of a stream does not ask whether its connection is kept (ngx_http_v2_close_stream).
+            own.streams > 0 || !own.leaving
+        } else {
+            // 500 clears keep-alive; 502, 503 and 504 do not (ngx_http_special_response.c).
+            row.keep_alive && outcome.status != 500 && own.requests < self.keepalive.1
+        };
+        let (http2, streams) = (own.http2, own.streams);
         let call_row = ctx.calls.get(call);
         call_row.keep_alive = keep;
         call_row.via = Via::Open(connection);
-        if keep && !row.abandoned {
-            let kept = &mut self.connections[connection as usize];
-            kept.state = State::Idle;
-            kept.turn = kept.turn.wrapping_add(1);
-            let turn = kept.turn;
-            kept.timer = ctx.arm(self.keepalive.0, IDLE, connection, turn);
-            self.now_reusable(worker, connection, turn);
+        if keep && (http2 || !row.abandoned) {
+            if streams == 0 {
+                self.rest(worker, connection, ctx);
+            }
         } else {
             self.close_connection(connection, ctx);
         }
         debug_assert!(now == ctx.now());
         ctx.reply(call, outcome);
+    }
+
+    /// A request that its worker never began with leaves its connection.
+    pub(super) fn drop_request(&mut self, connection: u32, ctx: &mut Ctx) {
+        let own = &mut self.connections[connection as usize];
+        own.streams -= 1;
+        let (streams, worker) = (own.streams, usize::from(own.worker));
+        if !own.http2 || (own.leaving && streams == 0) {
+            self.close_connection(connection, ctx);
+        } else if streams == 0 {
+            self.rest(worker, connection, ctx);
+        }
+    }
+
+    /// A connection carries no request any more, and is kept.
+    fn rest(&mut self, worker: usize, connection: u32, ctx: &mut Ctx) {
+        let kept = &mut self.connections[connection as usize];
+        kept.state = State::Idle;
+        kept.turn = kept.turn.wrapping_add(1);
+        let turn = kept.turn;
+        kept.timer = ctx.arm(self.keepalive.0, IDLE, connection, turn);
+        self.now_reusable(worker, connection, turn);
     }
 
     /// A connection may be closed for another from now on.
@@ -376,14 +411,16 @@ impl Nginx {
         }
         let row = *ctx.calls.get(call);
         let Via::Open(connection) = row.via else { return };
-        let Some(state) = self.connections.get(connection as usize).map(|c| (c.state, c.call))
-        else {
-            return;
-        };
-        if state.1 != call {
+        let Some(known) = self.connections.get(connection as usize).copied() else { return };
+        if known.call != call && !(known.http2 && known.state == State::Active) {
             return;
         }
-        match state.0 {
+        match known.state {
+            // Its worker has not turned to it yet.
+            State::Active if row.b != BEGUN => {
+                self.drop_request(connection, ctx);
+                ctx.fail(call, Cause::ClientTimeout, 0);
+            }
             State::Active => {
                 self.counts.client_closed += 1;
                 if self.exchanges[row.a as usize].holds {

@@ -156,9 +156,13 @@ impl Component for Nginx {
             Message::Reply(child) => self.answered(child, ctx),
             Message::Cancel(call) => self.client_left(call, ctx),
             Message::HangUp(owner, connection, tag) => {
-                let row = self.connections.get(connection as usize);
-                if row.is_some_and(|c| c.state == State::Idle && c.owner == (owner, tag)) {
-                    self.close_connection(connection, ctx);
+                let row = self.connections.get_mut(connection as usize);
+                let Some(own) = row.filter(|c| c.owner == (owner, tag)) else { return };
+                match own.state {
+                    State::Idle => self.close_connection(connection, ctx),
+                    // It hears later of those that were given up.
+                    State::Active if own.http2 => own.leaving = true,
+                    _ => {}
                 }
             }
             Message::Wake(RESUME, worker, _) => self.resume(worker as usize, ctx),
@@ -166,7 +170,7 @@ impl Component for Nginx {
             Message::Wake(IDLE, connection, turn) => {
                 let row = &self.connections[connection as usize];
                 if row.state == State::Idle && row.turn == turn {
-                    self.close_connection(connection, ctx);
+                    self.shut(connection, ctx);
                 }
             }
             Message::Wake(timer, slot, turn) => {

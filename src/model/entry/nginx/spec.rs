@@ -22,12 +22,13 @@ pub const ABOUT: About = About {
         "ephemeral ports toward each upstream server, in TIME_WAIT for 60 s where nginx closes first",
         "next upstream on refused, reset and timeout; a POST that was sent is not repeated; connect and read timeouts",
         "client keep-alive with timeout and request limit; upstream keep-alive",
+        "HTTP/2 from clients: one descriptor and one connection slot for many requests, an upstream connection for each; http2_max_concurrent_streams, GOAWAY after keepalive_requests or keepalive_timeout; a 500 or a client that gives up a request leaves the connection open",
         "processor time of a worker for TLS handshakes and for proxying",
         "a client that leaves closes its upstream connection",
     ],
     leaves_out: &[
         "request and response bodies, buffering to disk, caching",
-        "HTTP/2 multiplexing",
+        "HTTP/2 to upstream servers, server push, priorities of streams; what a client assumes before the first SETTINGS frame (mostly 100 streams)",
         "weights of servers; ip_hash takes every user for a network of its own",
     ],
     example: r#"{"workers": 2, "worker_connections": 4096, "nofile": 65536, "upstream": ["api"]}"#,
@@ -93,14 +94,19 @@ pub struct NginxSpec {
     #[serde(default = "listeners_default")]
     #[schemars(range(min = 1, max = 100), extend("x-source" = "ports 80 and 443"))]
     pub listeners: u32,
-    /// `keepalive_timeout` toward clients.
+    /// `keepalive_timeout` toward clients; of HTTP/2 before 1.19.7 `http2_idle_timeout`.
     #[serde(default = "keepalive_timeout_default")]
     #[schemars(extend("x-source" = "nginx default: 75 s"))]
     pub keepalive_timeout: Span,
-    /// `keepalive_requests` toward clients.
+    /// `keepalive_requests` toward clients; of HTTP/2 before 1.19.7 `http2_max_requests`.
     #[serde(default = "keepalive_requests_default")]
     #[schemars(range(min = 1, max = 1_000_000_000), extend("x-source" = "nginx default: 1,000 (100 before 1.19.10)"))]
     pub keepalive_requests: u32,
+    /// `http2_max_concurrent_streams`: requests at a time on one HTTP/2 connection. Whether HTTP/2 is spoken is the client's choice
+    /// (`connection.http2`).
+    #[serde(default = "streams_default", skip_serializing_if = "is_streams_default")]
+    #[schemars(range(min = 1, max = 1_000_000), extend("x-source" = "nginx default: 128"))]
+    pub http2_max_concurrent_streams: u32,
     /// `keepalive` of the upstream: idle connections kept per worker; 0: a new one for every request.
     #[serde(default)]
     #[schemars(range(min = 0, max = 1_000_000), extend("x-source" = "nginx default: off (32 from 1.29.7)"))]
@@ -260,6 +266,13 @@ fn keepalive_timeout_default() -> Span {
 fn keepalive_requests_default() -> u32 {
     1000
 }
+fn streams_default() -> u32 {
+    128
+}
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_streams_default(n: &u32) -> bool {
+    *n == streams_default()
+}
 fn minute() -> Span {
     Span::from_secs(60)
 }
@@ -304,6 +317,9 @@ impl Spec for NginxSpec {
     }
     fn listens(&self, _of: &dyn Fn(&str) -> bool) -> bool {
         true
+    }
+    fn http2(&self, _of: &dyn Fn(&str) -> Option<u32>) -> Option<u32> {
+        Some(self.http2_max_concurrent_streams)
     }
     fn check(&self, check: &mut Check) {
         for (path, name) in self.targets() {

@@ -1,167 +1,17 @@
-//! HAProxy as a reverse proxy: maxconn in front and per server, one queue for all servers, retries.
+//! HAProxy as it runs: clients in front, one queue, servers behind.
 
+use super::spec::{HaproxyBalance, HaproxySpec};
 use crate::kernel::{LaneId, Rank, Span, Time, TimerId};
 use crate::model::calls::{Call, Via};
-use crate::model::component::{About, Check, Component, NodeReport, Spec};
+use crate::model::component::{Component, NodeReport};
 use crate::model::context::{Ctx, Purpose};
-use crate::model::era::Era;
 use crate::model::ledger::{GaugeId, LimitId};
 use crate::model::listener::{Connect, Listener, SynRetry};
 use crate::model::message::{CallId, Cause, Message, NodeId, Outcome};
 use crate::model::thread::Thread;
 use crate::model::usage::UsageLine;
 use crate::model::wiring::Wiring;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
-
-/// See the module's head.
-pub const ABOUT: About = About {
-    what: "HAProxy in HTTP mode: a queue in front of the servers instead of in them.",
-    models: &[
-        "maxconn of the front end: connections beyond it wait in the kernel's queue",
-        "maxconn per server: requests beyond it wait in one queue for all servers, first come first served, and go to whichever has a place first",
-        "timeout queue (503), timeout connect with retries a second apart (503), timeout server (504)",
-        "roundrobin, leastconn and random among servers that have a place",
-        "processor time of its one thread",
-    ],
-    leaves_out: &[
-        "health checks, redispatch to another server, cookies and stick tables",
-        "random draws servers uniformly; HAProxy's hash ring is a few per cent uneven",
-    ],
-    example: r#"{"upstream": ["api"], "server_maxconn": 50}"#,
-};
-
-/// HAProxy as a reverse proxy.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct HaproxySpec {
-    /// Nodes behind it; each address of a node is one server.
-    pub upstream: Vec<String>,
-    /// `maxconn` of the front end.
-    #[serde(default = "maxconn_default")]
-    #[schemars(range(min = 1, max = 10_000_000), extend("x-source" = "HAProxy configuration manual: derived from the descriptor limit; 2,000 in distributions' files"))]
-    pub maxconn: u32,
-    /// `maxconn` of every server; none: no limit.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 1_000_000), extend("x-source" = "HAProxy configuration manual: no limit"))]
-    pub server_maxconn: Option<u32>,
-    /// Balancing method.
-    #[serde(default)]
-    #[schemars(extend("x-source" = "HAProxy configuration manual: roundrobin"))]
-    pub balance: HaproxyBalance,
-    /// Listen backlog; none: `maxconn`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 65_535), extend("x-source" = "HAProxy configuration manual: maxconn"))]
-    pub backlog: Option<u32>,
-    /// `net.core.somaxconn`.
-    #[serde(default = "somaxconn_default")]
-    #[schemars(range(min = 1, max = 65_535), extend("x-source" = "Linux ip-sysctl: 4096 from 5.4, 128 before"))]
-    pub somaxconn: u32,
-    /// `timeout queue`.
-    #[serde(default = "minute")]
-    #[schemars(extend("x-source" = "assumed: a minute; HAProxy takes timeout connect where it is not set", "x-assumed" = true))]
-    pub timeout_queue: Span,
-    /// `timeout connect`.
-    #[serde(default = "five")]
-    #[schemars(extend("x-source" = "HAProxy configuration manual's example: 5 s"))]
-    pub timeout_connect: Span,
-    /// `timeout server`.
-    #[serde(default = "minute")]
-    #[schemars(extend("x-source" = "HAProxy configuration manual's example: 50 s to a minute"))]
-    pub timeout_server: Span,
-    /// `retries` after a connection that failed, a second apart.
-    #[serde(default = "three")]
-    #[schemars(range(min = 0, max = 100), extend("x-source" = "HAProxy configuration manual: 3"))]
-    pub retries: u16,
-    /// Round-trip time between HAProxy and its servers.
-    #[serde(default = "upstream_rtt_default")]
-    #[schemars(extend("x-source" = "assumed: one availability zone", "x-assumed" = true))]
-    pub upstream_rtt: Span,
-    /// When the kernel of its host sends a lost SYN to a server again.
-    #[serde(default)]
-    #[schemars(extend("x-source" = "Linux ip-sysctl: tcp_syn_retries 6; linear first from 6.5"))]
-    pub upstream_syn_retry: SynRetry,
-    /// Processor time per proxied request.
-    #[serde(default = "cpu_request_default")]
-    #[schemars(extend("x-source" = "measured: 58 µs for a request through HAProxy 2.6 against 38 µs without (own VM, ±30 %)"))]
-    pub cpu_request: Span,
-    /// EC2 instance type it runs on, for the bill; none: not on this bill.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub instance: Option<String>,
-}
-
-/// How HAProxy chooses among servers.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum HaproxyBalance {
-    /// In turn.
-    #[default]
-    Roundrobin,
-    /// Fewest connections, then in turn.
-    Leastconn,
-    /// Uniformly at random.
-    Random,
-}
-
-fn maxconn_default() -> u32 {
-    2000
-}
-fn somaxconn_default() -> u32 {
-    4096
-}
-fn minute() -> Span {
-    Span::from_secs(60)
-}
-fn five() -> Span {
-    Span::from_secs(5)
-}
-fn three() -> u16 {
-    3
-}
-fn upstream_rtt_default() -> Span {
-    Span::from_micros(300)
-}
-fn cpu_request_default() -> Span {
-    Span::from_micros(20)
-}
-
-impl Spec for HaproxySpec {
-    fn targets(&self) -> Vec<(String, &str)> {
-        let targets = self.upstream.iter().enumerate();
-        targets.map(|(i, name)| (format!("upstream[{i}]"), name.as_str())).collect()
-    }
-    fn listens(&self, _of: &dyn Fn(&str) -> bool) -> bool {
-        true
-    }
-    fn check(&self, check: &mut Check) {
-        for (path, name) in self.targets() {
-            check.target(&path, name);
-        }
-        if self.upstream.is_empty() {
-            check.problem(
-                "E0315",
-                "upstream",
-                "a proxy without a server answers nobody".into(),
-                "name at least one node, e.g. [\"api\"]",
-            );
-        }
-        if self.instance.is_none() {
-            check.problem(
-                "W0401",
-                "instance",
-                "the host has no `instance`, so it is not on the bill".into(),
-                "name an EC2 instance type, e.g. \"t3.small\"",
-            );
-        }
-    }
-    fn shares_machine(&self) -> Result<(), &'static str> {
-        Ok(())
-    }
-    fn items(&self, _era: Era) -> Vec<String> {
-        self.instance.iter().map(|instance| format!("ec2.{instance}")).collect()
-    }
-}
 
 const READ: u8 = 0;
 const SEND: u8 = 1;
@@ -192,7 +42,12 @@ struct Server {
 struct Client {
     owner: (NodeId, u32),
     open: bool,
-    busy: bool,
+    /// Requests on it.
+    streams: u32,
+    /// Whether it may carry several at a time.
+    http2: bool,
+    /// Whether it is closed after the last of them.
+    leaving: bool,
 }
 
 /// One request under way.
@@ -309,8 +164,11 @@ impl Component for Haproxy {
             Message::Reply(child) => self.answered(child, ctx),
             Message::Cancel(call) => self.client_left(call, ctx),
             Message::HangUp(owner, client, tag) => {
-                let row = self.clients.get(client as usize);
-                if row.is_some_and(|c| c.open && !c.busy && c.owner == (owner, tag)) {
+                let row = self.clients.get_mut(client as usize);
+                let Some(own) = row.filter(|c| c.open && c.owner == (owner, tag)) else { return };
+                // Of requests that were given up it hears later.
+                own.leaving = own.http2;
+                if own.streams == 0 {
                     self.close_client(client, ctx);
                 }
             }
@@ -354,10 +212,19 @@ impl Haproxy {
         let now = ctx.now();
         let row = *ctx.calls.get(call);
         if let Via::Open(client) = row.via {
-            let known = self.clients.get(client as usize);
-            if known.is_some_and(|c| c.open && !c.busy && c.owner == (row.from, row.tag)) {
-                self.clients[client as usize].busy = true;
+            let known = self.clients.get_mut(client as usize);
+            let takes = |c: &&mut Client| {
+                c.open
+                    && (c.http2 || c.streams == 0)
+                    && !c.leaving
+                    && c.owner == (row.from, row.tag)
+            };
+            if let Some(kept) = known.filter(takes) {
+                kept.streams += 1;
                 return self.read(call, client, ctx);
+            }
+            if ctx.speaks_http2(row.from) {
+                return ctx.not_taken(call);
             }
             ctx.calls.get(call).via = Via::New;
         }
@@ -407,7 +274,9 @@ impl Haproxy {
                 ctx.fail(call, Cause::ClientTimeout, 0);
                 continue;
             }
-            let client = Client { owner: (row.from, row.tag), open: true, busy: true };
+            let http2 = ctx.speaks_http2(row.from);
+            let owner = (row.from, row.tag);
+            let client = Client { owner, open: true, streams: 1, http2, leaving: false };
             let at = match self.free_clients.pop() {
                 Some(at) => {
                     self.clients[at as usize] = client;
@@ -423,15 +292,21 @@ impl Haproxy {
             if row.mark > now {
                 ctx.wake_at(row.mark, Rank::Arrival, READ, call.slot, call.turn);
             } else {
-                self.read(call, at, ctx);
+                self.request_in(call, ctx);
             }
         }
     }
 
+    /// The first request of a connection is here.
     fn request_in(&mut self, call: CallId, ctx: &mut Ctx) {
-        if let Via::Open(client) = ctx.via(call) {
-            self.read(call, client, ctx);
+        let Via::Open(client) = ctx.via(call) else { return };
+        if self.clients[client as usize].http2 && ctx.calls.get(call).abandoned {
+            // Nobody knows of the connection any more.
+            self.close_client(client, ctx);
+            return ctx.fail(call, Cause::ClientTimeout, 0);
         }
+        ctx.opened(call);
+        self.read(call, client, ctx);
     }
 
     /// The request is here: the thread turns to it when it has done what came before.
@@ -634,8 +509,15 @@ impl Haproxy {
         let client = self.exchanges[row.a as usize].client;
         self.free_exchanges.push(row.a);
         ctx.calls.get(call).via = Via::Open(client);
-        self.clients[client as usize].busy = false;
-        if !row.keep_alive || row.abandoned {
+        let own = &mut self.clients[client as usize];
+        own.streams -= 1;
+        let closes = if own.http2 {
+            own.leaving && own.streams == 0
+        } else {
+            !row.keep_alive || row.abandoned
+        };
+        if closes {
+            ctx.calls.get(call).keep_alive &= !self.clients[client as usize].http2;
             self.close_client(client, ctx);
         }
         ctx.reply(call, outcome);

@@ -1,0 +1,6 @@
+//! HAProxy as a reverse proxy: maxconn in front and per server, one queue for all servers, retries.
+
+mod node;
+mod spec;
+pub use node::Haproxy;
+pub use spec::{ABOUT, HaproxyBalance, HaproxySpec};

@@ -1,0 +1,172 @@
+//! HAProxy as the scenario writes it.
+
+use crate::kernel::Span;
+use crate::model::component::{About, Check, Spec};
+use crate::model::era::Era;
+use crate::model::listener::SynRetry;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// See the module's head.
+pub const ABOUT: About = About {
+    what: "HAProxy in HTTP mode: a queue in front of the servers instead of in them.",
+    models: &[
+        "maxconn of the front end: connections beyond it wait in the kernel's queue",
+        "maxconn per server: requests beyond it wait in one queue for all servers, first come first served, and go to whichever has a place first",
+        "timeout queue (503), timeout connect with retries a second apart (503), timeout server (504)",
+        "roundrobin, leastconn and random among servers that have a place",
+        "processor time of its one thread",
+        "HTTP/2 from clients: one connection of maxconn for many requests, a connection to a server for each",
+    ],
+    leaves_out: &[
+        "health checks, redispatch to another server, cookies and stick tables",
+        "random draws servers uniformly; HAProxy's hash ring is a few per cent uneven",
+    ],
+    example: r#"{"upstream": ["api"], "server_maxconn": 50}"#,
+};
+
+/// HAProxy as a reverse proxy.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HaproxySpec {
+    /// Nodes behind it; each address of a node is one server.
+    pub upstream: Vec<String>,
+    /// `maxconn` of the front end.
+    #[serde(default = "maxconn_default")]
+    #[schemars(range(min = 1, max = 10_000_000), extend("x-source" = "HAProxy configuration manual: derived from the descriptor limit; 2,000 in distributions' files"))]
+    pub maxconn: u32,
+    /// `maxconn` of every server; none: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000), extend("x-source" = "HAProxy configuration manual: no limit"))]
+    pub server_maxconn: Option<u32>,
+    /// `tune.h2.fe.max-concurrent-streams`: requests at a time on one HTTP/2 connection. Whether HTTP/2 is spoken is the client's
+    /// choice (`connection.http2`).
+    #[serde(default = "streams_default", skip_serializing_if = "is_streams_default")]
+    #[schemars(range(min = 1, max = 1_000_000), extend("x-source" = "HAProxy configuration manual, tune.h2.max-concurrent-streams: 100"))]
+    pub h2_max_concurrent_streams: u32,
+    /// Balancing method.
+    #[serde(default)]
+    #[schemars(extend("x-source" = "HAProxy configuration manual: roundrobin"))]
+    pub balance: HaproxyBalance,
+    /// Listen backlog; none: `maxconn`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 65_535), extend("x-source" = "HAProxy configuration manual: maxconn"))]
+    pub backlog: Option<u32>,
+    /// `net.core.somaxconn`.
+    #[serde(default = "somaxconn_default")]
+    #[schemars(range(min = 1, max = 65_535), extend("x-source" = "Linux ip-sysctl: 4096 from 5.4, 128 before"))]
+    pub somaxconn: u32,
+    /// `timeout queue`.
+    #[serde(default = "minute")]
+    #[schemars(extend("x-source" = "assumed: a minute; HAProxy takes timeout connect where it is not set", "x-assumed" = true))]
+    pub timeout_queue: Span,
+    /// `timeout connect`.
+    #[serde(default = "five")]
+    #[schemars(extend("x-source" = "HAProxy configuration manual's example: 5 s"))]
+    pub timeout_connect: Span,
+    /// `timeout server`.
+    #[serde(default = "minute")]
+    #[schemars(extend("x-source" = "HAProxy configuration manual's example: 50 s to a minute"))]
+    pub timeout_server: Span,
+    /// `retries` after a connection that failed, a second apart.
+    #[serde(default = "three")]
+    #[schemars(range(min = 0, max = 100), extend("x-source" = "HAProxy configuration manual: 3"))]
+    pub retries: u16,
+    /// Round-trip time between HAProxy and its servers.
+    #[serde(default = "upstream_rtt_default")]
+    #[schemars(extend("x-source" = "assumed: one availability zone", "x-assumed" = true))]
+    pub upstream_rtt: Span,
+    /// When the kernel of its host sends a lost SYN to a server again.
+    #[serde(default)]
+    #[schemars(extend("x-source" = "Linux ip-sysctl: tcp_syn_retries 6; linear first from 6.5"))]
+    pub upstream_syn_retry: SynRetry,
+    /// Processor time per proxied request.
+    #[serde(default = "cpu_request_default")]
+    #[schemars(extend("x-source" = "measured: 58 µs for a request through HAProxy 2.6 against 38 µs without (own VM, ±30 %)"))]
+    pub cpu_request: Span,
+    /// EC2 instance type it runs on, for the bill; none: not on this bill.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<String>,
+}
+
+/// How HAProxy chooses among servers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum HaproxyBalance {
+    /// In turn.
+    #[default]
+    Roundrobin,
+    /// Fewest connections, then in turn.
+    Leastconn,
+    /// Uniformly at random.
+    Random,
+}
+
+fn maxconn_default() -> u32 {
+    2000
+}
+fn streams_default() -> u32 {
+    100
+}
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_streams_default(n: &u32) -> bool {
+    *n == streams_default()
+}
+fn somaxconn_default() -> u32 {
+    4096
+}
+fn minute() -> Span {
+    Span::from_secs(60)
+}
+fn five() -> Span {
+    Span::from_secs(5)
+}
+fn three() -> u16 {
+    3
+}
+fn upstream_rtt_default() -> Span {
+    Span::from_micros(300)
+}
+fn cpu_request_default() -> Span {
+    Span::from_micros(20)
+}
+
+impl Spec for HaproxySpec {
+    fn targets(&self) -> Vec<(String, &str)> {
+        let targets = self.upstream.iter().enumerate();
+        targets.map(|(i, name)| (format!("upstream[{i}]"), name.as_str())).collect()
+    }
+    fn listens(&self, _of: &dyn Fn(&str) -> bool) -> bool {
+        true
+    }
+    fn http2(&self, _of: &dyn Fn(&str) -> Option<u32>) -> Option<u32> {
+        Some(self.h2_max_concurrent_streams)
+    }
+    fn check(&self, check: &mut Check) {
+        for (path, name) in self.targets() {
+            check.target(&path, name);
+        }
+        if self.upstream.is_empty() {
+            check.problem(
+                "E0315",
+                "upstream",
+                "a proxy without a server answers nobody".into(),
+                "name at least one node, e.g. [\"api\"]",
+            );
+        }
+        if self.instance.is_none() {
+            check.problem(
+                "W0401",
+                "instance",
+                "the host has no `instance`, so it is not on the bill".into(),
+                "name an EC2 instance type, e.g. \"t3.small\"",
+            );
+        }
+    }
+    fn shares_machine(&self) -> Result<(), &'static str> {
+        Ok(())
+    }
+    fn items(&self, _era: Era) -> Vec<String> {
+        self.instance.iter().map(|instance| format!("ec2.{instance}")).collect()
+    }
+}
