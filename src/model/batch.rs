@@ -1,5 +1,6 @@
 //! Messages that one invocation works on together: what the queue hands over, and what the function says of each.
 
+use super::calls::Op;
 use super::message::CallId;
 use crate::kernel::{Key, Span};
 
@@ -40,9 +41,6 @@ pub enum Next {
     /// Nothing is left.
     Done,
 }
-
-/// Number of no batch.
-pub const NO_BATCH: u32 = u32::MAX;
 
 /// All batches in flight. Rows are used again, so that a run at its level allocates nothing.
 #[derive(Debug, Default)]
@@ -112,11 +110,17 @@ impl Batch {
 }
 
 impl super::calls::Calls {
+    /// The number of the batch whose messages a call is to work on, if there is one.
+    #[inline]
+    pub fn batch_of(&self, call: CallId) -> Option<u32> {
+        let row = self.peek(call);
+        (row.op == Op::Batch).then_some(row.tag)
+    }
+
     /// Puts the first message of the call's batch into its row, if it has a batch.
     #[inline]
     pub fn begin_batch(&mut self, call: CallId) {
-        let batch = self.get(call).batch;
-        if batch != NO_BATCH
+        if let Some(batch) = self.batch_of(call)
             && let Some(item) = self.batches.get(batch).begin()
         {
             self.load_item(call, item);
@@ -126,8 +130,7 @@ impl super::calls::Calls {
     /// After the last step of a message: the next one goes into the row.
     #[inline]
     pub fn next_item(&mut self, call: CallId) -> Next {
-        let batch = self.get(call).batch;
-        if batch == NO_BATCH { Next::Done } else { self.next_of(batch, call) }
+        self.batch_of(call).map_or(Next::Done, |batch| self.next_of(batch, call))
     }
 
     fn next_of(&mut self, batch: u32, call: CallId) -> Next {

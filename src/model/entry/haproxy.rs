@@ -1,7 +1,7 @@
 //! HAProxy as a reverse proxy: maxconn in front and per server, one queue for all servers, retries.
 
 use crate::kernel::{LaneId, Rank, Span, Time, TimerId};
-use crate::model::calls::{Call, Via};
+use crate::model::calls::{Call, Opening, Via};
 use crate::model::component::{About, Check, Component, NodeReport, Spec};
 use crate::model::context::{Ctx, Purpose};
 use crate::model::era::Era;
@@ -368,7 +368,7 @@ impl Haproxy {
             Connect::Queued => {
                 let row = ctx.calls.get(call);
                 row.established = now;
-                row.mark = now + row.handshake;
+                row.mark = now + row.amount;
                 self.waiting.push_back((call, now));
                 self.accept(ctx);
             }
@@ -520,9 +520,9 @@ impl Haproxy {
         let child = Call {
             address,
             visit: parent.visit | exchange.retries << 8,
-            handshake: self.hop * 2,
+            amount: self.hop * 2,
             hop: self.hop,
-            syn_retry: self.syn_retry,
+            opening: Opening::plain(self.syn_retry),
             ..parent.child(ctx.me, node, call)
         };
         let child = ctx.call(child, self.hop);
