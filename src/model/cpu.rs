@@ -270,6 +270,7 @@ impl Processor {
     }
 
     /// How many jobs run.
+    #[inline]
     pub fn len(&self) -> usize {
         self.jobs.len()
     }
@@ -310,6 +311,7 @@ impl Processor {
     }
 
     /// Adds a job. Returns when to call [`Processor::complete`], if no time asked for before is early enough.
+    #[inline]
     pub fn start(&mut self, now: Time, id: u32, turn: u32, work: Span) -> Option<Time> {
         self.advance(now);
         let finish = self.virtual_work + work.nanos_f64();
