@@ -1,6 +1,5 @@
 //! Messages that one invocation works on together: what the queue hands over, and what the function says of each.
 
-use super::calls::Op;
 use super::message::CallId;
 use crate::kernel::{Key, Span};
 
@@ -110,13 +109,6 @@ impl Batch {
 }
 
 impl super::calls::Calls {
-    /// The number of the batch whose messages a call is to work on, if there is one.
-    #[inline]
-    pub fn batch_of(&self, call: CallId) -> Option<u32> {
-        let row = self.peek(call);
-        (row.op == Op::Batch).then_some(row.tag)
-    }
-
     /// Puts the first message of the call's batch into its row, if it has a batch.
     #[inline]
     pub fn begin_batch(&mut self, call: CallId) {

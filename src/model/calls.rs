@@ -258,6 +258,13 @@ impl Calls {
         row
     }
 
+    /// The number of the batch whose messages a call is to work on, if there is one.
+    #[inline]
+    pub fn batch_of(&self, id: CallId) -> Option<u32> {
+        let row = self.peek(id);
+        (row.op == Op::Batch).then_some(row.tag)
+    }
+
     /// Whether the call has not ended.
     #[inline]
     pub fn alive(&self, id: CallId) -> bool {

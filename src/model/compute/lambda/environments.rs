@@ -6,7 +6,6 @@ use std::collections::{BTreeMap, VecDeque};
 
 /// One execution environment.
 #[derive(Debug, Clone)]
-#[expect(clippy::struct_excessive_bools, reason = "independent facts about one environment")]
 #[repr(align(64))]
 pub(super) struct Environment {
     /// Bit per store of the design: whether a connection is open.
