@@ -2,7 +2,8 @@
 //!
 //! A lane is a list of blocks of 32 places. To arm a timer takes the next place of the last block, to disarm it clears a bit, and
 //! a block of which nothing is armed any more is given back at once: no neighbour is touched, and memory is proportional
-//! to what is armed, not to how long timers are.
+//! to what is armed, not to how long timers are. What is known of blocks stands close together, apart from their places: to disarm a
+//! timer looks at that only, and it stays in the cache when thousands are armed.
 //!
 //! Of every lane the key of its front is known, or an earlier one: a front that was disarmed is noticed when its time comes.
 
@@ -39,7 +40,7 @@ struct Armed<E> {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Block<E> {
+struct Block {
     /// Bit p is set while place p is armed. Never zero, but for the last block of a lane.
     armed: u32,
     /// Places taken so far.
@@ -50,16 +51,6 @@ struct Block<E> {
     /// The next of the lane, or of those that are free.
     next: u32,
     lane: u16,
-    places: [Armed<E>; PLACES as usize],
-}
-
-impl<E> Block<E> {
-    /// The first that is armed.
-    #[inline]
-    fn front(&self) -> Option<&Armed<E>> {
-        // The remainder says what is known already: there is such a place.
-        (self.armed != 0).then(|| &self.places[(self.armed.trailing_zeros() % PLACES) as usize])
-    }
 }
 
 #[derive(Debug, Clone)]
@@ -80,7 +71,9 @@ pub(super) struct Lanes<E> {
     coming: Vec<(u64, u16)>,
     /// Key of the first to come up; [`NEVER`] if there is none.
     next: u64,
-    blocks: Vec<Block<E>>,
+    blocks: Vec<Block>,
+    /// The places of all blocks.
+    places: Vec<Armed<E>>,
     free: u32,
     /// Lanes by a hash of their delay and rank; one that gave way to another is not found here.
     known: [u16; KNOWN],
@@ -93,6 +86,7 @@ impl<E> Default for Lanes<E> {
             coming: Vec::new(),
             next: NEVER,
             blocks: Vec::new(),
+            places: Vec::new(),
             free: NIL,
             known: [u16::MAX; KNOWN],
         }
@@ -128,7 +122,11 @@ impl<E: Copy> Lanes<E> {
     }
 
     /// Arms an event now; its sequence number is the largest so far.
-    #[inline]
+    #[expect(
+        clippy::inline_always,
+        reason = "as often as timers; a call costs as much as what it does"
+    )]
+    #[inline(always)]
     pub(super) fn arm(&mut self, lane: LaneId, now: Time, sequence: u64, event: E) -> TimerId {
         let row = &self.rows[usize::from(lane.0)];
         let key = order::key(now + row.delay, row.rank);
@@ -142,8 +140,9 @@ impl<E: Copy> Lanes<E> {
                 let used = block.used;
                 block.armed |= 1 << used;
                 block.used = used + 1;
-                block.places[used as usize] = armed;
-                TimerId { place: at * PLACES + used, turn: block.turn }
+                let timer = TimerId { place: at * PLACES + used, turn: block.turn };
+                self.places[timer.place as usize] = armed;
+                timer
             }
             _ => self.extend(lane, armed),
         }
@@ -178,9 +177,9 @@ impl<E: Copy> Lanes<E> {
             self.free = free.next;
         } else {
             at = self.blocks.len() as u32;
-            let places = [armed; PLACES as usize];
             let (prev, next) = (NIL, NIL);
-            self.blocks.push(Block { armed: 0, used: 0, turn: 0, prev, next, lane: 0, places });
+            self.blocks.push(Block { armed: 0, used: 0, turn: 0, prev, next, lane: 0 });
+            self.places.extend([armed; PLACES as usize]);
         }
         match self.blocks.get_mut(row.last as usize) {
             Some(last) => last.next = at,
@@ -189,7 +188,7 @@ impl<E: Copy> Lanes<E> {
         let block = &mut self.blocks[at as usize];
         (block.armed, block.used) = (1, 1);
         (block.prev, block.next, block.lane) = (row.last, NIL, lane.0);
-        block.places[0] = armed;
+        self.places[(at * PLACES) as usize] = armed;
         row.last = at;
         TimerId { place: at * PLACES, turn: block.turn }
     }
@@ -236,8 +235,17 @@ impl<E: Copy> Lanes<E> {
     /// A lane's front.
     #[inline]
     fn front(&self, lane: u16) -> Option<&Armed<E>> {
-        let first = self.rows[usize::from(lane)].first;
-        self.blocks.get(first as usize)?.front()
+        self.front_of(self.rows[usize::from(lane)].first)
+    }
+
+    /// The first that is armed of a block.
+    #[inline]
+    fn front_of(&self, at: u32) -> Option<&Armed<E>> {
+        let armed = self.blocks.get(at as usize)?.armed;
+        if armed == 0 {
+            return None;
+        }
+        self.places.get((at * PLACES + armed.trailing_zeros()) as usize)
     }
 
     /// Key and sequence number of the first of all lanes.
@@ -282,7 +290,7 @@ impl<E: Copy> Lanes<E> {
     pub(super) fn take_before(&mut self, bound: u64) -> Option<(u64, u32)> {
         let &(key, lane) = self.coming.last()?;
         let first = self.rows[usize::from(lane)].first;
-        let front = self.blocks.get(first as usize)?.front()?;
+        let front = self.front_of(first)?;
         if key >= bound || front.key != key || self.tied(key) {
             return None;
         }
@@ -292,8 +300,7 @@ impl<E: Copy> Lanes<E> {
     /// The event at a place that was taken; it stays there until the next is armed.
     #[inline]
     pub(super) fn event(&self, place: u32) -> Option<&E> {
-        let block = self.blocks.get((place / PLACES) as usize)?;
-        Some(&block.places[(place % PLACES) as usize].event)
+        self.places.get(place as usize).map(|armed| &armed.event)
     }
 
     /// Takes the event that [`Lanes::peek`] spoke of.
@@ -305,12 +312,13 @@ impl<E: Copy> Lanes<E> {
     }
 
     /// Takes the front of a lane, which is the first to come up and begins with block `first`. Returns the event's place.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "as arm")]
+    #[inline(always)]
     fn take_from(&mut self, lane: u16, first: u32) -> Option<u32> {
         let block = self.blocks.get_mut(first as usize)?;
-        let place = block.armed.trailing_zeros() % PLACES;
+        let place = block.armed.trailing_zeros();
         block.armed &= block.armed.wrapping_sub(1);
-        if let Some(front) = block.front() {
+        if let Some(front) = self.front_of(first) {
             let key = front.key;
             self.coming.last_mut()?.0 = key;
             self.settle();

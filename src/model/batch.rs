@@ -41,9 +41,6 @@ pub enum Next {
     Done,
 }
 
-/// Number of no batch.
-pub const NO_BATCH: u32 = u32::MAX;
-
 /// All batches in flight. Rows are used again, so that a run at its level allocates nothing.
 #[derive(Debug, Default)]
 pub struct Batches {
@@ -115,8 +112,7 @@ impl super::calls::Calls {
     /// Puts the first message of the call's batch into its row, if it has a batch.
     #[inline]
     pub fn begin_batch(&mut self, call: CallId) {
-        let batch = self.get(call).batch;
-        if batch != NO_BATCH
+        if let Some(batch) = self.batch_of(call)
             && let Some(item) = self.batches.get(batch).begin()
         {
             self.load_item(call, item);
@@ -126,8 +122,7 @@ impl super::calls::Calls {
     /// After the last step of a message: the next one goes into the row.
     #[inline]
     pub fn next_item(&mut self, call: CallId) -> Next {
-        let batch = self.get(call).batch;
-        if batch == NO_BATCH { Next::Done } else { self.next_of(batch, call) }
+        self.batch_of(call).map_or(Next::Done, |batch| self.next_of(batch, call))
     }
 
     fn next_of(&mut self, batch: u32, call: CallId) -> Next {

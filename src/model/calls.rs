@@ -3,7 +3,7 @@
 //! A caller that gives up *abandons* its call: the callee may go on working, and the row lives until it answers.
 //! That is how work outlives its client.
 
-use super::batch::{Batches, NO_BATCH};
+use super::batch::Batches;
 use super::listener::SynRetry;
 use super::message::{CallId, NodeId, Outcome};
 use crate::kernel::{Key, Span, Time, TimerId};
@@ -21,6 +21,8 @@ pub enum Op {
     Event,
     /// Work on an event that the function's own queue holds (functions).
     Deliver,
+    /// Work on the messages of a batch, whose number is the call's `tag` (functions).
+    Batch,
 }
 
 /// The connection a call travels on.
@@ -32,11 +34,46 @@ pub enum Via {
     Open(u32),
 }
 
+/// How a connection is opened, in one byte: how the caller's kernel sends a lost SYN again, and whether the handshake
+/// costs the server a TLS signature.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Opening(u8);
+
+impl Opening {
+    const LINEAR: u8 = 1;
+    const TLS: u8 = 2;
+
+    /// Without TLS.
+    #[inline]
+    pub fn plain(syn_retry: SynRetry) -> Opening {
+        Opening(if syn_retry == SynRetry::Linear { Opening::LINEAR } else { 0 })
+    }
+
+    /// The same, with a signature to be made if `signed`.
+    #[inline]
+    #[must_use]
+    pub fn signed(self, signed: bool) -> Opening {
+        Opening(self.0 | if signed { Opening::TLS } else { 0 })
+    }
+
+    /// Whether the handshake costs the server a TLS signature.
+    #[inline]
+    pub fn tls(self) -> bool {
+        self.0 & Opening::TLS != 0
+    }
+
+    /// When the caller's kernel sends a lost SYN again.
+    #[inline]
+    pub fn syn_retry(self) -> SynRetry {
+        if self.0 & Opening::LINEAR != 0 { SynRetry::Linear } else { SynRetry::Exponential }
+    }
+}
+
 /// One call in flight.
 ///
 /// In the order in which they stand in memory: what the answer touches comes first, so that it lies in one or two cache lines.
 #[derive(Clone, Copy, Debug)]
-#[repr(C)]
+#[repr(C, align(64))]
 pub struct Call {
     pub(in crate::model) turn: u32,
     /// Who calls.
@@ -61,10 +98,10 @@ pub struct Call {
     pub a: u32,
     /// Second word of the callee.
     pub b: u32,
-    /// A point in time of the callee.
-    pub mark: Time,
     /// One-way delay of the path.
     pub hop: Span,
+    /// A point in time of the callee.
+    pub mark: Time,
     /// Random key of the user's request; the same in every design.
     pub key: Key,
     /// How many times this request was tried before: draws differ from try to try.
@@ -77,28 +114,23 @@ pub struct Call {
     pub op: Op,
     /// Whether the caller wants to keep the connection.
     pub keep_alive: bool,
-    /// The caller's own name for the connection.
+    /// The caller's own name for the connection; of a batch its number.
     pub tag: u32,
     /// Connection it travels on.
     pub via: Via,
-    /// Messages to work on, of a call from a queue: number of the batch, or [`NO_BATCH`].
-    pub batch: u32,
+    /// Size of what is sent, bytes; zero where nobody says so.
+    pub bytes: u32,
     /// When the connection was established; [`Time::MAX`] before that.
     pub established: Time,
-    /// Size of the statement ([`Op::Query`]).
+    /// How long it takes: of a statement ([`Op::Query`]) to run; of a request on a new connection the handshake, the round trips of
+    /// TCP and TLS from the SYN's arrival to the request's first byte. A word of the callee once it has read that.
     pub amount: Span,
     /// Address within the callee (a pod, a node of the cluster), where it has several.
     pub address: u16,
     /// Connection slots that a login takes ([`Op::Connect`]).
     pub weight: u16,
-    /// Size of what is sent, bytes; zero where nobody says so.
-    pub bytes: u32,
-    /// From the SYN's arrival to the request's first byte: round trips of TCP and TLS.
-    pub handshake: Span,
-    /// Whether the handshake of this connection costs the server a TLS signature.
-    pub tls: bool,
-    /// When the caller's kernel sends a lost SYN again.
-    pub syn_retry: SynRetry,
+    /// How its connection is opened.
+    pub opening: Opening,
     /// Whether it may be sent twice (GET, HEAD, PUT, DELETE).
     pub idempotent: bool,
     /// Retries of the call that the callee is making for its present step.
@@ -106,8 +138,8 @@ pub struct Call {
     /// Retry tokens that the last of them cost.
     pub retry_price: u8,
 }
-// Every message in flight has a row.
-const _: () = assert!(size_of::<Call>() <= 144);
+// Every message in flight has a row: two cache lines.
+const _: () = assert!(size_of::<Call>() == 128);
 
 impl Call {
     /// A new request to `to`.
@@ -127,7 +159,6 @@ impl Call {
             amount: Span::ZERO,
             weight: 1,
             bytes: 0,
-            batch: NO_BATCH,
             via: Via::New,
             tag: 0,
             keep_alive: false,
@@ -135,9 +166,7 @@ impl Call {
             retry_price: 0,
             idempotent: true,
             established: Time::MAX,
-            handshake: Span::ZERO,
-            tls: false,
-            syn_retry: SynRetry::Exponential,
+            opening: Opening::default(),
             hop: Span::ZERO,
             sent: Time::ZERO,
             abandoned: false,
@@ -165,13 +194,25 @@ impl Call {
     }
 }
 
+/// Callee of a row that is free.
+const NOBODY: NodeId = NodeId(u16::MAX);
+const NIL: u32 = u32::MAX;
+
 /// All calls in flight.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Calls {
     rows: Vec<Call>,
-    free: Vec<u32>,
+    /// The first of the rows that are free; each names the next as its parent.
+    free: u32,
+    alive: usize,
     /// Batches of messages in flight.
     pub batches: Batches,
+}
+
+impl Default for Calls {
+    fn default() -> Self {
+        Calls { rows: Vec::new(), free: NIL, alive: 0, batches: Batches::default() }
+    }
 }
 
 impl Calls {
@@ -182,21 +223,23 @@ impl Calls {
     )]
     #[inline(always)]
     pub fn open(&mut self, call: Call) -> CallId {
-        let slot = match self.free.pop() {
-            Some(slot) => slot,
-            None => self.extend(),
-        };
+        if self.free == NIL {
+            self.extend();
+        }
+        let slot = self.free;
         let row = &mut self.rows[slot as usize];
         let turn = row.turn;
+        self.free = row.parent.slot;
+        self.alive += 1;
         *row = Call { turn, ..call };
         CallId { slot, turn }
     }
 
     /// A row that was never used.
     #[cold]
-    fn extend(&mut self) -> u32 {
-        self.rows.push(Call::request(NodeId(0), NodeId(0), CallId::NONE));
-        u32::try_from(self.rows.len() - 1).unwrap_or(u32::MAX)
+    fn extend(&mut self) {
+        self.free = u32::try_from(self.rows.len()).unwrap_or(NIL);
+        self.rows.push(Call::request(NOBODY, NOBODY, CallId { slot: NIL, turn: 0 }));
     }
 
     /// The row of a call that must be alive.
@@ -215,6 +258,13 @@ impl Calls {
         row
     }
 
+    /// The number of the batch whose messages a call is to work on, if there is one.
+    #[inline]
+    pub fn batch_of(&self, id: CallId) -> Option<u32> {
+        let row = self.peek(id);
+        (row.op == Op::Batch).then_some(row.tag)
+    }
+
     /// Whether the call has not ended.
     #[inline]
     pub fn alive(&self, id: CallId) -> bool {
@@ -224,16 +274,18 @@ impl Calls {
     /// Removes a row.
     #[inline]
     pub fn close(&mut self, id: CallId) {
+        let free = self.free;
         let row = self.get(id);
-        // Even turns are alive, and a freed row must not look alive under its next turn.
         row.turn = row.turn.wrapping_add(1);
-        self.free.push(id.slot);
+        (row.to, row.parent.slot) = (NOBODY, free);
+        self.free = id.slot;
+        self.alive -= 1;
     }
 
     /// How many calls are in flight.
     #[inline]
     pub fn len(&self) -> usize {
-        self.rows.len() - self.free.len()
+        self.alive
     }
 
     /// The most that were in flight at once.
@@ -249,23 +301,46 @@ impl Calls {
 
     /// The calls that a node has been sent at one of its addresses and has not answered. Walks all rows: for rare events.
     pub fn at(&self, node: NodeId, address: u16) -> Vec<CallId> {
-        let mut dead = vec![false; self.rows.len()];
-        for &slot in &self.free {
-            dead[slot as usize] = true;
-        }
         let here = |row: &Call| row.to == node && row.address == address && !row.answered;
-        let rows = self.rows.iter().zip(dead).enumerate();
-        rows.filter(|(_, (row, dead))| !dead && here(row))
-            .map(|(slot, (row, _))| CallId { slot: slot as u32, turn: row.turn })
-            .collect()
+        let rows = self.rows.iter().enumerate().filter(|(_, row)| here(row));
+        rows.map(|(slot, row)| CallId { slot: slot as u32, turn: row.turn }).collect()
     }
 
     /// The calls in flight, for the closing audit.
     pub fn iter_alive(&self) -> impl Iterator<Item = &Call> {
-        let mut dead = vec![false; self.rows.len()];
-        for &slot in &self.free {
-            dead[slot as usize] = true;
+        self.rows.iter().filter(|row| row.to != NOBODY)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_used_again_and_stale_ids_recognised() {
+        let mut calls = Calls::default();
+        let row = |to: u16| Call::request(NodeId(9), NodeId(to), CallId::NONE);
+        let ids: Vec<_> = (0..4).map(|to| calls.open(row(to))).collect();
+        calls.close(ids[1]);
+        calls.close(ids[3]);
+        assert_eq!((calls.len(), calls.peak()), (2, 4));
+        let left: Vec<_> = calls.iter_alive().map(|call| call.to.0).collect();
+        assert_eq!(left, [0, 2]);
+        // The row that was freed last is taken first, under another turn.
+        let again = calls.open(row(7));
+        assert_eq!((again.slot, calls.alive(ids[3]), calls.alive(again)), (3, false, true));
+        assert_eq!(calls.open(row(8)).slot, 1);
+        assert_eq!((calls.open(row(8)).slot, calls.len()), (4, 5));
+        assert_eq!(calls.at(NodeId(8), 0).len(), 2);
+    }
+
+    #[test]
+    fn how_a_connection_is_opened_fits_a_byte() {
+        for syn_retry in [SynRetry::Exponential, SynRetry::Linear] {
+            for signed in [false, true] {
+                let opening = Opening::plain(syn_retry).signed(signed);
+                assert_eq!((opening.syn_retry(), opening.tls()), (syn_retry, signed));
+            }
         }
-        self.rows.iter().zip(dead).filter(|(_, dead)| !dead).map(|(row, _)| row)
     }
 }

@@ -241,7 +241,7 @@ impl Ctx<'_> {
         let now = self.now();
         let row = self.calls.get(id);
         row.a += 1;
-        let (wait, last) = row.syn_retry.wait_after(row.a);
+        let (wait, last) = row.opening.syn_retry().wait_after(row.a);
         // The client's timer ran from when the SYN left.
         let due = timer_wheel(Time::ZERO + now.since(Time::ZERO + row.hop), wait) + row.hop;
         self.ledger.waited_for(limit, now, due);
@@ -260,7 +260,7 @@ impl Ctx<'_> {
         let rtt = row.hop * 2;
         if n == 1 {
             row.established = now;
-            row.mark = now + row.handshake;
+            row.mark = now + row.amount;
         }
         let sent = if n == 1 { row.mark } else { now };
         row.a = n;

@@ -49,6 +49,20 @@ impl Sharing {
     }
 }
 
+impl Sharing {
+    /// The most jobs that do not slow one another down.
+    fn unhindered(self) -> usize {
+        let same = |n: usize| self.rate(n).to_bits() == self.rate(1).to_bits();
+        let most = match self {
+            Sharing::Cores { cores, per_job, .. } => (cores / per_job) as usize,
+            Sharing::Usl { sigma, kappa } if sigma == 0.0 && kappa == 0.0 => usize::MAX,
+            Sharing::Usl { .. } => 1,
+        };
+        // The quotient was rounded.
+        if same(most) { most } else { most.saturating_sub(1).max(1) }
+    }
+}
+
 /// A job that ended (its id and turn), if one did, and when to come back besides the times asked for before.
 pub type Completed = (Option<(u32, u32)>, Option<Time>);
 
@@ -242,6 +256,9 @@ pub struct Processor {
     sharing: Sharing,
     /// How fast each of the present jobs progresses.
     rate: f64,
+    /// So many jobs, or fewer, progress like one alone, which is this fast.
+    unhindered: usize,
+    alone: f64,
     /// Jobs (id and turn) in order of completion: virtual finish, then order of entry. A number that is not negative has the order of
     /// its bits.
     jobs: Line<(u32, u32)>,
@@ -260,6 +277,8 @@ impl Processor {
         Processor {
             sharing,
             rate: sharing.rate(0),
+            unhindered: sharing.unhindered(),
+            alone: sharing.rate(1),
             jobs: Line::default(),
             virtual_work: 0.0,
             since: Time::ZERO,
@@ -270,6 +289,7 @@ impl Processor {
     }
 
     /// How many jobs run.
+    #[inline]
     pub fn len(&self) -> usize {
         self.jobs.len()
     }
@@ -310,6 +330,7 @@ impl Processor {
     }
 
     /// Adds a job. Returns when to call [`Processor::complete`], if no time asked for before is early enough.
+    #[inline]
     pub fn start(&mut self, now: Time, id: u32, turn: u32, work: Span) -> Option<Time> {
         self.advance(now);
         let finish = self.virtual_work + work.nanos_f64();
@@ -326,7 +347,7 @@ impl Processor {
             return None;
         }
         let finish = f64::from_bits(self.jobs.first());
-        self.rate = self.sharing.rate(n);
+        self.rate = if n <= self.unhindered { self.alone } else { self.sharing.rate(n) };
         let left = (finish - self.virtual_work).max(0.0) / self.rate;
         self.due = self.since + Span::from_nanos(rounded_up(left));
         self.awaits()
@@ -364,6 +385,7 @@ impl Processor {
     pub fn reshare(&mut self, now: Time, sharing: Sharing) -> Option<Time> {
         self.advance(now);
         self.sharing = sharing;
+        (self.unhindered, self.alone) = (sharing.unhindered(), sharing.rate(1));
         self.aim()
     }
 
@@ -452,6 +474,20 @@ mod tests {
             }
             // Fewer than one for every arrival and one for every end.
             assert!(wakes < 4_000, "{wakes}");
+        }
+    }
+
+    #[test]
+    fn knows_how_many_do_not_slow_one_another_down() {
+        let cores = |cores, per_job| Sharing::Cores { cores, speed: 0.7, per_job };
+        let usl = |sigma| Sharing::Usl { sigma, kappa: 0.0 };
+        let some = [(0.1, 0.1), (0.3, 0.1), (2.0, 1.0), (2.0, 0.3), (0.5, 1.0), (7.3, 0.7)];
+        let of_cores = some.map(|(all, each)| cores(all, each));
+        for sharing in of_cores.into_iter().chain([usl(0.0), usl(0.1)]) {
+            let most = sharing.unhindered();
+            let same = |n: usize| sharing.rate(n).to_bits() == sharing.rate(1).to_bits();
+            assert!((1..=most.min(1_000)).all(same), "{sharing:?} {most}");
+            assert!(most == usize::MAX || !same(most + 1), "{sharing:?} {most}");
         }
     }
 

@@ -15,19 +15,22 @@ pub(super) struct Line<V> {
     few: Vec<(u64, V)>,
     many: Pending<V>,
     sequence: u64,
+    len: usize,
 }
 
 impl<V: Copy> Line<V> {
     /// How many wait.
     #[inline]
     pub(super) fn len(&self) -> usize {
-        self.few.len() + self.many.len()
+        self.len
     }
 
     /// Adds a job.
     #[inline]
     pub(super) fn push(&mut self, key: u64, job: V) {
-        if !self.many.is_empty() || self.few.len() == MANY {
+        self.len += 1;
+        // While there are many, few is empty.
+        if self.few.len() + 1 < self.len || self.few.len() == MANY {
             return self.push_many(key, job);
         }
         self.few.push((key, job));
@@ -65,7 +68,10 @@ impl<V: Copy> Line<V> {
     pub(super) fn pop(&mut self) -> Option<(u64, V)> {
         match self.few.pop() {
             None => self.pop_many(),
-            first => first,
+            first => {
+                self.len -= 1;
+                first
+            }
         }
     }
 
@@ -73,12 +79,13 @@ impl<V: Copy> Line<V> {
     #[inline(never)]
     fn pop_many(&mut self) -> Option<(u64, V)> {
         self.many.first();
-        let first = self.many.pop().map(|(key, job)| (key, *job));
+        let first = self.many.pop().map(|(key, job)| (key, *job))?;
+        self.len -= 1;
         if self.many.len() <= FEW {
             self.few.extend(std::mem::take(&mut self.many).into_sorted());
             self.few.reverse();
         }
-        first
+        Some(first)
     }
 
     /// All jobs with their keys, in order.

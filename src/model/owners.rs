@@ -19,11 +19,12 @@ fn key((owner, number): (NodeId, u32)) -> u64 {
 }
 
 impl Owners {
-    /// The first place to look for a key, by the golden ratio (D. Knuth, TAOCP 6.4).
+    /// The first place to look for a key, by the golden ratio (D. Knuth, TAOCP 6.4). Numbers in a row, as owners give them, stand
+    /// side by side in eights, so that few cache lines hold them.
     #[inline]
     fn home(&self, key: u64) -> usize {
-        let hash = key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-        hash as usize & (self.places.len() - 1)
+        let hash = (key >> 3).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        (hash << 3 | key & 7) as usize & (self.places.len() - 1)
     }
 
     /// Where a key stands, or the vacant place where it would.

@@ -12,7 +12,7 @@ use super::arrivals::Arrivals;
 use super::load::{Load, WhenBusy};
 use super::spec::{ClassSpec, Connection, Generator};
 use crate::kernel::{Key, LaneId, Name, Rank, Span, Time};
-use crate::model::calls::{Call, Via};
+use crate::model::calls::{Call, Opening, Via};
 use crate::model::context::Ctx;
 use crate::model::dist::{Dist, Sampler};
 use crate::model::http2::{GOAWAY, OPENED};
@@ -34,6 +34,9 @@ const SEND: u8 = 5;
 const OPEN: u8 = 6;
 /// The next address of a name has its turn.
 const NEXT_ADDRESS: u8 = 7;
+
+/// No row.
+const NIL: u32 = u32::MAX;
 
 const RETRIES: Name = Name::new("retry");
 const THINK: Name = Name::new("think");
@@ -81,7 +84,10 @@ pub struct Class {
     /// By user, from the first failure on: the last pause before a retry.
     backoffs: Vec<Span>,
     users: Vec<User>,
-    free: Vec<u32>,
+    /// The first of the rows that are free; each names the next as its number.
+    free: u32,
+    /// Users that are here.
+    present: usize,
     next_user: u32,
     /// Connections kept by users that are gone (open load): reused most recent first.
     spare: Vec<Kept>,
@@ -177,7 +183,8 @@ impl Class {
             own: Vec::new(),
             backoffs: Vec::new(),
             users: Vec::new(),
-            free: Vec::new(),
+            free: NIL,
+            present: 0,
             next_user: 0,
             spare: Vec::new(),
             opening_until: Time::ZERO,
@@ -199,7 +206,7 @@ impl Class {
 
     /// Whether no request will ever come again.
     pub fn done(&self) -> bool {
-        self.exhausted && self.users.len() == self.free.len()
+        self.exhausted && self.present == 0
     }
 
     /// Requests that have begun and not ended.
@@ -275,7 +282,7 @@ impl Class {
     /// An open arrival, scheduled for `scheduled`.
     fn arrive(&mut self, scheduled: Time, ctx: &mut Ctx) {
         if let Some((max, when_busy)) = self.vus
-            && self.users.len() - self.free.len() >= max as usize
+            && self.present >= max as usize
         {
             match when_busy {
                 WhenBusy::Drop => self.dropped += 1,
@@ -292,8 +299,10 @@ impl Class {
         self.next_user = self.next_user.wrapping_add(1);
         let own = (!self.retry.shared()).then(|| self.retry.state());
         let session = self.session_of_before(u64::from(user.index));
-        if let Some(slot) = self.free.pop() {
-            let row = &mut self.users[slot as usize];
+        self.present += 1;
+        let slot = self.free;
+        if let Some(row) = self.users.get_mut(slot as usize) {
+            self.free = row.index;
             *row = User { turn: row.turn, ..user };
             if let (Some(new), Some(until)) = (session, self.sessions.get_mut(slot as usize)) {
                 *until = new;
@@ -463,14 +472,14 @@ impl Class {
             idempotent: self.idempotent,
             bytes: self.body,
             established: if opening { Time::MAX } else { ctx.now() },
-            handshake,
-            tls: self.connection.tls && !resumes,
-            syn_retry: self.connection.syn_retry,
+            amount: handshake,
+            opening: Opening::plain(self.connection.syn_retry)
+                .signed(self.connection.tls && !resumes),
             hop,
             ..Call::request(ctx.me, to, CallId { slot, turn: user.turn })
         };
         // A front door that does not listen itself meets the request after the handshake.
-        let mut delay = if opening && !self.entry_listens { hop + call.handshake } else { hop };
+        let mut delay = if opening && !self.entry_listens { hop + handshake } else { hop };
         let mut counts = address == 0;
         if let Some(http2) = &mut self.http2 {
             let (behind, again) = http2.leaves(slot, tag);
@@ -649,7 +658,9 @@ impl Class {
                 ctx.hang_up(connection.node, connection.number, connection.tag.get());
             }
         }
-        self.free.push(slot);
+        user.index = self.free;
+        self.free = slot;
+        self.present -= 1;
         if self.http2.is_some() {
             self.leaves_connection(slot, ctx);
         }

@@ -377,7 +377,7 @@ impl Alb {
             mark: cached.map_or(Time::ZERO, Kept::closes),
             established: if cached.is_some() { now } else { Time::MAX },
             keep_alive: true,
-            handshake: self.hop * 2,
+            amount: self.hop * 2,
             hop: self.hop,
             ..parent.child(ctx.me, target.node, call)
         };
@@ -548,7 +548,7 @@ impl Alb {
             address: target.address,
             tag: at as u32,
             weight: life,
-            handshake: self.hop * 2,
+            amount: self.hop * 2,
             hop: self.hop,
             ..Call::request(ctx.me, target.node, CallId::NONE)
         };

@@ -44,7 +44,7 @@ impl Onward {
             via: cached.map_or(Via::New, Via::Open),
             established: if cached.is_some() { now } else { Time::MAX },
             keep_alive: true,
-            handshake: self.hop * 2,
+            amount: self.hop * 2,
             hop: self.hop,
             ..parent.child(ctx.me, self.node, call)
         };

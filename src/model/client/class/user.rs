@@ -6,9 +6,10 @@ use std::num::NonZeroU32;
 
 /// One user.
 #[derive(Debug, Clone)]
+#[repr(align(64))]
 pub(super) struct User {
     pub(super) turn: u32,
-    /// Its number: who draws what. Begins anew after 2^32, when the first are long gone.
+    /// Its number: who draws what. Begins anew after 2^32, when the first are long gone. Of a free row the next free one.
     pub(super) index: u32,
     /// Requests done, all sessions together.
     pub(super) request: u32,

@@ -2,11 +2,11 @@
 
 use crate::kernel::{Span, Time};
 use crate::model::message::CallId;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 /// One execution environment.
 #[derive(Debug, Clone)]
-#[expect(clippy::struct_excessive_bools, reason = "independent facts about one environment")]
+#[repr(align(64))]
 pub(super) struct Environment {
     /// Bit per store of the design: whether a connection is open.
     pub(super) connected: u64,
@@ -18,8 +18,6 @@ pub(super) struct Environment {
     pub(super) call: CallId,
     /// Requests in it at work or waiting for its start.
     used: u32,
-    /// Requests that wait for its start besides the one that caused it.
-    pub(super) waiting: Vec<CallId>,
     /// Rows are used again: timers of an earlier environment in this row have another turn.
     pub(super) turn: u32,
     /// Whether its Init is going on.
@@ -30,17 +28,21 @@ pub(super) struct Environment {
     pub(super) retiring: bool,
     /// Whether it is one of the provisioned.
     pub(super) provisioned: bool,
-    /// Arrival of the first request that it served.
-    pub(super) first_use: Option<Time>,
+    /// Arrival of the first request that it served; [`Time::MAX`] before that.
+    pub(super) first_use: Time,
     /// End of the last.
     pub(super) last_use: Time,
 }
+// A cache line.
+const _: () = assert!(size_of::<Environment>() <= 64);
 
 /// All environments of a function.
 #[derive(Debug)]
 pub(super) struct Environments {
     rows: Vec<Environment>,
     free: Vec<u32>,
+    /// Requests that wait for the start of an environment, besides the one that caused it.
+    waiting: BTreeMap<u32, Vec<CallId>>,
     /// Requests that one environment takes at a time.
     room: u32,
     /// Idle ones; the most recently used at the back, so the front is the first to expire.
@@ -57,6 +59,7 @@ impl Environments {
         Environments {
             rows: Vec::new(),
             free: Vec::new(),
+            waiting: BTreeMap::new(),
             room,
             idle: VecDeque::new(),
             partial: Vec::new(),
@@ -79,6 +82,16 @@ impl Environments {
         &mut self.rows[at as usize]
     }
 
+    /// A request waits for the start of an environment.
+    pub(super) fn wait_for(&mut self, at: u32, call: CallId) {
+        self.waiting.entry(at).or_default().push(call);
+    }
+
+    /// The requests that waited for the start of an environment.
+    pub(super) fn take_waiting(&mut self, at: u32) -> Vec<CallId> {
+        self.waiting.remove(&at).unwrap_or_default()
+    }
+
     /// Whether a timer's environment is still there.
     pub(super) fn alive(&self, at: u32, turn: u32) -> bool {
         self.rows.get(at as usize).is_some_and(|row| row.turn == turn)
@@ -87,9 +100,8 @@ impl Environments {
     /// First and last use of every environment that there is and that was used.
     pub(super) fn uses(&self) -> impl Iterator<Item = (Time, Time)> {
         // One that is at work now for the first time has no last use yet.
-        self.rows
-            .iter()
-            .filter_map(|row| row.first_use.map(|first| (first, row.last_use.max(first))))
+        let used = self.rows.iter().filter(|row| row.first_use < Time::MAX);
+        used.map(|row| (row.first_use, row.last_use.max(row.first_use)))
     }
 
     /// Takes the most recently used idle environment (observed in 99.7 % of 23,230 choices on AWS, 2020).
@@ -134,13 +146,12 @@ impl Environments {
             idle_since: Time::ZERO,
             call,
             used: u32::from(call != CallId::NONE),
-            waiting: Vec::new(),
             turn: 0,
             starting: true,
             broken: false,
             retiring: false,
             provisioned: false,
-            first_use: None,
+            first_use: Time::MAX,
             last_use: Time::ZERO,
         };
         let at = if let Some(at) = self.free.pop() {
@@ -234,7 +245,7 @@ impl Environments {
     pub(super) fn remove(&mut self, at: u32) {
         let row = &mut self.rows[at as usize];
         row.turn += 1;
-        row.first_use = None;
+        row.first_use = Time::MAX;
         self.provisioned -= usize::from(row.provisioned);
         self.free.push(at);
     }

@@ -295,7 +295,7 @@ impl Lambda {
         match place {
             Place::New => self.cold_start(call, ctx),
             Place::In(environment) if self.environments.get(environment).starting => {
-                self.environments.get(environment).waiting.push(call);
+                self.environments.wait_for(environment, call);
             }
             Place::In(environment) => self.invoke(environment, call, ctx),
         }

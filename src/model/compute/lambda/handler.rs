@@ -3,7 +3,7 @@
 use super::function::{EVENT, Lambda, STEP};
 use super::spec::StoreConnection;
 use crate::kernel::Span;
-use crate::model::batch::{NO_BATCH, Next};
+use crate::model::batch::Next;
 use crate::model::calls::Call;
 use crate::model::calls::Op;
 use crate::model::context::Ctx;
@@ -52,8 +52,8 @@ impl Lambda {
                 }
                 Step::Wait(law) => {
                     let wait = law.sample(&mut ctx.step_stream(call));
-                    let batch = ctx.calls.get(call).batch;
-                    if batch == NO_BATCH || !ctx.calls.batches.get(batch).overlaps(wait) {
+                    let batch = ctx.calls.batch_of(call);
+                    if !batch.is_some_and(|batch| ctx.calls.batches.get(batch).overlaps(wait)) {
                         delay = delay + wait;
                     }
                 }
@@ -127,8 +127,8 @@ impl Lambda {
 
     /// The work failed: the whole invocation, unless it is a batch whose messages are reported one by one.
     fn item_failed(&mut self, call: CallId, outcome: Outcome, ctx: &mut Ctx) {
-        let batch = ctx.calls.get(call).batch;
-        if batch == NO_BATCH || !ctx.calls.batches.get(batch).item_failed() {
+        let batch = ctx.calls.batch_of(call);
+        if !batch.is_some_and(|batch| ctx.calls.batches.get(batch).item_failed()) {
             return self.finish(call, outcome, ctx);
         }
         // Nothing is left of this message.
@@ -152,7 +152,7 @@ impl Lambda {
                     return ctx.wake(pause, STEP, call.slot, call.turn);
                 }
             }
-            Op::Event | Op::Query | Op::Connect => ctx.calls.close(child),
+            Op::Event | Op::Query | Op::Connect | Op::Batch => ctx.calls.close(child),
         }
         if op == Op::Event && call == CallId::NONE {
             // What went to the failure destination.

@@ -117,7 +117,7 @@ impl Lambda {
         let row = self.environments.get(environment);
         row.starting = false;
         let (call, broken) = (row.call, row.broken);
-        let waiting = std::mem::take(&mut row.waiting);
+        let waiting = self.environments.take_waiting(environment);
         if broken {
             return self.start_failed(environment, call, ctx);
         }
@@ -142,8 +142,8 @@ impl Lambda {
     /// Notes that an environment begins to work on a request.
     pub(super) fn used(&mut self, environment: u32, arrived: Time, now: Time) {
         let row = self.environments.get(environment);
-        if row.first_use.is_none() {
-            row.first_use = Some(arrived);
+        if row.first_use == Time::MAX {
+            row.first_use = arrived;
             self.upkeep.counts.first_uses += 1;
             self.upkeep.counts.slow_first_uses += u64::from(now > arrived);
         }
@@ -242,7 +242,8 @@ impl Lambda {
         self.close_connections(environment, ctx);
         self.give_interface(ctx);
         let row = self.environments.get(environment);
-        if let Some(first) = row.first_use {
+        let first = row.first_use;
+        if first < Time::MAX {
             let last = row.last_use;
             self.upkeep.seen.add(first, last);
         }

@@ -379,7 +379,7 @@ impl Pods {
         let now = ctx.now();
         let row = ctx.calls.get(call);
         row.established = now;
-        row.mark = now + row.handshake;
+        row.mark = now + row.amount;
     }
 
     /// The process accepts a connection. A sync worker is occupied from here on.
@@ -542,7 +542,7 @@ impl Pods {
                     return ctx.wake(pause, STEP, call.slot, call.turn);
                 }
             }
-            Op::Event | Op::Deliver => {}
+            Op::Event | Op::Deliver | Op::Batch => {}
         }
         if ok {
             ctx.calls.get(call).step += 1;

@@ -188,7 +188,7 @@ impl Guard {
         if row.keep_alive {
             row.via = Via::Open(0);
         }
-        let handshake = row.handshake;
+        let handshake = row.amount;
         if opens && !handshake.is_zero() {
             ctx.wake_at(now + handshake, Rank::Arrival, READ, call.slot, call.turn);
         } else {

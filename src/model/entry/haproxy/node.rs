@@ -2,7 +2,7 @@
 
 use super::spec::{HaproxyBalance, HaproxySpec};
 use crate::kernel::{LaneId, Rank, Span, Time, TimerId};
-use crate::model::calls::{Call, Via};
+use crate::model::calls::{Call, Opening, Via};
 use crate::model::component::{Component, NodeReport};
 use crate::model::context::{Ctx, Purpose};
 use crate::model::ledger::{GaugeId, LimitId};
@@ -235,7 +235,7 @@ impl Haproxy {
             Connect::Queued => {
                 let row = ctx.calls.get(call);
                 row.established = now;
-                row.mark = now + row.handshake;
+                row.mark = now + row.amount;
                 self.waiting.push_back((call, now));
                 self.accept(ctx);
             }
@@ -395,9 +395,9 @@ impl Haproxy {
         let child = Call {
             address,
             visit: parent.visit | exchange.retries << 8,
-            handshake: self.hop * 2,
+            amount: self.hop * 2,
             hop: self.hop,
-            syn_retry: self.syn_retry,
+            opening: Opening::plain(self.syn_retry),
             ..parent.child(ctx.me, node, call)
         };
         let child = ctx.call(child, self.hop);

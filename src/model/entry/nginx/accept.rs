@@ -106,7 +106,7 @@ impl Nginx {
         let now = ctx.now();
         let row = ctx.calls.get(call);
         row.established = now;
-        row.mark = now + row.handshake;
+        row.mark = now + row.amount;
     }
 
     fn enqueue(&mut self, queue: usize, call: CallId, ctx: &mut Ctx) {
@@ -317,7 +317,7 @@ impl Nginx {
         self.now_reusable(worker, at, turn);
         self.show_connections(ctx);
         ctx.calls.get(call).via = Via::Open(at);
-        if row.tls {
+        if row.opening.tls() {
             // The hello is in one round trip before the request.
             self.workers[worker].ready.push_back((Task::Handshake(call), now));
         } else {

@@ -7,7 +7,7 @@ use super::proxy::{CONNECT_TIMEOUT, DELAYED, IDLE, Nginx, READ_TIMEOUT};
 use super::spec::Closer;
 use super::worker::State;
 use crate::kernel::{Rank, Span, Time, TimerId};
-use crate::model::calls::{Call, Via};
+use crate::model::calls::{Call, Opening, Via};
 use crate::model::context::{Ctx, Purpose};
 use crate::model::kept::Kept;
 use crate::model::message::{CallId, Cause, NodeId, Outcome};
@@ -129,9 +129,9 @@ impl Nginx {
             established: if cached.is_some() { now } else { Time::MAX },
             mark: cached.map_or(Time::ZERO, Kept::closes),
             keep_alive: self.upstream_keepalive > 0,
-            handshake: self.upstream_hop * 2,
+            amount: self.upstream_hop * 2,
             hop: self.upstream_hop,
-            syn_retry: self.upstream_syn_retry,
+            opening: Opening::plain(self.upstream_syn_retry),
             ..parent.child(me, node, call)
         };
         let child = ctx.call(child, self.upstream_hop);

@@ -442,7 +442,8 @@ impl Sqs {
             key: first.key,
             work: first.work,
             visit: first.receives,
-            batch,
+            op: Op::Batch,
+            tag: batch,
             ..Call::request(ctx.me, to, CallId { slot: flight, turn: 0 })
         };
         ctx.call(call, Span::ZERO);

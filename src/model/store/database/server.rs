@@ -220,7 +220,7 @@ impl Component for Database {
         match message {
             Message::Arrive(call) => match ctx.calls.get(call).op {
                 Op::Connect => self.connect(call, ctx),
-                Op::Query | Op::Request | Op::Event | Op::Deliver => self.statement(call, ctx),
+                _ => self.statement(call, ctx),
             },
             Message::Wake(CPU, slot, turn) => self.cpu_done(CallId { slot, turn }, ctx),
             Message::Wake(STATEMENT, ..) => self.complete(ctx),
