@@ -33,6 +33,27 @@ fn every_measured_case_becomes_a_scenario() {
     }
 }
 
+#[test]
+fn what_no_scenario_can_say_is_refused_all_at_once() {
+    let why = scenario(&variant(
+        "E3-03",
+        &[("/nginx/accept_mutex", json!(true)), ("/load/arrivals", json!("bursty"))],
+    ));
+    assert_eq!(
+        why.unwrap_err(),
+        "not modelled: load.arrivals \"bursty\", nginx.accept_mutex with several workers"
+    );
+    let lambda =
+        [("/lambda/prewarm", json!(5)), ("/sysctl", json!({"net.ipv4.tcp_fin_timeout": 5}))];
+    let why = scenario(&variant("E8-01", &lambda)).unwrap_err();
+    assert_eq!(why, "not modelled: lambda.prewarm, sysctl net.ipv4.tcp_fin_timeout");
+    let think = [("/load/think", json!({"kind": "uniform", "low_s": 1}))];
+    assert_eq!(
+        scenario(&variant("E3-03", &think)).unwrap_err(),
+        "law uniform without lo_s and hi_s"
+    );
+}
+
 /// One or two of every kind of limit, those that run quickly; the whole ledger is `headroom verify --measured`.
 #[test]
 fn predictions_of_quick_cases_are_within_their_tolerances() {

@@ -78,6 +78,7 @@ pub struct LoadConfig {
     #[serde(default)]
     pub(super) stages: Vec<StageConfig>,
     pub(super) send_delay_s: Option<f64>,
+    pub(super) arrivals: Option<String>,
 }
 
 /// Retries of the load generator.
@@ -124,6 +125,8 @@ pub struct NginxConfig {
     #[serde(default)]
     pub(super) multi_accept: bool,
     #[serde(default)]
+    pub(super) accept_mutex: bool,
+    #[serde(default)]
     pub(super) reuseport: bool,
     pub(super) keepalive_timeout_s: Option<f64>,
     pub(super) keepalive_requests: Option<u32>,
@@ -168,6 +171,7 @@ pub struct PodConfig {
     pub(super) kind: String,
     pub(super) concurrency: Option<u32>,
     pub(super) queue_limit: Option<u32>,
+    pub(super) queue_discipline: Option<String>,
     pub(super) reject_status: Option<u16>,
     pub(super) service: Law,
     pub(super) backlog: Option<u32>,
@@ -176,6 +180,7 @@ pub struct PodConfig {
     pub(super) cancel_on_disconnect: bool,
     pub(super) on_sigterm: Option<String>,
     pub(super) workers: Option<u32>,
+    pub(super) threads: Option<u32>,
     pub(super) worker_timeout_s: Option<f64>,
     #[serde(default)]
     pub(super) initially_down: bool,
@@ -218,6 +223,9 @@ pub struct LambdaConfig {
     pub(super) db_work: Option<Law>,
     pub(super) idle_expiry_s: Option<f64>,
     pub(super) conn_mode: Option<String>,
+    pub(super) pick_idle: Option<String>,
+    #[serde(default)]
+    pub(super) prewarm: u32,
 }
 
 /// Something that happened to a server.

@@ -9,6 +9,7 @@ use super::machine::{
     AT_END, BEFORE, EXIT, FIRST, FORK, LOGIN, MANY, NEW_CONNECTION, NICE, PROCESSORS, STARTUP,
     WARM, WARMED, accept_cpu, driver_cpu, factor, trust,
 };
+use super::unsupported::refuse;
 use serde_json::{Map, Value, json};
 
 /// The scenario of a case.
@@ -18,6 +19,7 @@ use serde_json::{Map, Value, json};
 pub fn scenario(case: &MeasuredCase) -> Result<Value, String> {
     let config = &case.config;
     let base = &case.baseline;
+    refuse(config)?;
     let mut nodes = Map::new();
     let servers = servers(config, base, &mut nodes)?;
     let entry = entry(config, base, &servers, &mut nodes)?;
@@ -118,7 +120,9 @@ fn law(law: &Law) -> Result<Value, String> {
         "const" => json!({"constant": s(mean()?)}),
         "exp" | "exponential" => json!({"exponential": {"mean": s(mean()?)}}),
         "uniform" => {
-            let (low, high) = (law.lo_s.unwrap_or(0.0), law.hi_s.unwrap_or(0.0));
+            let (Some(low), Some(high)) = (law.lo_s, law.hi_s) else {
+                return Err("law uniform without lo_s and hi_s".into());
+            };
             json!({"uniform": {"low": s(low), "high": s(high)}})
         }
         "lognormal" => {
@@ -141,9 +145,10 @@ fn arrivals(load: &LoadConfig) -> Result<Value, String> {
         }
         return Ok(json!({"closed": closed}));
     }
+    let arrivals = load.arrivals.as_deref().unwrap_or("poisson");
     if load.stages.is_empty() {
         let steady = json!({"rate": format!("{}/s", load.rate), "for": s(load.duration_s)});
-        return Ok(json!({"open": {"rate": {"steady": steady}}}));
+        return Ok(json!({"open": {"rate": {"steady": steady}, "arrivals": arrivals}}));
     }
     // Constant pieces: a jump, then a level stage.
     let mut stages = Vec::new();
@@ -154,7 +159,7 @@ fn arrivals(load: &LoadConfig) -> Result<Value, String> {
         stages.push(json!({"duration": s(until - at), "target": format!("{}/s", stage.rate)}));
         at = until;
     }
-    Ok(json!({"open": {"rate": {"stages": {"stages": stages}}}}))
+    Ok(json!({"open": {"rate": {"stages": {"stages": stages}}, "arrivals": arrivals}}))
 }
 
 /// The steps of a request.
@@ -485,13 +490,16 @@ fn haproxy_node(
 ) -> Result<Value, String> {
     let cpu = base.http_haproxy_keepalive_ms - base.http_node_direct_keepalive_ms;
     let balance = haproxy.balance.as_deref().unwrap_or("roundrobin");
+    let (method, draws) = balance.split_once('(').unwrap_or((balance, "2"));
+    let draws: u8 = draws.trim_end_matches(')').parse().map_err(|_| format!("{balance}?"))?;
     let mut node = json!({
         "upstream": servers,
         "somaxconn": somaxconn(config),
         "upstream_rtt": ms(base.tcp_connect_loopback_ms),
         "upstream_syn_retry": syn_retry(config),
         "cpu_request": ms(cpu.max(0.0)),
-        "balance": match balance.split('(').next().unwrap_or_default() {
+        "random_draws": draws,
+        "balance": match method {
             known @ ("roundrobin" | "leastconn" | "random") => known,
             other => return Err(format!("balancing \"{other}\" is not known")),
         },

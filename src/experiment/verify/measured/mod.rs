@@ -5,6 +5,7 @@ mod convert;
 mod figures;
 mod judge;
 mod machine;
+mod unsupported;
 pub use case::MeasuredCase;
 pub use convert::scenario;
 pub use figures::predict;

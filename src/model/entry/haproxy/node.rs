@@ -1,10 +1,11 @@
 //! HAProxy as it runs: clients in front, one queue, servers behind.
 
+use super::ring::{Draws, Ring};
 use super::spec::{HaproxyBalance, HaproxySpec};
 use crate::kernel::{LaneId, Rank, Span, Time, TimerId};
 use crate::model::calls::{Call, Opening, Via};
 use crate::model::component::{Component, NodeReport};
-use crate::model::context::{Ctx, Purpose};
+use crate::model::context::Ctx;
 use crate::model::ledger::{GaugeId, LimitId};
 use crate::model::listener::{Connect, Listener, SynRetry};
 use crate::model::message::{CallId, Cause, Message, NodeId, Outcome};
@@ -68,6 +69,9 @@ pub struct Haproxy {
     servers: Vec<Server>,
     next: usize,
     balance: HaproxyBalance,
+    random_draws: u8,
+    ring: Ring,
+    draws: Draws,
     server_max: u32,
     maxconn: u32,
     retries: u16,
@@ -132,9 +136,12 @@ impl Component for Haproxy {
         Ok(Haproxy {
             name: wiring.name.to_owned(),
             instance: spec.instance.clone(),
+            ring: Ring::new(servers.len() as u16),
             servers,
             next: 0,
             balance: spec.balance,
+            random_draws: spec.random_draws,
+            draws: Draws::default(),
             server_max: spec.server_maxconn.unwrap_or(u32::MAX),
             maxconn: spec.maxconn,
             retries: spec.retries,
@@ -338,7 +345,7 @@ impl Haproxy {
     }
 
     /// A server that has a place.
-    fn choose(&mut self, call: CallId, ctx: &mut Ctx) -> Option<usize> {
+    fn choose(&mut self, ctx: &mut Ctx) -> Option<usize> {
         let n = self.servers.len();
         let endpoints = &ctx.endpoints;
         let free = |at: usize| {
@@ -350,9 +357,19 @@ impl Haproxy {
             HaproxyBalance::Roundrobin => in_turn.into_iter().next()?,
             HaproxyBalance::Leastconn => in_turn.min_by_key(|&at| self.servers[at].connections)?,
             HaproxyBalance::Random => {
-                let open: Vec<usize> = (0..n).filter(|&at| free(at)).collect();
-                let drawn = ctx.stream(call, Purpose::Routing).below(open.len().max(1) as u64);
-                *open.get(drawn as usize)?
+                let up =
+                    |at: usize| endpoints.takes(self.servers[at].node, self.servers[at].address);
+                let draws = &mut self.draws;
+                let best = draws.take(self.random_draws.into());
+                let best = best.filter_map(|key| self.ring.nearest(key, up));
+                let best = best.reduce(|best, next| {
+                    let load = |at: usize| self.servers[at].connections;
+                    if load(next) > load(best) { best } else { next }
+                })?;
+                if !free(best) {
+                    return None;
+                }
+                best
             }
         };
         self.next = (at + 1) % n;
@@ -366,7 +383,7 @@ impl Haproxy {
             let left = Outcome::failed(Cause::ClientTimeout, ctx.me, 0);
             return self.answer(call, left, ctx);
         }
-        let server = if self.queue.is_empty() { self.choose(call, ctx) } else { None };
+        let server = if self.queue.is_empty() { self.choose(ctx) } else { None };
         if let Some(server) = server {
             self.assign(call, server, ctx);
             return;

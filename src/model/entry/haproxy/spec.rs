@@ -14,13 +14,13 @@ pub const ABOUT: About = About {
         "maxconn of the front end: connections beyond it wait in the kernel's queue",
         "maxconn per server: requests beyond it wait in one queue for all servers, first come first served, and go to whichever has a place first",
         "timeout queue (503), timeout connect with retries a second apart (503), timeout server (504)",
-        "roundrobin, leastconn and random among servers that have a place",
+        "roundrobin and leastconn among servers that have a place; random on HAProxy's own hash ring, whose shares are uneven",
         "processor time of its one thread",
         "HTTP/2 from clients: one connection of maxconn for many requests, a connection to a server for each",
     ],
     leaves_out: &[
         "health checks, redispatch to another server, cookies and stick tables",
-        "random draws servers uniformly; HAProxy's hash ring is a few per cent uneven",
+        "weights of servers",
     ],
     example: r#"{"upstream": ["api"], "server_maxconn": 50}"#,
 };
@@ -48,6 +48,10 @@ pub struct HaproxySpec {
     #[serde(default)]
     #[schemars(extend("x-source" = "HAProxy configuration manual: roundrobin"))]
     pub balance: HaproxyBalance,
+    /// Servers that `random` draws for a request: `random(2)` is 2.
+    #[serde(default = "draws_default", skip_serializing_if = "is_draws_default")]
+    #[schemars(range(min = 1, max = 100), extend("x-source" = "HAProxy configuration manual: random is random(2)"))]
+    pub random_draws: u8,
     /// Listen backlog; none: `maxconn`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65_535), extend("x-source" = "HAProxy configuration manual: maxconn"))]
@@ -98,7 +102,7 @@ pub enum HaproxyBalance {
     Roundrobin,
     /// Fewest connections, then in turn.
     Leastconn,
-    /// Uniformly at random.
+    /// `random_draws` servers drawn on the hash ring, the one with the fewest requests of them; a request whose server is full waits.
     Random,
 }
 
@@ -111,6 +115,13 @@ fn streams_default() -> u32 {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
 fn is_streams_default(n: &u32) -> bool {
     *n == streams_default()
+}
+fn draws_default() -> u8 {
+    2
+}
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_draws_default(n: &u8) -> bool {
+    *n == draws_default()
 }
 fn somaxconn_default() -> u32 {
     4096
