@@ -97,7 +97,7 @@ impl Http2 {
     ) -> Result<Option<Box<Http2>>, String> {
         let Some(spec) = spec else { return Ok(None) };
         let streams = wiring.http2(entry).ok_or("the node it enters by does not speak HTTP/2")?;
-        let words = |n| format!("{n} HTTP/2 connections of {streams} streams");
+        let words = |n| format!("{n} × {streams} HTTP/2 streams");
         let limit = spec
             .connections
             .map(|n| wiring.ledger.limit(entry, "http2_max_concurrent_streams", words(n)));
