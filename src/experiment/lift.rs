@@ -44,18 +44,7 @@ fn fields(kind: &str, limit: &str, spec: &Value) -> Result<Vec<Field>, &'static 
         ("lambda", "network_interfaces") => vec![Account("vpc_interfaces", 100_000.into())],
         ("lambda", "event_age") => return Err("Lambda keeps an event for 6 h at most"),
         ("lambda", "scaling_rate") => return Err("AWS sets this rate, no field raises it"),
-        ("nginx", "http2_max_concurrent_streams") => {
-            vec![own(&["http2_max_concurrent_streams"], 1_000_000)]
-        }
-        ("haproxy", "http2_max_concurrent_streams") => {
-            vec![own(&["h2_max_concurrent_streams"], 1_000_000)]
-        }
-        ("dns" | "nlb", "http2_max_concurrent_streams") => return Err(BEHIND),
-        (_, "http2_max_concurrent_streams") => {
-            return Err(
-                "AWS sets the streams of a connection; let the users share more `connections`",
-            );
-        }
+        (_, "http2_max_concurrent_streams") => return streams(kind),
         ("pods", "accept_queue")
         | ("nginx" | "haproxy", "listen_queue")
         | (_, "listen_backlog") => {
@@ -120,6 +109,18 @@ fn nginx(limit: &str) -> Result<Vec<Field>, &'static str> {
         "upstream" => return Err(BEHIND),
         _ => return Err(UNKNOWN),
     })
+}
+
+/// More streams on a connection of HTTP/2.
+fn streams(kind: &str) -> Result<Vec<Field>, &'static str> {
+    match kind {
+        "nginx" => Ok(vec![own(&["http2_max_concurrent_streams"], 1_000_000)]),
+        "haproxy" => Ok(vec![own(&["h2_max_concurrent_streams"], 1_000_000)]),
+        "dns" | "nlb" => {
+            Err("the servers behind it set it; or let the users share more connections")
+        }
+        _ => Err("AWS sets it, no field raises it; let the users share more connections"),
+    }
 }
 
 /// The fields of pods.

@@ -1,8 +1,10 @@
 //! HTTP/2 from users: streams, connections, handshakes, what closes a connection and what does not. docs/facts/cluster.md, section 5.8.
 
-use super::common::outturns;
+use super::common::{outturns, plan};
 use super::scenario::findings;
 use super::theory::{constant, threads, wait};
+use headroom::experiment::{Silent, counterfactuals, run};
+use headroom::kernel::Key;
 use headroom::model::message::Cause;
 use headroom::model::world::Outturn;
 use serde_json::{Value, json};
@@ -276,7 +278,7 @@ fn http2_takes_tls_and_an_entry_that_speaks_it() {
     let errors = |entry: &str, connection: Value| {
         let found = scenario(entry, connection);
         let own = found.sorted().into_iter().filter(|f| f.code == "E0391");
-        own.map(|f| (f.path.to_string(), f.remedy.clone())).collect::<Vec<_>>()
+        own.map(|f| (f.path.clone(), f.remedy.clone())).collect::<Vec<_>>()
     };
     let fine = http2(Some(1), "0s");
     assert!(errors("edge", fine.clone()).is_empty() && errors("nlb", fine.clone()).is_empty());
@@ -293,4 +295,78 @@ fn http2_takes_tls_and_an_entry_that_speaks_it() {
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].0, "workload.users.connection.http2");
     }
+}
+
+/// Users, network and proxy drawn at random; what is drawn is in the scenario that a failure prints.
+fn drawn(seed: u64) -> Value {
+    let mut draw = Key::root(seed, 0).named("streams").stream();
+    let mut pick = |values: &[Value]| values[draw.below(values.len() as u64) as usize].clone();
+    let load = pick(&[
+        json!({"burst": {"requests": 300}}),
+        json!({"closed": {"users": 30, "for": "8s", "think": {"exponential": {"mean": "50ms"}}}}),
+        json!({"closed": {"users": 60, "requests_per_user": 8, "ramp": "1s"}}),
+        json!({"open": {"rate": {"steady": {"rate": "150/s", "for": "5s"}}}}),
+        json!({"open": {"rate": {"steady": {"rate": "150/s", "for": "5s"}}, "vus": {"max": 20, "when_busy": "wait"}}}),
+    ]);
+    let mut connection = json!({"rtt": pick(&[json!("0s"), json!("20ms"), json!("200ms")]),
+        "http2": pick(&[json!({}), json!({"connections": 1}), json!({"connections": 3})])});
+    connection["addresses"] = pick(&[
+        json!("first"),
+        json!({"happy_eyeballs": {}}),
+        json!({"one_by_one": {"attempt": "60ms"}}),
+    ]);
+    let mut users = json!({"load": load, "request": "job", "connection": connection,
+        "generator": pick(&[json!({}), json!({"connect": "2ms", "request": "1ms"})]),
+        "retry": pick(&[json!({"none": {}}), json!({"fixed": {"attempts": 3, "delay": "0s"}})])});
+    let patience = pick(&[Value::Null, json!("80ms"), json!("400ms")]);
+    if !patience.is_null() {
+        users["patience"] = json!({"timeout": patience});
+    }
+    let nginx = json!({"upstream": ["a"], "workers": 2, "backlog": pick(&[json!(2), json!(511)]),
+        "keepalive_requests": pick(&[json!(1), json!(7), json!(1000)]), "nofile": pick(&[json!(40), json!(1024)]),
+        "worker_connections": pick(&[json!(30), json!(768)]), "keepalive_timeout": pick(&[json!("20ms"), json!("75s")]),
+        "http2_max_concurrent_streams": pick(&[json!(1), json!(5), json!(128)]), "cpu_request": pick(&[json!("0s"), json!("3ms")])});
+    let haproxy = json!({"upstream": ["a"], "maxconn": pick(&[json!(2), json!(2000)]), "server_maxconn": pick(&[json!(5), json!(500)])});
+    let edge = pick(&[json!("front"), json!("proxy"), json!("lb"), json!("name"), json!("nlb")]);
+    let event = pick(&[
+        json!([]),
+        json!([{"at": "1s", "node": "front", "do": {"down": {"for": "1s"}}}]),
+        json!([{"at": "1s", "node": "front", "do": {"black_hole": {"for": "2s"}}}, {"at": "2s", "node": "proxy", "do": {"down": {"for": "1s"}}}]),
+    ]);
+    json!({"name": "drawn", "workload": {"users": users},
+        "work": {"job": [{"wait": {"exponential": {"mean": "60ms"}}}]},
+        "designs": {"d": {"enter": {"users": edge}, "events": event, "nodes": {"front": {"nginx": nginx},
+            "proxy": {"haproxy": haproxy}, "lb": {"alb": {"to": ["a"]}}, "name": {"dns": {"to": ["front", "proxy"]}},
+            "nlb": {"nlb": {"to": ["front"]}}, "a": threads(40)}}},
+        "run": {"replications": 2, "horizon": "10m"}})
+}
+
+#[test]
+fn no_request_is_lost_or_answered_twice_whatever_is_drawn() {
+    for seed in 0..300 {
+        // The closing audit compares what was issued with what ended, at every node.
+        let value = drawn(seed);
+
+        for row in outturns(&value.to_string()).remove(0) {
+            let class = &row.ledger.classes[0];
+            assert_eq!(class.ok + class.failed + row.unfinished, class.issued, "seed {seed}");
+            // Without a timeout of their own they may wait for connections that others keep (HAProxy's maxconn).
+            let for_ever = value["workload"]["users"]["patience"].is_null();
+            assert!(for_ever || row.unfinished == 0, "seed {seed}: {value}");
+        }
+    }
+}
+
+#[test]
+fn more_streams_lift_the_limit_that_bound() {
+    let users = burst(300, http2(Some(1), "0s"));
+    let mut value = scenario(&users, &wait(&constant(1_000.0)), &nginx(&json!({})), &json!([]));
+    value["run"]["replications"] = json!(5);
+    let plan = plan(&value.to_string());
+    let mut result = run(&plan, &Silent).unwrap();
+    counterfactuals(&plan, &mut result, &Silent).unwrap();
+    let design = &result.designs[0];
+    assert_eq!(design.bottleneck.as_ref().unwrap().limit, "http2_max_concurrent_streams");
+    let lifted = design.counterfactual.as_ref().unwrap();
+    assert!(lifted.refused.is_none() && lifted.changes.len() == 1, "{lifted:?}");
 }

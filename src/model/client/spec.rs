@@ -144,7 +144,7 @@ pub struct Http2Spec {
     /// Connections that all users of the class share, as a load generator, an SDK or a proxy does: opened when they are needed; the one
     /// with the fewest requests takes the next, and when all are full a request waits. None: every user has one of its own, as a browser.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 1_000_000), extend("x-source" = "browsers: one connection to a host"))]
+    #[schemars(range(min = 1, max = 100_000), extend("x-source" = "browsers: one connection to a host"))]
     pub connections: Option<u32>,
 }
 

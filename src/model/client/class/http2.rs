@@ -41,6 +41,14 @@ struct Session {
     waiting: Vec<u32>,
 }
 
+const GONE: Session = Session {
+    state: State::Closed,
+    holder: NONE,
+    tag: 0,
+    users: BTreeSet::new(),
+    waiting: Vec::new(),
+};
+
 /// What a user has of connections.
 #[derive(Debug, Clone, Copy)]
 struct Place {
@@ -65,8 +73,8 @@ pub(super) struct Http2 {
     limit: Option<LimitId>,
     sessions: Vec<Session>,
     free: Vec<u32>,
-    /// Connections that take requests, or will.
-    taking: u32,
+    /// Connections that take requests, or will: how many they have, and which they are.
+    taking: BTreeSet<(usize, u32)>,
     by_tag: BTreeMap<u32, u32>,
     /// By user.
     places: Vec<Place>,
@@ -89,7 +97,7 @@ impl Http2 {
     ) -> Result<Option<Box<Http2>>, String> {
         let Some(spec) = spec else { return Ok(None) };
         let streams = wiring.http2(entry).ok_or("the node it enters by does not speak HTTP/2")?;
-        let words = |n| format!("{n} HTTP/2 connections of {streams} streams");
+        let words = |n| format!("{n} × {streams} HTTP/2 streams");
         let limit = spec
             .connections
             .map(|n| wiring.ledger.limit(entry, "http2_max_concurrent_streams", words(n)));
@@ -99,7 +107,7 @@ impl Http2 {
             limit,
             sessions: Vec::new(),
             free: Vec::new(),
-            taking: 0,
+            taking: BTreeSet::new(),
             by_tag: BTreeMap::new(),
             places: Vec::new(),
             spare: Vec::new(),
@@ -141,34 +149,39 @@ impl Http2 {
         &mut self.sessions[at as usize]
     }
 
-    fn new_session(&mut self, holder: u32) -> u32 {
-        self.taking += 1;
-        let session = Session {
-            state: State::Opening,
-            holder,
-            tag: 0,
-            users: BTreeSet::new(),
-            waiting: Vec::new(),
-        };
-        if let Some(at) = self.free.pop() {
-            self.sessions[at as usize] = session;
-            return at;
+    /// Changes a connection, and notes where it stands among those that take requests.
+    fn change<T>(&mut self, at: u32, how: impl FnOnce(&mut Session) -> T) -> T {
+        let session = &mut self.sessions[at as usize];
+        let taking = |own: &Session| matches!(own.state, State::Opening | State::Open(_));
+        if taking(session) {
+            self.taking.remove(&(session.users.len(), at));
         }
-        self.sessions.push(session);
-        u32::try_from(self.sessions.len() - 1).unwrap_or(NONE)
+        let result = how(session);
+        if taking(session) {
+            self.taking.insert((session.users.len(), at));
+        }
+        result
+    }
+
+    fn new_session(&mut self, holder: u32) -> u32 {
+        let at = match self.free.pop() {
+            Some(at) => at,
+            None => {
+                self.sessions.push(GONE);
+                u32::try_from(self.sessions.len() - 1).unwrap_or(NONE)
+            }
+        };
+        self.change(at, |session| *session = Session { state: State::Opening, holder, ..GONE });
+        at
     }
 
     /// The connection for a user's next request; none: all are full.
     fn choose(&mut self, slot: u32) -> Option<u32> {
         let Some(most) = self.shared else { return Some(self.own(slot)) };
-        let taking = |session: &Session| matches!(session.state, State::Opening | State::Open(_));
-        let fewest = self.sessions.iter().enumerate().filter(|(_, session)| taking(session));
-        let fewest = fewest.min_by_key(|(_, session)| session.users.len());
-        let fewest = fewest.map(|(at, session)| (at as u32, session.users.len()));
-        match fewest {
-            Some((at, 0)) => Some(at),
-            _ if self.taking < most => Some(self.new_session(slot)),
-            Some((at, n)) if n < self.streams_max => Some(at),
+        match self.taking.first() {
+            Some(&(0, at)) => Some(at),
+            _ if self.taking.len() < most as usize => Some(self.new_session(slot)),
+            Some(&(n, at)) if n < self.streams_max => Some(at),
             _ => None,
         }
     }
@@ -194,19 +207,18 @@ impl Http2 {
 
     /// Whether the next in line would get a stream.
     fn has_room(&self) -> bool {
-        let free = |session: &Session| {
-            matches!(session.state, State::Opening | State::Open(_))
-                && session.users.len() < self.streams_max
-        };
-        self.shared.is_none_or(|most| self.taking < most) || self.sessions.iter().any(free)
+        self.shared.is_none_or(|most| self.taking.len() < most as usize)
+            || self.taking.first().is_some_and(|(n, _)| *n < self.streams_max)
     }
 
     /// A user's request is no longer on its connection; one that takes no more and carries none is gone.
     fn leave(&mut self, slot: u32) {
         let at = self.places[slot as usize].session;
+        self.change(at, |session| {
+            session.users.remove(&slot);
+            session.waiting.retain(|other| *other != slot);
+        });
         let session = self.session(at);
-        session.users.remove(&slot);
-        session.waiting.retain(|other| *other != slot);
         if session.users.is_empty() && matches!(session.state, State::Leaving(_)) {
             self.close(at);
         }
@@ -214,29 +226,16 @@ impl Http2 {
 
     /// A connection takes no more requests.
     fn goes_away(&mut self, at: u32) {
-        let session = self.session(at);
-        let State::Open(kept) = session.state else { return };
-        session.state = State::Leaving(kept);
-        let empty = session.users.is_empty();
-        self.taking -= 1;
-        if empty {
+        let State::Open(kept) = self.session(at).state else { return };
+        self.change(at, |session| session.state = State::Leaving(kept));
+        if self.session(at).users.is_empty() {
             self.close(at);
         }
     }
 
     /// A connection is gone.
     fn close(&mut self, at: u32) -> Session {
-        let gone = Session {
-            state: State::Closed,
-            holder: NONE,
-            tag: 0,
-            users: BTreeSet::new(),
-            waiting: Vec::new(),
-        };
-        let session = std::mem::replace(self.session(at), gone);
-        if matches!(session.state, State::Opening | State::Open(_)) {
-            self.taking -= 1;
-        }
+        let session = self.change(at, |session| std::mem::replace(session, GONE));
         self.by_tag.remove(&session.tag);
         self.free.push(at);
         session
@@ -271,8 +270,8 @@ impl Class {
             return None;
         };
         own.places[slot as usize] = Place { session: at, again, ..NOWHERE };
+        own.change(at, |session| session.users.insert(slot));
         let session = own.session(at);
-        session.users.insert(slot);
         match session.state {
             State::Opening if session.holder == slot => Some(true),
             State::Opening => {
@@ -379,6 +378,9 @@ impl Class {
             if call != CallId::NONE {
                 ctx.abandon(call);
             }
+            if self.addresses.is_some() {
+                self.end_race(other, CallId::NONE, ctx);
+            }
             self.fails(other, outcome, ctx);
         }
         self.next_in_line(ctx);
@@ -461,3 +463,75 @@ fn end_connection(session: &Session, ctx: &mut Ctx) {
 
 /// What is sent behind the first request of its connection needs no way of its own.
 pub(super) const WITH_THE_FIRST: Span = Span::ZERO;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::Key;
+
+    fn streams(connections: u32, streams_max: usize) -> Http2 {
+        let places = vec![NOWHERE; 50];
+        Http2 {
+            shared: Some(connections),
+            streams_max,
+            limit: None,
+            sessions: Vec::new(),
+            free: Vec::new(),
+            taking: BTreeSet::new(),
+            by_tag: BTreeMap::new(),
+            places,
+            spare: Vec::new(),
+            line: VecDeque::new(),
+            tickets: 0,
+        }
+    }
+
+    /// The connection of the fewest requests, the first of several, found by looking at all.
+    fn fewest(own: &Http2) -> Option<(usize, u32)> {
+        let taking = |s: &Session| matches!(s.state, State::Opening | State::Open(_));
+        let all = own.sessions.iter().enumerate().filter(|(_, session)| taking(session));
+        all.map(|(at, session)| (session.users.len(), at as u32)).min()
+    }
+
+    #[test]
+    fn the_list_of_connections_agrees_with_a_look_at_all() {
+        let tag = std::num::NonZeroU32::MIN;
+        for seed in 0..100 {
+            let mut draw = Key::root(seed, 0).stream();
+            let mut own = streams(1 + draw.below(6) as u32, 1 + draw.below(8) as usize);
+            for _ in 0..400 {
+                let slot = draw.below(50) as u32;
+                let at = own.places[slot as usize].session;
+                let on_it = own.sessions.get(at as usize).is_some_and(|s| s.users.contains(&slot));
+                match draw.below(8) {
+                    0 if on_it => own.goes_away(at),
+                    1 if on_it => drop(own.close(at)),
+                    2..=4 if on_it => own.leave(slot),
+                    _ if on_it => {
+                        let kept = Kept { node: NodeId(0), number: 0, tag };
+                        let session = own.session(at);
+                        if matches!(session.state, State::Opening) {
+                            session.state = State::Open(kept);
+                        }
+                    }
+                    _ => {
+                        let (before, room) = (fewest(&own), own.has_room());
+                        let chosen = own.choose(slot);
+                        assert_eq!(chosen.is_some(), room, "seed {seed}");
+                        let Some(at) = chosen else {
+                            assert!(before.unwrap().0 >= own.streams_max, "seed {seed}");
+                            continue;
+                        };
+                        let known =
+                            before.is_some_and(|(n, first)| at == first && n < own.streams_max);
+                        assert!(known || own.session(at).users.is_empty(), "seed {seed}");
+                        own.places[slot as usize].session = at;
+                        own.change(at, |session| session.users.insert(slot));
+                    }
+                }
+                assert_eq!(own.taking.first().copied(), fewest(&own), "seed {seed}");
+                assert!(own.taking.len() <= own.shared.unwrap() as usize, "seed {seed}");
+            }
+        }
+    }
+}

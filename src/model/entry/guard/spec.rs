@@ -78,6 +78,7 @@ pub enum Per {
 
 impl Per {
     /// Whether it is the default.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
     fn is_node(&self) -> bool {
         *self == Per::Node
     }

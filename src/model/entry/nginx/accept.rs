@@ -6,6 +6,7 @@
 //! the busy ones before it (fs/eventpoll.c). From 1.21.6 a worker goes to the end of that line after every 16 accepts
 //! (`ngx_reorder_accept_events`); with multi_accept the accept loop ends with EAGAIN before it gets there.
 
+use super::exchange::ARRIVED;
 use super::proxy::{DATA, LOOP, Nginx, READ, RESUME, SYN_END};
 use super::worker::{Connection, State, Task};
 use crate::kernel::{Rank, Span, TimerId};
@@ -25,6 +26,9 @@ impl Nginx {
     pub(super) fn arrive(&mut self, call: CallId, ctx: &mut Ctx) {
         let row = *ctx.calls.get(call);
         if let Via::Open(connection) = row.via {
+            if row.abandoned && ctx.speaks_http2(row.from) {
+                return ctx.fail(call, Cause::ClientTimeout, 0);
+            }
             if self.takes(connection, (row.from, row.tag)) {
                 return self.next_request(call, connection, ctx);
             }
@@ -74,6 +78,7 @@ impl Nginx {
         kept.call = call;
         kept.streams += 1;
         let worker = kept.worker as usize;
+        ctx.calls.get(call).b = ARRIVED;
         self.ready(worker, Task::Request(call), ctx);
     }
 

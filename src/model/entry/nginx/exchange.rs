@@ -16,6 +16,8 @@ use crate::model::message::{CallId, Cause, NodeId, Outcome};
 const ANSWERED: u32 = 1;
 /// The call's second word while its first is the number of its exchange.
 const BEGUN: u32 = 2;
+/// The call's second word from its arrival on a connection that stands until its worker turns to it.
+pub(super) const ARRIVED: u32 = 3;
 
 impl Nginx {
     /// Notes what is done for a request.
@@ -417,11 +419,11 @@ impl Nginx {
         }
         match known.state {
             // Its worker has not turned to it yet.
-            State::Active if row.b != BEGUN => {
+            State::Active if row.b == ARRIVED => {
                 self.drop_request(connection, ctx);
                 ctx.fail(call, Cause::ClientTimeout, 0);
             }
-            State::Active => {
+            State::Active if row.b == BEGUN => {
                 self.counts.client_closed += 1;
                 if self.exchanges[row.a as usize].holds {
                     ctx.abandon(row.child);
@@ -434,7 +436,8 @@ impl Nginx {
                 self.close_connection(connection, ctx);
                 self.refuse(call, Cause::ClientTimeout, 0, ctx);
             }
-            State::Idle | State::Closed => {}
+            // It has not come yet: a request and the end of its stream may have left at one instant.
+            State::Active | State::Idle | State::Closed => {}
         }
     }
 }
