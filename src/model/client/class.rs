@@ -284,6 +284,8 @@ impl Class {
         self.begin(slot, ctx);
     }
 
+    #[expect(clippy::inline_always, reason = "once a request; what it does costs less than a call")]
+    #[inline(always)]
     fn new_user(&mut self, scheduled: Time) -> u32 {
         let user = User::new(self.next_user, scheduled);
         self.next_user = self.next_user.wrapping_add(1);
@@ -595,7 +597,8 @@ impl Class {
     }
 
     /// The user is done for good.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "once a request; what it does costs less than a call")]
+    #[inline(always)]
     fn retire(&mut self, slot: u32, ctx: &mut Ctx) {
         let user = &mut self.users[slot as usize];
         user.turn = user.turn.wrapping_add(1);

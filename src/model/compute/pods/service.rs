@@ -334,6 +334,8 @@ impl Pods {
     }
 
     /// A connection has a place in the accept queue; an idle process takes it at once.
+    #[expect(clippy::inline_always, reason = "once a request; what it does costs less than a call")]
+    #[inline(always)]
     fn queued(&mut self, call: CallId, idle: bool, ctx: &mut Ctx) {
         let pod = ctx.calls.get(call).address;
         if idle {
@@ -398,6 +400,8 @@ impl Pods {
     }
 
     /// The request is read: a place, the waiting line, or a rejection.
+    #[expect(clippy::inline_always, reason = "once a request; what it does costs less than a call")]
+    #[inline(always)]
     fn admit(&mut self, call: CallId, ctx: &mut Ctx) {
         let now = ctx.now();
         let pod = ctx.calls.get(call).address as usize;
