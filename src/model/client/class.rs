@@ -330,6 +330,8 @@ impl Class {
     }
 
     /// The user begins the request that is next.
+    #[expect(clippy::inline_always, reason = "once a request; what it does costs less than a call")]
+    #[inline(always)]
     fn begin(&mut self, slot: u32, ctx: &mut Ctx) {
         let now = ctx.now();
         let user = &mut self.users[slot as usize];
@@ -568,7 +570,8 @@ impl Class {
     }
 
     /// Decides what the user does after a finished request.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "once a request; what it does costs less than a call")]
+    #[inline(always)]
     fn next_request(&mut self, slot: u32, ctx: &mut Ctx) {
         let user = &mut self.users[slot as usize];
         let round = &self.rounds[user.step as usize];

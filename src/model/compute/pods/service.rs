@@ -385,6 +385,8 @@ impl Pods {
     }
 
     /// The process accepts a connection. A sync worker is occupied from here on.
+    #[expect(clippy::inline_always, reason = "once a request; what it does costs less than a call")]
+    #[inline(always)]
     pub(super) fn accept(&mut self, call: CallId, ctx: &mut Ctx) {
         let now = ctx.now();
         let row = *ctx.calls.get(call);
@@ -566,6 +568,8 @@ impl Pods {
         self.let_next_in(pod, ctx);
     }
 
+    #[expect(clippy::inline_always, reason = "once a request; what it does costs less than a call")]
+    #[inline(always)]
     pub(super) fn let_next_in(&mut self, pod: u16, ctx: &mut Ctx) {
         let now = ctx.now();
         if self.kind == KindOf::SyncWorkers {
@@ -588,6 +592,8 @@ impl Pods {
         }
     }
 
+    #[expect(clippy::inline_always, reason = "once a request; what it does costs less than a call")]
+    #[inline(always)]
     pub(super) fn reply(&mut self, call: CallId, outcome: Outcome, ctx: &mut Ctx) {
         let row = ctx.calls.get(call);
         row.b = ENDED;
