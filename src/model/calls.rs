@@ -73,7 +73,7 @@ impl Opening {
 ///
 /// In the order in which they stand in memory: what the answer touches comes first, so that it lies in one or two cache lines.
 #[derive(Clone, Copy, Debug)]
-#[repr(C, align(64))]
+#[repr(C)]
 pub struct Call {
     pub(in crate::model) turn: u32,
     /// Who calls.
@@ -138,7 +138,7 @@ pub struct Call {
     /// Retry tokens that the last of them cost.
     pub retry_price: u8,
 }
-// Every message in flight has a row: two cache lines.
+// Every message in flight has a row: the size of two cache lines.
 const _: () = assert!(size_of::<Call>() == 128);
 
 impl Call {

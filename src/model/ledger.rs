@@ -248,6 +248,7 @@ impl Coarse {
 }
 
 /// The coarse cell that a cell of a [`Histogram`] lies in: those have 64 an octave, from 2^5 ns in their first 64.
+#[inline]
 fn coarse_cell(fine: usize) -> usize {
     const FIRST: usize = (16 - 5) * 64;
     (fine.saturating_sub(FIRST) / 8).min(COARSE - 1)

@@ -189,6 +189,7 @@ impl Pool {
     }
 
     /// A request is done with its connection. Returns what becomes of the connection.
+    #[inline]
     pub fn checkin(&mut self, number: u32, now: Time) -> Checkin {
         if self.mode == PoolMode::Direct {
             self.busy -= 1;

@@ -252,6 +252,7 @@ impl Retry {
     }
 
     /// An attempt succeeded after `retries` retries: SDK quotas are refunded.
+    #[inline]
     pub fn succeeded(&self, state: &mut RetryState, retries: u16, last: Option<Cause>) {
         if let Retry::Sdk(sdk) = self {
             let refund = if retries == 0 { 1.0 } else { last.map_or(1.0, |c| cost(sdk.mode, c)) };

@@ -294,6 +294,8 @@ impl Class {
         self.begin(slot, ctx);
     }
 
+    #[expect(clippy::inline_always, reason = "once a request; what it does costs less than a call")]
+    #[inline(always)]
     fn new_user(&mut self, scheduled: Time) -> u32 {
         let user = User::new(self.next_user, scheduled);
         self.next_user = self.next_user.wrapping_add(1);
@@ -341,6 +343,8 @@ impl Class {
     }
 
     /// The user begins the request that is next.
+    #[expect(clippy::inline_always, reason = "once a request; what it does costs less than a call")]
+    #[inline(always)]
     fn begin(&mut self, slot: u32, ctx: &mut Ctx) {
         let now = ctx.now();
         let user = &mut self.users[slot as usize];
@@ -618,7 +622,8 @@ impl Class {
     }
 
     /// Decides what the user does after a finished request.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "once a request; what it does costs less than a call")]
+    #[inline(always)]
     fn next_request(&mut self, slot: u32, ctx: &mut Ctx) {
         let user = &mut self.users[slot as usize];
         let round = &self.rounds[user.step as usize];
@@ -647,7 +652,8 @@ impl Class {
     }
 
     /// The user is done for good.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "once a request; what it does costs less than a call")]
+    #[inline(always)]
     fn retire(&mut self, slot: u32, ctx: &mut Ctx) {
         let user = &mut self.users[slot as usize];
         user.turn = user.turn.wrapping_add(1);

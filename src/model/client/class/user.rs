@@ -6,7 +6,6 @@ use std::num::NonZeroU32;
 
 /// One user.
 #[derive(Debug, Clone)]
-#[repr(align(64))]
 pub(super) struct User {
     pub(super) turn: u32,
     /// Its number: who draws what. Begins anew after 2^32, when the first are long gone. Of a free row the next free one.

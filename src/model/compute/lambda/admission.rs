@@ -102,6 +102,7 @@ impl Admission {
 
     /// Takes a unit of concurrency, or says which limit has none left: request rate, reserved, provisioned, pool.
     /// `ready` says whether a provisioned environment is free.
+    #[inline]
     pub(super) fn enter(&mut self, ready: bool, ctx: &mut Ctx) -> Result<Side, Refusal> {
         let now = ctx.now();
         self.adjust_rate(now, ctx);

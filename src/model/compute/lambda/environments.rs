@@ -78,6 +78,7 @@ impl Environments {
         self.rows.len() - self.free.len()
     }
 
+    #[inline]
     pub(super) fn get(&mut self, at: u32) -> &mut Environment {
         &mut self.rows[at as usize]
     }
@@ -105,6 +106,7 @@ impl Environments {
     }
 
     /// Takes the most recently used idle environment (observed in 99.7 % of 23,230 choices on AWS, 2020).
+    #[inline]
     pub(super) fn take_idle(&mut self) -> Option<u32> {
         let at = self.idle.pop_back()?;
         self.rows[at as usize].used = 1;
@@ -210,6 +212,7 @@ impl Environments {
     }
 
     /// An environment becomes idle.
+    #[inline]
     pub(super) fn release(&mut self, at: u32, now: Time) {
         let row = &mut self.rows[at as usize];
         row.idle_since = now;

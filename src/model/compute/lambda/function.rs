@@ -248,6 +248,7 @@ impl Lambda {
     }
 
     /// A place for one more request, or the limit that leaves none.
+    #[inline]
     pub(super) fn place(&mut self, ctx: &mut Ctx) -> Result<Place, Refusal> {
         if let Some(environment) = self.environments.take_partial() {
             return Ok(Place::In(environment));
@@ -287,6 +288,7 @@ impl Lambda {
     }
 
     /// A request goes to its place.
+    #[inline]
     pub(super) fn settle(&mut self, place: Place, call: CallId, ctx: &mut Ctx) {
         if let Some(shared) = &mut self.shared {
             shared.serving += 1;

@@ -21,6 +21,7 @@ pub(super) struct Seen {
 
 impl Seen {
     /// A request ended.
+    #[inline]
     pub(super) fn until(&mut self, now: Time) {
         self.end = self.end.max(now);
     }

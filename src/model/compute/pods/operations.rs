@@ -58,6 +58,7 @@ impl Pods {
     }
 
     /// Keeps a message for later if the pod stands still.
+    #[inline]
     pub(super) fn defers(&mut self, pod: u16, message: Message) -> bool {
         let pod = &mut self.pods[usize::from(pod)];
         if pod.frozen {

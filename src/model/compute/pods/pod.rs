@@ -128,6 +128,7 @@ impl Pod {
     }
 
     /// The pool to `store`; made by `fresh` at first use.
+    #[inline]
     pub(super) fn pool(&mut self, store: NodeId, fresh: impl FnOnce() -> Pool) -> &mut Pool {
         let at = self.pools.iter().position(|(node, _)| *node == store).unwrap_or_else(|| {
             self.pools.push((store, fresh()));

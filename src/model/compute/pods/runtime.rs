@@ -146,6 +146,7 @@ impl Pace {
     }
 
     /// How long a pod waits that is to wait for `wait`.
+    #[inline]
     pub(super) fn wait(&self, pod: &Pod, wait: Span, now: Time, stream: &mut Stream) -> Span {
         let wait = slowed(pod, wait);
         match &self.event_loop {
@@ -156,6 +157,7 @@ impl Pace {
 }
 
 /// How long a step takes on a pod that may be a slow one.
+#[inline]
 fn slowed(pod: &Pod, time: Span) -> Span {
     if pod.slow.to_bits() == 1.0_f64.to_bits() { time } else { time.scaled(pod.slow) }
 }

@@ -334,6 +334,8 @@ impl Pods {
     }
 
     /// A connection has a place in the accept queue; an idle process takes it at once.
+    #[expect(clippy::inline_always, reason = "once a request; what it does costs less than a call")]
+    #[inline(always)]
     fn queued(&mut self, call: CallId, idle: bool, ctx: &mut Ctx) {
         let pod = ctx.calls.get(call).address;
         if idle {
@@ -383,6 +385,8 @@ impl Pods {
     }
 
     /// The process accepts a connection. A sync worker is occupied from here on.
+    #[expect(clippy::inline_always, reason = "once a request; what it does costs less than a call")]
+    #[inline(always)]
     pub(super) fn accept(&mut self, call: CallId, ctx: &mut Ctx) {
         let now = ctx.now();
         let row = *ctx.calls.get(call);
@@ -398,6 +402,8 @@ impl Pods {
     }
 
     /// The request is read: a place, the waiting line, or a rejection.
+    #[expect(clippy::inline_always, reason = "once a request; what it does costs less than a call")]
+    #[inline(always)]
     fn admit(&mut self, call: CallId, ctx: &mut Ctx) {
         let now = ctx.now();
         let pod = ctx.calls.get(call).address as usize;
@@ -562,6 +568,8 @@ impl Pods {
         self.let_next_in(pod, ctx);
     }
 
+    #[expect(clippy::inline_always, reason = "once a request; what it does costs less than a call")]
+    #[inline(always)]
     pub(super) fn let_next_in(&mut self, pod: u16, ctx: &mut Ctx) {
         let now = ctx.now();
         if self.kind == KindOf::SyncWorkers {
@@ -584,6 +592,8 @@ impl Pods {
         }
     }
 
+    #[expect(clippy::inline_always, reason = "once a request; what it does costs less than a call")]
+    #[inline(always)]
     pub(super) fn reply(&mut self, call: CallId, outcome: Outcome, ctx: &mut Ctx) {
         let row = ctx.calls.get(call);
         row.b = ENDED;

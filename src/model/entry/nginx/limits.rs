@@ -100,6 +100,7 @@ impl RequestLimits {
     }
 
     /// A request of `client`; one that is not `TooMany` counts as in progress until it leaves.
+    #[inline]
     pub(super) fn pass(&mut self, client: u32, now: Time) -> Passage {
         if let Some((limit, key, status)) = &mut self.in_progress
             && !limit.enter(key.of(client))

@@ -269,6 +269,7 @@ impl Database {
     }
 
     /// A connection whose owner has gone ends with its last statement.
+    #[inline]
     fn end_if_done(&mut self, at: u32, ctx: &mut Ctx) {
         let row = &self.connected[at as usize];
         if row.closed && row.active == 0 {
@@ -360,6 +361,7 @@ impl Database {
         self.start(call, ctx);
     }
 
+    #[inline]
     fn start(&mut self, call: CallId, ctx: &mut Ctx) {
         let now = ctx.now();
         let amount = ctx.calls.get(call).amount;
