@@ -55,7 +55,7 @@ pub(super) struct Connection {
 
 /// DocumentDB's lock of the session map.
 #[derive(Debug)]
-struct SessionMap {
+pub(super) struct SessionMap {
     lock: Span,
     locked_until: Time,
     window: Time,
