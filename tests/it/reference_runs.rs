@@ -69,7 +69,7 @@ fn succeeds((_, version, connections, nofile, users, _): Run, settings: &Value) 
 }
 
 #[test]
-fn n1_to_n10_come_out_within_three_points() {
+fn n1_to_n10_come_out_within_three_points_of_the_sheet_and_races_of_repetitions() {
     for run in RUNS {
         let (id, .., measured) = run;
         let race = RACES.iter().find(|race| race.0 == id);
