@@ -470,6 +470,12 @@ fn design(scenario: &Scenario, name: &str, spec: &DesignSpec, problems: &mut Pro
     }
     events(scenario, &path, spec, &known, problems);
     machines(&path, spec, problems);
+    reservations(&path, spec, problems);
+    graph::check(scenario, name, spec, problems);
+}
+
+/// Functions reserve what an account can give.
+fn reservations(path: &str, spec: &DesignSpec, problems: &mut Problems) {
     for (account, limits) in &spec.accounts {
         let own = spec.nodes.values().filter_map(|node| node.spec().claim());
         let reserved: u32 = own.filter(|(name, _)| name == account).map(|(_, n)| n).sum();
@@ -482,7 +488,6 @@ fn design(scenario: &Scenario, name: &str, spec: &DesignSpec, problems: &mut Pro
             );
         }
     }
-    graph::check(scenario, name, spec, problems);
 }
 
 /// Classes that speak HTTP/2 enter where it is spoken.

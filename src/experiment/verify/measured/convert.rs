@@ -491,7 +491,8 @@ fn haproxy_node(
     let cpu = base.http_haproxy_keepalive_ms - base.http_node_direct_keepalive_ms;
     let balance = haproxy.balance.as_deref().unwrap_or("roundrobin");
     let (method, draws) = balance.split_once('(').unwrap_or((balance, "2"));
-    let draws: u8 = draws.trim_end_matches(')').parse().map_err(|_| format!("{balance}?"))?;
+    let unknown = || format!("balancing \"{balance}\" is not known");
+    let draws: u8 = draws.trim_end_matches(')').parse().map_err(|_| unknown())?;
     let mut node = json!({
         "upstream": servers,
         "somaxconn": somaxconn(config),
@@ -501,7 +502,7 @@ fn haproxy_node(
         "random_draws": draws,
         "balance": match method {
             known @ ("roundrobin" | "leastconn" | "random") => known,
-            other => return Err(format!("balancing \"{other}\" is not known")),
+            _ => return Err(unknown()),
         },
     });
     let mut set = |key: &str, value: Option<Value>| {

@@ -19,6 +19,7 @@ impl Lambda {
         }
         let works = ctx.works;
         if self.connections == StoreConnection::InInit
+            && ctx.calls.get(call).step == 0
             && let Some(store) = self.not_connected(call, ctx)
         {
             return self.connect(call, store, ctx);

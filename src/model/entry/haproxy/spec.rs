@@ -14,7 +14,7 @@ pub const ABOUT: About = About {
         "maxconn of the front end: connections beyond it wait in the kernel's queue",
         "maxconn per server: requests beyond it wait in one queue for all servers, first come first served, and go to whichever has a place first",
         "timeout queue (503), timeout connect with retries a second apart (503), timeout server (504)",
-        "roundrobin and leastconn among servers that have a place; random on HAProxy's own hash ring, whose shares are uneven",
+        "roundrobin and leastconn among servers that have a place; random on HAProxy's own hash ring: uneven shares, and the same sequence after every start",
         "processor time of its one thread",
         "HTTP/2 from clients: one connection of maxconn for many requests, a connection to a server for each",
     ],

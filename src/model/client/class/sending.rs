@@ -1,0 +1,154 @@
+//! How an attempt leaves: a connection for it, what the load generator has to do, the SYN or the request.
+
+use super::http2::WITH_THE_FIRST;
+use super::{Class, OPEN, SEND, TIMEOUT};
+use crate::kernel::{Rank, Span, Time};
+use crate::model::calls::{Call, Opening, Via};
+use crate::model::context::Ctx;
+use crate::model::message::CallId;
+use std::num::NonZeroU32;
+
+impl Class {
+    /// The user sends an attempt, unless the adaptive limiter holds it back.
+    #[inline]
+    pub(super) fn attempt(&mut self, slot: u32, ctx: &mut Ctx) {
+        let delay = self.adaptive.as_mut().map_or(Span::ZERO, |limit| limit.delay(ctx.now()));
+        if delay.is_zero() {
+            self.send(slot, ctx);
+        } else {
+            let turn = self.users[slot as usize].turn;
+            ctx.wake(delay, SEND, slot, turn);
+        }
+    }
+
+    /// The user sends; whatever the load generator has to do before comes first.
+    #[inline]
+    pub(super) fn send(&mut self, slot: u32, ctx: &mut Ctx) {
+        let user = &mut self.users[slot as usize];
+        if user.connection.is_none() && self.connection.keepalive {
+            user.connection = self.spare.pop();
+        }
+        let turn = user.turn;
+        let opens = user.connection.is_none();
+        if let Some(lane) = self.timeout {
+            user.timer = ctx.arm(lane, TIMEOUT, slot, turn);
+        }
+        if self.http2.is_none() {
+            return self.pays(slot, opens, ctx);
+        }
+        if let Some(opens) = self.take_stream(slot, ctx) {
+            self.sends(slot, opens, ctx);
+        }
+    }
+
+    /// The user's request has its connection, or opens one.
+    #[inline(never)]
+    pub(super) fn sends(&mut self, slot: u32, opens: bool, ctx: &mut Ctx) {
+        self.pays(slot, opens, ctx);
+    }
+
+    /// The load generator does its part, then the request leaves.
+    #[expect(clippy::inline_always, reason = "once a request, and one of its two callers is rare")]
+    #[inline(always)]
+    fn pays(&mut self, slot: u32, opens: bool, ctx: &mut Ctx) {
+        let now = ctx.now();
+        let turn = self.users[slot as usize].turn;
+        let connect = if opens { self.generator.connect } else { Span::ZERO };
+        let cost = self.generator.request + connect;
+        if cost.is_zero() {
+            return self.leaves(slot, ctx);
+        }
+        let at = self.opening_until.max(now);
+        self.opening_until = at + cost;
+        let user = &mut self.users[slot as usize];
+        user.opening = true;
+        // Through the queue even if it is now: the others of this instant are to be known first.
+        ctx.wake_at(at, Rank::Arrival, OPEN, slot, turn);
+    }
+
+    /// The request, or the SYN of its new connection, leaves at last.
+    #[inline(never)]
+    pub(super) fn dispatch(&mut self, slot: u32, ctx: &mut Ctx) {
+        self.leaves(slot, ctx);
+    }
+
+    /// The request, or the SYN of its new connection, leaves.
+    #[expect(clippy::inline_always, reason = "once a request, and one of its two callers is rare")]
+    #[inline(always)]
+    fn leaves(&mut self, slot: u32, ctx: &mut Ctx) {
+        let hop = self.hop;
+        let key = self.request_key(slot);
+        let resumes = self.resumes(slot, ctx.now());
+        let handshake = self.handshake(ctx.now(), resumes);
+        let user = &mut self.users[slot as usize];
+        user.opening = false;
+        let kept = self.http2.as_ref().map_or(user.connection, |http2| http2.kept(slot));
+        let opening = kept.is_none();
+        // An open connection leads straight to whoever accepted it; names and routers are asked for new ones only.
+        let mut to = kept.map_or(self.entry, |kept| kept.node);
+        if let Some(kept) = kept
+            && ctx.flows.any()
+            && let Some((forwarder, ended)) =
+                ctx.flows.forgotten(ctx.me, kept.tag.get(), ctx.queue.now())
+        {
+            // A forwarder on the way has dropped the row of this connection: it answers itself, with a reset.
+            to = forwarder;
+            ctx.flow_ended(ended);
+        }
+        if opening {
+            self.opened = self.opened.checked_add(1).unwrap_or(NonZeroU32::MIN);
+        }
+        let tag = kept.map_or(self.opened, |kept| kept.tag).get();
+        let via = kept.map_or(Via::New, |kept| Via::Open(kept.number));
+        let address = match self.addresses {
+            Some(_) if opening => self.races[slot as usize].rank,
+            _ => 0,
+        };
+        let call = Call {
+            address,
+            work: self.rounds[user.step as usize].work,
+            key,
+            visit: user.attempt,
+            via,
+            tag,
+            keep_alive: self.connection.keepalive,
+            idempotent: self.idempotent,
+            bytes: self.body,
+            established: if opening { Time::MAX } else { ctx.now() },
+            amount: handshake,
+            opening: Opening::plain(self.connection.syn_retry)
+                .signed(self.connection.tls && !resumes),
+            hop,
+            ..Call::request(ctx.me, to, CallId { slot, turn: user.turn })
+        };
+        // A front door that does not listen itself meets the request after the handshake.
+        let mut delay = if opening && !self.entry_listens { hop + handshake } else { hop };
+        let mut counts = address == 0;
+        if let Some(http2) = &mut self.http2 {
+            let (behind, again) = http2.leaves(slot, tag);
+            delay = if behind { WITH_THE_FIRST } else { delay };
+            counts &= !again;
+        }
+        let now = ctx.now();
+        if counts {
+            ctx.ledger.attempt(self.index, now);
+        }
+        self.users[slot as usize].call = ctx.call(call, delay);
+        if opening && self.addresses.is_some() {
+            self.arm_next_address(slot, ctx);
+        }
+    }
+
+    /// From the SYN's arrival to the request's first byte: the round trips of TCP and TLS, the pause before sending, and the
+    /// connections that the load generator opens first.
+    fn handshake(&self, now: Time, resumes: bool) -> Span {
+        // A resumed handshake takes one round trip in TLS 1.2 and in TLS 1.3.
+        let tls = if resumes { self.tls_trips().min(1) } else { self.tls_trips() };
+        let trips = self.connection.rtt * u64::from(1 + tls);
+        trips.max(self.opening_until.since(now)) + self.connection.send_delay
+    }
+
+    fn tls_trips(&self) -> u32 {
+        if self.connection.tls { self.connection.tls_round_trips } else { 0 }
+    }
+}
