@@ -116,6 +116,19 @@ impl Heap {
         self.fours.first().is_some_and(|four| four.keys.contains(&key))
     }
 
+    /// The slots of the next two entries while the place of the one that was taken is vacant: of the first surely, of the second most
+    /// likely.
+    #[inline]
+    pub(super) fn soon(&self) -> [Option<u32>; 2] {
+        let Some(four) = self.fours.first() else { return [None; 2] };
+        let mut keys = four.keys;
+        let (first, key) = least(&keys);
+        keys[first] = u64::MAX;
+        let (second, later) = least(&keys);
+        let slot = |at: usize, key| (key != u64::MAX).then(|| four.slots[at]);
+        [slot(first, key), slot(second, later)]
+    }
+
     /// All entries, in no order; the heap is empty afterwards.
     pub(super) fn drain(&mut self) -> impl Iterator<Item = (u64, u32)> + use<> {
         debug_assert!(!self.vacant, "the root was taken");

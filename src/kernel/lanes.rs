@@ -303,6 +303,19 @@ impl<E: Copy> Lanes<E> {
         self.places.get(place as usize).map(|armed| &armed.event)
     }
 
+    /// The next two of the lane from whose place an event was just taken, as far as they stand in the same block.
+    #[inline]
+    pub(super) fn soon(&self, place: u32) -> [Option<&E>; 2] {
+        let at = place / PLACES;
+        let mut armed = self.blocks.get(at as usize).map_or(0, |block| block.armed);
+        [(); 2].map(|()| {
+            let place = at * PLACES + armed.trailing_zeros();
+            let found = self.places.get(place as usize).filter(|_| armed != 0);
+            armed &= armed.wrapping_sub(1);
+            found.map(|armed| &armed.event)
+        })
+    }
+
     /// Takes the event that [`Lanes::peek`] spoke of.
     pub(super) fn take(&mut self) -> Option<&E> {
         let &(_, lane) = self.coming.last()?;

@@ -193,6 +193,19 @@ impl<V: Copy> Pending<V> {
         Some((key, &self.run[at as usize % BATCH].value))
     }
 
+    /// The next two values, most likely, just after one was taken: what else is added may come before.
+    #[inline]
+    pub fn soon(&self) -> [Option<&V>; 2] {
+        if let Some(last) = self.order.len().checked_sub(1) {
+            let value = |at: usize| {
+                let at = *self.order.get(at)?;
+                Some(&self.run[at as usize % BATCH].value)
+            };
+            return [value(last), value(last.wrapping_sub(1))];
+        }
+        self.heap.soon().map(|slot| slot.map(|slot| &self.rows[slot as usize].value))
+    }
+
     /// All values with their keys, in order.
     pub fn into_sorted(mut self) -> impl Iterator<Item = (u64, V)> {
         std::iter::from_fn(move || {

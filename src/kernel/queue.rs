@@ -27,6 +27,16 @@ pub struct Queue<E> {
     pending: Pending<E>,
     lanes: Lanes<E>,
     popped: u64,
+    came: Came,
+}
+
+/// Where the last event came from.
+#[derive(Debug, Clone, Copy)]
+enum Came {
+    Immediate,
+    Pending,
+    /// From this place of a lane.
+    Lane(u32),
 }
 
 impl<E: Copy> Default for Queue<E> {
@@ -40,6 +50,7 @@ impl<E: Copy> Default for Queue<E> {
             pending: Pending::default(),
             lanes: Lanes::default(),
             popped: 0,
+            came: Came::Immediate,
         }
     }
 }
@@ -138,6 +149,16 @@ impl<E: Copy> Queue<E> {
         self.lanes.disarm(timer);
     }
 
+    /// The next two events from where the last one was taken, most likely; none if that had no delay.
+    #[inline]
+    pub fn soon(&self) -> [Option<&E>; 2] {
+        match self.came {
+            Came::Immediate => [None; 2],
+            Came::Pending => self.pending.soon(),
+            Came::Lane(place) => self.lanes.soon(place),
+        }
+    }
+
     /// Takes the next event and moves the clock to it.
     #[inline]
     pub fn pop(&mut self) -> Option<&E> {
@@ -145,10 +166,12 @@ impl<E: Copy> Queue<E> {
         if self.taken < self.end {
             self.taken += 1;
             self.popped += 1;
+            self.came = Came::Immediate;
             return self.immediate.get(self.taken - 1);
         }
         (self.taken, self.end) = (0, 0);
         if self.pending.in_heap(self.lanes.first()) {
+            self.came = Came::Pending;
             let (key, event) = self.pending.pop_heap();
             advance(&mut self.now, &mut self.popped, key);
             return Some(event);
@@ -161,11 +184,13 @@ impl<E: Copy> Queue<E> {
     fn pop_far(&mut self) -> Option<&E> {
         let first = self.pending.first();
         if first < self.lanes.first() {
+            self.came = Came::Pending;
             let (key, event) = self.pending.pop()?;
             advance(&mut self.now, &mut self.popped, key);
             return Some(event);
         }
         if let Some((key, place)) = self.lanes.take_before(first) {
+            self.came = Came::Lane(place);
             advance(&mut self.now, &mut self.popped, key);
             return self.lanes.event(place);
         }
@@ -227,6 +252,32 @@ mod tests {
     }
 
     const RANKS: [Rank; 3] = [Rank::Completion, Rank::Arrival, Rank::Timeout];
+
+    #[test]
+    fn what_comes_soon_is_what_comes() {
+        // Both the few of the heap and the many of the wheel; lanes within a block.
+        for many in [40, 20_000_u64] {
+            let mut stream = Key::root(many, 1).stream();
+            let mut queue = Queue::default();
+            let lane = queue.lane(Span::from_secs(1), Rank::Timeout);
+            for event in 0..many {
+                let at = Time::from_nanos(1 + stream.below(1 << 40));
+                queue.at(at, Rank::Completion, event);
+            }
+            for event in 0..40 {
+                queue.arm(lane, many + event);
+            }
+            let (mut foreseen, mut pairs) = ([None; 2], [0; 2]);
+            while let Some(&event) = queue.pop() {
+                let from = usize::from(event >= many);
+                pairs[from] += usize::from(foreseen[from] == Some(event));
+                foreseen[from] = queue.soon()[0].copied();
+            }
+            // Nothing was added meanwhile: only where a block or a batch ends is nothing foreseen.
+            assert!(pairs[0] as u64 >= many * 9 / 10, "{pairs:?} of {many}");
+            assert_eq!(pairs[1], 38, "40 in two blocks");
+        }
+    }
 
     #[test]
     fn agrees_with_its_slow_twin_over_heap_lanes_and_cancels() {

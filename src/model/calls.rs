@@ -6,7 +6,7 @@
 use super::batch::Batches;
 use super::listener::SynRetry;
 use super::message::{CallId, NodeId, Outcome};
-use crate::kernel::{Key, Span, Time, TimerId};
+use crate::kernel::{Key, Span, Time, TimerId, prefetch};
 
 /// What is asked of the callee.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -263,6 +263,22 @@ impl Calls {
     pub fn batch_of(&self, id: CallId) -> Option<u32> {
         let row = self.peek(id);
         (row.op == Op::Batch).then_some(row.tag)
+    }
+
+    /// Has the row of a call loaded that will be needed soon.
+    #[inline]
+    pub(super) fn prefetch(&self, slot: u32) {
+        if let Some(row) = self.row(slot) {
+            prefetch(row);
+            prefetch(&row.outcome);
+            prefetch(&row.bytes);
+        }
+    }
+
+    /// A row, whether it is free or not.
+    #[inline]
+    pub(super) fn row(&self, slot: u32) -> Option<&Call> {
+        self.rows.get(slot as usize)
     }
 
     /// Whether the call has not ended.

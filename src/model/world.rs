@@ -190,6 +190,10 @@ impl World {
     }
 }
 
+/// From so many calls in flight on, rows are asked for ahead of time: a megabyte of calls no longer fits the second cache of
+/// a core. With fewer, looking ahead takes longer than it saves (docs/performance.md).
+const FAR: usize = 8_192;
+
 /// The event loop and what it works on.
 struct Running<'a> {
     nodes: Vec<Node>,
@@ -207,6 +211,9 @@ impl Running<'_> {
             }
             if self.ctx.queue.delivered() & STOP_MASK == 0 && stopped() {
                 return Ok(None);
+            }
+            if self.ctx.calls.len() > FAR {
+                self.foresee();
             }
             self.deliver(event);
             if self.ctx.calls.is_empty() && self.over() {
@@ -231,6 +238,32 @@ impl Running<'_> {
         for (index, class) in classes.iter_mut().enumerate() {
             ctx.me = NodeId((ctx.nodes + index) as u16);
             class.start(ctx);
+        }
+    }
+
+    /// Has rows loaded that the next events are likely to need: the call of the second next, and the caller of the next, whose own
+    /// row was asked for an event ago. Without it a handler waits for the one before it can name the other.
+    #[inline(never)]
+    fn foresee(&self) {
+        let [next, later] = self.ctx.queue.soon();
+        if let Some(slot) = later.and_then(|event| self.call_of(event)) {
+            self.ctx.calls.prefetch(slot);
+        }
+        let next = next.and_then(|event| self.call_of(event));
+        let Some(row) = next.and_then(|slot| self.ctx.calls.row(slot)) else { return };
+        match row.from.index().checked_sub(self.nodes.len()).and_then(|at| self.classes.get(at)) {
+            Some(class) => class.prefetch(row.parent.slot),
+            None => self.ctx.calls.prefetch(row.parent.slot),
+        }
+    }
+
+    /// The row of the call that an event is about, most likely: timers of nodes mostly name one.
+    #[inline]
+    fn call_of(&self, event: &Event) -> Option<u32> {
+        match event.message {
+            Message::Arrive(call) | Message::Reply(call) => Some(call.slot),
+            Message::Wake(_, word, _) if event.to.index() < self.nodes.len() => Some(word),
+            _ => None,
         }
     }
 

@@ -12,7 +12,7 @@ use super::addresses::Race;
 use super::arrivals::Arrivals;
 use super::load::{Load, WhenBusy};
 use super::spec::{ClassSpec, Connection, Generator};
-use crate::kernel::{Key, LaneId, Name, Rank, Span, Time};
+use crate::kernel::{Key, LaneId, Name, Rank, Span, Time, prefetch};
 use crate::model::calls::Via;
 use crate::model::context::Ctx;
 use crate::model::dist::{Dist, Sampler};
@@ -224,6 +224,14 @@ impl Class {
     /// Arrivals that the load generator never sent.
     pub fn dropped(&self) -> u64 {
         self.dropped
+    }
+
+    /// Has a user's row loaded that will be needed soon.
+    pub(in crate::model) fn prefetch(&self, slot: u32) {
+        if let Some(user) = self.users.get(slot as usize) {
+            prefetch(user);
+            prefetch(&user.scheduled);
+        }
     }
 
     /// Handles a message.
