@@ -35,8 +35,8 @@ pub(super) const UNGREETED: u32 = 4;
 /// The process of a connection that ends after its work.
 const ENDING: u32 = u32::MAX;
 
-/// A statement without a connection, in its call's first word.
-const NO_ROW: u32 = u32::MAX;
+/// In the first word of a statement: its caller waits for it, as far as is known here.
+const WAITED_FOR: u32 = u32::MAX;
 
 /// DocumentDB's "short time" in which many new connections lock its session map: not given, a second is assumed.
 const RUSH: Span = Span::from_secs(1);
@@ -47,8 +47,8 @@ const RUSH_SIZE: u32 = 1_000;
 #[derive(Debug, Default)]
 pub(super) struct Connection {
     pub(super) slots: u32,
-    /// Statements at work on it.
-    pub(super) active: u32,
+    /// Statements at work on it whose callers have gone.
+    pub(super) orphans: u32,
     /// Its owner has gone; it ends with its statement.
     pub(super) closed: bool,
 }
@@ -233,12 +233,7 @@ impl Component for Database {
                 ctx.fail(CallId { slot, turn }, Cause::ConnectTimeout, 0);
             }
             Message::Wake(GREETED, slot, turn) => self.greeted(CallId { slot, turn }, ctx),
-            // Work of a client that went away goes on; its connection is closed when it ends.
-            Message::Cancel(call) => {
-                if ctx.calls.alive(call) && ctx.calls.get(call).b == UNGREETED {
-                    self.never_greeted(call, ctx);
-                }
-            }
+            Message::Cancel(call) => self.given_up(call, ctx),
             // The slots of a process that ends were free before.
             Message::Wake(EXIT, ..) | Message::Reply(_) => {}
             Message::Wake(..) => self.unlocked(ctx),
@@ -261,18 +256,48 @@ impl Component for Database {
 }
 
 impl Database {
+    /// Whoever called has gone away. A statement goes on, and its connection ends with it: to be known before the connection is hung up,
+    /// so that no statement has to look for its connection that its caller waits for.
+    fn given_up(&mut self, call: CallId, ctx: &mut Ctx) {
+        if !ctx.calls.alive(call) {
+            return;
+        }
+        let row = ctx.calls.get(call);
+        if row.b == UNGREETED {
+            return self.never_greeted(call, ctx);
+        }
+        if row.op == Op::Query
+            && row.a == WAITED_FOR
+            && let Some(at) = self.open.get((row.from, row.tag))
+        {
+            row.a = at;
+            self.connected[at as usize].orphans += 1;
+        }
+    }
+
     fn hung_up(&mut self, owner: (NodeId, u32), ctx: &mut Ctx) {
+        debug_assert!(
+            !self.works_for(owner, ctx),
+            "a connection of a statement that its owner waits for"
+        );
         if let Some(at) = self.open.remove(owner) {
             self.connected[at as usize].closed = true;
             self.end_if_done(at, ctx);
         }
     }
 
+    /// Whether a statement is at work whose owner waits for it.
+    fn works_for(&self, owner: (NodeId, u32), ctx: &Ctx) -> bool {
+        let here =
+            ctx.calls.iter_alive().filter(|row| row.to == ctx.me && (row.from, row.tag) == owner);
+        here.into_iter().any(|row| row.op == Op::Query && row.a == WAITED_FOR && !row.answered)
+    }
+
     /// A connection whose owner has gone ends with its last statement.
     #[inline]
     fn end_if_done(&mut self, at: u32, ctx: &mut Ctx) {
         let row = &self.connected[at as usize];
-        if row.closed && row.active == 0 {
+        if row.closed && row.orphans == 0 {
             let slots = row.slots;
             self.free.push(at);
             self.end(slots, ctx);
@@ -350,11 +375,7 @@ impl Database {
         let now = ctx.now();
         let row = ctx.calls.get(call);
         row.mark = now;
-        row.a = NO_ROW;
-        if let Some(at) = self.open.get((row.from, row.tag)) {
-            row.a = at;
-            self.connected[at as usize].active += 1;
-        }
+        row.a = WAITED_FOR;
         if self.work.len() >= self.active_max {
             return self.statements.push_back(call);
         }
@@ -381,8 +402,8 @@ impl Database {
         ctx.ledger.waited_for(self.limits.work, row.mark + row.amount, now);
         ctx.ledger.set(self.gauges.active, now, self.work.len() as u64);
         ctx.reply(call, Outcome::OK);
-        if row.a != NO_ROW {
-            self.connected[row.a as usize].active -= 1;
+        if row.a != WAITED_FOR {
+            self.connected[row.a as usize].orphans -= 1;
             self.end_if_done(row.a, ctx);
         }
         if let Some(next) = self.statements.pop_front() {
