@@ -116,6 +116,12 @@ impl Heap {
         self.fours.first().is_some_and(|four| four.keys.contains(&key))
     }
 
+    /// The slot of the first entry, unless it was taken just now.
+    #[inline]
+    pub(super) fn front(&self) -> Option<u32> {
+        (!self.vacant && self.root.0 != u64::MAX).then_some(self.root.1)
+    }
+
     /// The slots of the next two entries while the place of the one that was taken is vacant: of the first surely, of the second most
     /// likely.
     #[inline]

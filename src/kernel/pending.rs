@@ -206,6 +206,14 @@ impl<V: Copy> Pending<V> {
         self.heap.soon().map(|slot| slot.map(|slot| &self.rows[slot as usize].value))
     }
 
+    /// The value that comes next, most likely: while there are few, surely.
+    pub fn peek(&self) -> Option<&V> {
+        match self.heap.front() {
+            Some(slot) => Some(&self.rows[slot as usize].value),
+            None => self.soon()[0],
+        }
+    }
+
     /// All values with their keys, in order.
     pub fn into_sorted(mut self) -> impl Iterator<Item = (u64, V)> {
         std::iter::from_fn(move || {

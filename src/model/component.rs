@@ -1,6 +1,7 @@
 //! What every kind of node provides: a specification that can be checked, and a state machine.
 
 use super::account::AccountSpec;
+use super::calls::Call;
 use super::context::Ctx;
 use super::era::Era;
 use super::message::Message;
@@ -180,6 +181,12 @@ pub trait Component: Sized {
     fn start(&mut self, _ctx: &mut Ctx) {}
     /// Handles a message.
     fn handle(&mut self, message: Message, ctx: &mut Ctx);
+    /// The row of the call that a timer of it is about, for [`Component::foresee`]: mostly the timer's word.
+    fn call_of(&self, _timer: u8, word: u32) -> Option<u32> {
+        Some(word)
+    }
+    /// Has rows of its own loaded that the next event about a call will need.
+    fn foresee(&self, _call: &Call) {}
     /// Whether it still has work of its own that must be waited for at the end of the load.
     fn busy(&self) -> bool {
         false

@@ -363,6 +363,11 @@ impl Processor {
         Some(self.due)
     }
 
+    /// The job that ends next, most likely.
+    pub(super) fn soon(&self) -> Option<(u32, u32)> {
+        self.jobs.soon().copied()
+    }
+
     /// A wake-up that was asked for has come: ends the job that is due, if one is. Returns it and when to come back.
     pub fn complete(&mut self, now: Time) -> Completed {
         debug_assert_eq!(self.awaited.last(), Some(&now), "a wake-up that nobody asked for");

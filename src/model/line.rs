@@ -75,6 +75,11 @@ impl<V: Copy> Line<V> {
         }
     }
 
+    /// What comes next, most likely.
+    pub(super) fn soon(&self) -> Option<&V> {
+        self.few.last().map(|first| &first.1).or_else(|| self.many.peek())
+    }
+
     /// Takes the first of many.
     #[inline(never)]
     fn pop_many(&mut self) -> Option<(u64, V)> {

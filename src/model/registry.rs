@@ -1,5 +1,6 @@
 //! The one list of node kinds. A new kind is one file and one line here (and one scenario that shows it).
 
+use super::calls::Call;
 use super::component::{About, Check, Component, NodeReport, Spec};
 use super::compute::{lambda, pods};
 use super::context::Ctx;
@@ -58,6 +59,14 @@ macro_rules! nodes {
             #[inline]
             pub fn handle(&mut self, message: Message, ctx: &mut Ctx) {
                 match self { $(Node::$variant(node) => node.handle(message, ctx),)+ }
+            }
+            /// The row of the call that a timer is about.
+            pub fn call_of(&self, timer: u8, word: u32) -> Option<u32> {
+                match self { $(Node::$variant(node) => node.call_of(timer, word),)+ }
+            }
+            /// Has rows of the node loaded that the next event about a call will need.
+            pub fn foresee(&self, call: &Call) {
+                match self { $(Node::$variant(node) => node.foresee(call),)+ }
             }
             /// Whether the node has work of its own left.
             pub fn busy(&self) -> bool {

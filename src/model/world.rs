@@ -249,20 +249,25 @@ impl Running<'_> {
         if let Some(slot) = later.and_then(|event| self.call_of(event)) {
             self.ctx.calls.prefetch(slot);
         }
-        let next = next.and_then(|event| self.call_of(event));
-        let Some(row) = next.and_then(|slot| self.ctx.calls.row(slot)) else { return };
+        let Some(next) = next else { return };
+        let Some(row) = self.call_of(next).and_then(|slot| self.ctx.calls.row(slot)) else {
+            return;
+        };
+        if let Some(node) = self.nodes.get(next.to.index()) {
+            node.foresee(row);
+        }
         match row.from.index().checked_sub(self.nodes.len()).and_then(|at| self.classes.get(at)) {
             Some(class) => class.prefetch(row.parent.slot),
             None => self.ctx.calls.prefetch(row.parent.slot),
         }
     }
 
-    /// The row of the call that an event is about, most likely: timers of nodes mostly name one.
+    /// The row of the call that an event is about, most likely.
     #[inline]
     fn call_of(&self, event: &Event) -> Option<u32> {
         match event.message {
             Message::Arrive(call) | Message::Reply(call) => Some(call.slot),
-            Message::Wake(_, word, _) if event.to.index() < self.nodes.len() => Some(word),
+            Message::Wake(timer, word, _) => self.nodes.get(event.to.index())?.call_of(timer, word),
             _ => None,
         }
     }

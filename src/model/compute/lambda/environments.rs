@@ -1,6 +1,6 @@
 //! The execution environments of one function: rows, and the idle ones in order of last use.
 
-use crate::kernel::{Span, Time};
+use crate::kernel::{Span, Time, prefetch};
 use crate::model::message::CallId;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -81,6 +81,14 @@ impl Environments {
     #[inline]
     pub(super) fn get(&mut self, at: u32) -> &mut Environment {
         &mut self.rows[at as usize]
+    }
+
+    /// Has the row of an environment loaded that will be needed soon.
+    pub(super) fn prefetch(&self, at: u32) {
+        if let Some(row) = self.rows.get(at as usize) {
+            prefetch(row);
+            prefetch(&row.provisioned);
+        }
     }
 
     /// A request waits for the start of an environment.

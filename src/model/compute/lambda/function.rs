@@ -11,7 +11,7 @@ use super::start::{ColdStart, Start, StartEnd};
 use super::upkeep;
 use super::warm_up::WarmUpSpec;
 use crate::kernel::{Key, LaneId, Rank, Span, Stream};
-use crate::model::calls::Op;
+use crate::model::calls::{Call, Op};
 use crate::model::component::{Component, NodeReport};
 use crate::model::context::{Ctx, Purpose};
 use crate::model::ledger::{GaugeId, LimitId};
@@ -208,6 +208,10 @@ impl Component for Lambda {
             Message::Cancel(call) => self.leave_line(call, ctx),
             Message::HangUp(..) => {}
         }
+    }
+
+    fn foresee(&self, call: &Call) {
+        self.environments.prefetch(call.a);
     }
 
     fn busy(&self) -> bool {

@@ -241,6 +241,10 @@ impl Component for Database {
         }
     }
 
+    fn call_of(&self, timer: u8, word: u32) -> Option<u32> {
+        if timer == STATEMENT { self.work.soon().map(|job| job.0) } else { Some(word) }
+    }
+
     fn close(&mut self, ctx: &mut Ctx) -> NodeReport {
         let held = hours(ctx.now());
         let class = |class: &String| UsageLine::held(&self.name, class, held, "hour");
