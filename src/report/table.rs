@@ -1,7 +1,7 @@
 //! One screen that a person understands: what survives, how slow, what breaks first, what it costs.
 
 use super::format::{count, cut, interval, money, seconds, share};
-use super::words::{capital, first_limit, incident, outcome, precision, steady};
+use super::words::{capital, first_limit, incident, outcome, plural, precision, steady};
 use crate::experiment::result::{
     Counterfactual, DesignResult, Estimate, RunResult, ThresholdResult, Verdict,
 };
@@ -43,8 +43,8 @@ impl Screen<'_> {
         let title = self.paint(BOLD, &result.scenario.name);
         writeln!(
             self.out,
-            "{title}: {} designs, {} replications each, seed {}, era {}, prices {} of {}",
-            result.designs.len(),
+            "{title}: {}, {} replications each, seed {}, era {}, prices {} of {}",
+            plural(result.designs.len(), "design"),
             result.replications,
             result.seed,
             result.scenario.era,

@@ -83,6 +83,11 @@ pub(super) fn steady(own: &Steady) -> String {
     facts.join(", ")
 }
 
+/// "1 design", "2 designs".
+pub(super) fn plural(count: usize, word: &str) -> String {
+    format!("{count} {word}{}", if count == 1 { "" } else { "s" })
+}
+
 /// A sentence with a capital letter.
 pub(super) fn capital(text: &str) -> String {
     let mut chars = text.chars();

@@ -14,6 +14,7 @@ mod summary;
 
 use crate::experiment::result::RunResult;
 use crate::experiment::verification::Verification;
+use crate::report::words::plural;
 pub use ledger::page as verification_html;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use script::{SCRIPT, SCRIPT_HASH, STYLE};
@@ -130,7 +131,7 @@ fn head(result: &RunResult) -> Markup {
             h1 { (scenario.name) }
             @if !scenario.about.is_empty() { p.about { (scenario.about) } }
             p.facts {
-                (result.designs.len()) " designs · " (result.replications) " replications each · seed " (result.seed)
+                (plural(result.designs.len(), "design")) " · " (result.replications) " replications each · seed " (result.seed)
                 " · era " (scenario.era) " · prices " (result.prices.name) " of " (result.prices.date)
                 ". Figures in brackets are 95 % confidence intervals."
             }
