@@ -164,19 +164,33 @@ pub fn assumptions(
     rows
 }
 
-/// Declared assumptions whose path leads nowhere.
+/// Declared assumptions whose path leads nowhere: one finding for all that are about one design or class that is not there.
 pub fn unknown_assumed_paths(
     tree: &Tree,
     resolved: &Value,
     declared: &BTreeMap<String, String>,
 ) -> Findings {
     let mut findings = Findings::new();
-    for path in declared.keys() {
-        if at(resolved, &Path::parse(path)).is_none() {
-            let place = Path::default().key("assumed").key(path);
+    let mut report = |path: &str, what: String, remedy| {
+        let place = Path::default().key("assumed").key(path);
+        findings.push(Finding::error("E0217", &place, tree.place(&place), what).remedy(remedy));
+    };
+    let parsed = declared.keys().map(|path| (path, Path::parse(path)));
+    let lost: Vec<_> = parsed.filter(|(_, path)| at(resolved, path).is_none()).collect();
+    let owner = |path: &Path| Path(path.0.iter().take(2).cloned().collect());
+    for of_one in lost.chunk_by(|(_, a), (_, b)| owner(a) == owner(b)) {
+        let (first, path) = &of_one[0];
+        let gone = owner(path);
+        if of_one.len() > 1 && at(resolved, &gone).is_none() {
+            let (n, gone) = (of_one.len(), plain(&gone.to_string()));
+            let what = format!("{n} notes are about `{gone}`, which this scenario does not have");
+            report(first, what, "take the notes out with it");
+            continue;
+        }
+        for (path, _) in of_one {
             let what = format!("`{}` leads to no value of this scenario", plain(path));
             let remedy = "write the path as `headroom plan` shows it, e.g. designs.lambda.nodes.fn.lambda.memory";
-            findings.push(Finding::error("E0217", &place, tree.place(&place), what).remedy(remedy));
+            report(path, what, remedy);
         }
     }
     findings

@@ -83,6 +83,33 @@ fn all_problems_are_told_at_once() {
 }
 
 #[test]
+fn notes_on_a_design_that_was_taken_out_are_told_once() {
+    // Two on the design that is gone, one mistyped on one that is there.
+    let notes = r#"{"assumed": {"designs.gone.nodes.fn.lambda.memory": "a", "designs.gone.nodes.fn.lambda.timeout": "b",
+        "designs.pods.nodes.api.pods.replcas": "c"}, "#;
+    let found = findings(COMPARE.replacen('{', notes, 1).as_bytes());
+    let told: Vec<_> = found
+        .sorted()
+        .iter()
+        .map(|one| (one.code, one.message.clone(), one.span.is_some()))
+        .collect();
+    let message = |text: &str| text.to_owned();
+    let expected = [
+        (
+            "E0217",
+            message("2 notes are about `designs.gone`, which this scenario does not have"),
+            true,
+        ),
+        (
+            "E0217",
+            message("`designs.pods.nodes.api.pods.replcas` leads to no value of this scenario"),
+            true,
+        ),
+    ];
+    assert_eq!(told, expected);
+}
+
+#[test]
 fn circles_of_calls_are_refused() {
     let text = COMPARE.replacen(
         "\"checkout\": [",
