@@ -127,7 +127,7 @@ pub struct Call {
     pub amount: Span,
     /// Address within the callee (a pod, a node of the cluster), where it has several.
     pub address: u16,
-    /// Connection slots that a login takes ([`Op::Connect`]).
+    /// Connection slots that a login takes ([`Op::Connect`]); of a statement [`SHARED`], if its owner may hang up for another's sake.
     pub weight: u16,
     /// How its connection is opened.
     pub opening: Opening,
@@ -193,6 +193,9 @@ impl Call {
         }
     }
 }
+
+/// Weight of a statement whose connection others of its owner use at the same time.
+pub const SHARED: u16 = 0;
 
 /// Callee of a row that is free.
 const NOBODY: NodeId = NodeId(u16::MAX);

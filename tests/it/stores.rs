@@ -433,3 +433,27 @@ fn a_backend_holds_its_slot_through_the_clients_part_of_the_login() {
     assert_eq!((ok(&row), failures(&row)), (2, vec![(Cause::ConnectionSlots, 1)]));
     assert!(row.ledger.classes[0].latency_failed.quantile(1.0).unwrap() < 0.1);
 }
+
+#[test]
+fn a_statement_keeps_its_slot_when_another_of_its_environment_fails() {
+    // One environment takes several requests at a time over one connection. The first statement runs from 0.5 s (after Init) to 2.5 s. The
+    // second meets a server that is down, so the environment hangs up: the slot is free only when the first has ended. The third
+    // is refused, the fourth served.
+    let class = |at: &str| burst(1, at, "job");
+    let text = json!({
+        "name": "shared environment", "era": "y2026",
+        "workload": {"a": class("0s"), "b": class("1.05s"), "c": class("1.5s"), "d": class("3s")},
+        "work": {"job": [{"query": {"to": "db", "hold": {"constant": "2s"}}}]},
+        "designs": {"d": {"enter": {"a": "fn", "b": "fn", "c": "fn", "d": "fn"}, "accounts": {"main": {}},
+            "events": [{"at": "1s", "node": "db", "do": {"down": {"for": "100ms"}}}],
+            "nodes": {"db": free(1), "fn": {"lambda": {"account": "main", "runtime": "nodejs20", "timeout": "60s",
+                "memory": "1024MB", "place": {"constant": "0s"}, "init": {"constant": "500ms"}, "per_environment": 4}}}}},
+        "run": {"replications": 2}
+    });
+    for row in outturns(&text.to_string()).remove(0) {
+        let served: Vec<_> = row.ledger.classes.iter().map(|class| class.ok).collect();
+        assert_eq!(served, [1, 0, 0, 1]);
+        let causes: Vec<_> = row.ledger.failures.iter().map(|failure| failure.cause).collect();
+        assert_eq!(causes, [Cause::Refused, Cause::ConnectionSlots]);
+    }
+}

@@ -68,6 +68,11 @@ impl Environments {
         }
     }
 
+    /// Whether one takes several requests at a time.
+    pub(super) fn shared(&self) -> bool {
+        self.room > 1
+    }
+
     /// How many exist that were created on demand.
     pub(super) fn len(&self) -> usize {
         self.rows.len() - self.free.len() - self.provisioned

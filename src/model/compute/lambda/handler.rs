@@ -4,8 +4,7 @@ use super::function::{EVENT, Lambda, STEP};
 use super::spec::StoreConnection;
 use crate::kernel::Span;
 use crate::model::batch::Next;
-use crate::model::calls::Call;
-use crate::model::calls::Op;
+use crate::model::calls::{Call, Op, SHARED};
 use crate::model::context::Ctx;
 use crate::model::dist::Sampler;
 use crate::model::message::{CallId, Cause, NodeId, Outcome};
@@ -110,6 +109,9 @@ impl Lambda {
         }
         let amount = hold.sample(&mut ctx.step_stream(call));
         let child = ctx.call_store(store, call, Op::Query, amount, environment);
+        if self.environments.shared() {
+            ctx.calls.get(child).weight = SHARED;
+        }
         self.sent(call, child, ctx);
     }
 

@@ -228,7 +228,7 @@ impl Database {
         let slots = u32::from(row.weight);
         ctx.reply(call, Outcome::OK);
         if !row.abandoned {
-            let connection = Connection { slots, orphans: 0, closed: false };
+            let connection = Connection { slots, keepers: 0, closed: false };
             let at = self.free.pop().unwrap_or_else(|| {
                 self.connected.push(Connection::default());
                 self.connected.len() as u32 - 1

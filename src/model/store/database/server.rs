@@ -3,7 +3,7 @@
 use super::engine::Engine;
 use super::spec::{DatabaseSpec, WhenFull};
 use crate::kernel::{Rank, Span, Time};
-use crate::model::calls::Op;
+use crate::model::calls::{Op, SHARED};
 use crate::model::component::{Component, NodeReport};
 use crate::model::context::Ctx;
 use crate::model::cpu::{Processor, Sharing};
@@ -35,8 +35,10 @@ pub(super) const UNGREETED: u32 = 4;
 /// The process of a connection that ends after its work.
 const ENDING: u32 = u32::MAX;
 
-/// In the first word of a statement: its caller waits for it, as far as is known here.
+/// In the first word of a statement: its caller waits for it, as far as is known here, and hangs up after that.
 const WAITED_FOR: u32 = u32::MAX;
+/// The same: its connection had gone before it came.
+const NO_ROW: u32 = u32::MAX - 1;
 
 /// DocumentDB's "short time" in which many new connections lock its session map: not given, a second is assumed.
 const RUSH: Span = Span::from_secs(1);
@@ -47,8 +49,8 @@ const RUSH_SIZE: u32 = 1_000;
 #[derive(Debug, Default)]
 pub(super) struct Connection {
     pub(super) slots: u32,
-    /// Statements at work on it whose callers have gone.
-    pub(super) orphans: u32,
+    /// Statements at work on it that keep it when its owner hangs up.
+    pub(super) keepers: u32,
     /// Its owner has gone; it ends with its statement.
     pub(super) closed: bool,
 }
@@ -260,8 +262,8 @@ impl Component for Database {
 }
 
 impl Database {
-    /// Whoever called has gone away. A statement goes on, and its connection ends with it: to be known before the connection is hung up,
-    /// so that no statement has to look for its connection that its caller waits for.
+    /// Whoever called has gone away. A statement goes on, and keeps its connection until it ends: to be known before the connection is
+    /// hung up, so that no statement has to look for its connection that its caller waits for.
     fn given_up(&mut self, call: CallId, ctx: &mut Ctx) {
         if !ctx.calls.alive(call) {
             return;
@@ -270,12 +272,17 @@ impl Database {
         if row.b == UNGREETED {
             return self.never_greeted(call, ctx);
         }
-        if row.op == Op::Query
-            && row.a == WAITED_FOR
-            && let Some(at) = self.open.get((row.from, row.tag))
-        {
-            row.a = at;
-            self.connected[at as usize].orphans += 1;
+        if row.op == Op::Query && row.a == WAITED_FOR {
+            self.keep_connection(call, ctx);
+        }
+    }
+
+    /// A statement keeps its connection when the owner hangs up.
+    fn keep_connection(&mut self, call: CallId, ctx: &mut Ctx) {
+        let row = ctx.calls.get(call);
+        row.a = self.open.get((row.from, row.tag)).unwrap_or(NO_ROW);
+        if let Some(connection) = self.connected.get_mut(row.a as usize) {
+            connection.keepers += 1;
         }
     }
 
@@ -301,7 +308,7 @@ impl Database {
     #[inline]
     fn end_if_done(&mut self, at: u32, ctx: &mut Ctx) {
         let row = &self.connected[at as usize];
-        if row.closed && row.orphans == 0 {
+        if row.closed && row.keepers == 0 {
             let slots = row.slots;
             self.free.push(at);
             self.end(slots, ctx);
@@ -380,6 +387,9 @@ impl Database {
         let row = ctx.calls.get(call);
         row.mark = now;
         row.a = WAITED_FOR;
+        if row.weight == SHARED {
+            self.keep_connection(call, ctx);
+        }
         if self.work.len() >= self.active_max {
             return self.statements.push_back(call);
         }
@@ -406,8 +416,8 @@ impl Database {
         ctx.ledger.waited_for(self.limits.work, row.mark + row.amount, now);
         ctx.ledger.set(self.gauges.active, now, self.work.len() as u64);
         ctx.reply(call, Outcome::OK);
-        if row.a != WAITED_FOR {
-            self.connected[row.a as usize].orphans -= 1;
+        if let Some(connection) = self.connected.get_mut(row.a as usize) {
+            connection.keepers -= 1;
             self.end_if_done(row.a, ctx);
         }
         if let Some(next) = self.statements.pop_front() {
