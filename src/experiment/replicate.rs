@@ -3,7 +3,10 @@
 use super::plan::Plan;
 use crate::model::world::{Outturn, World};
 use rayon::prelude::*;
+use std::cmp::Reverse;
 use std::ops::Range;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What a caller of a long run sees and may stop.
 pub trait Observer: Sync {
@@ -72,11 +75,9 @@ pub(super) fn more(
     observer: &dyn Observer,
 ) -> Result<Vec<Vec<Outturn>>, RunError> {
     let designs: Vec<_> = plan.scenario.designs.values().collect();
-    let total = designs.len() * numbers.len();
-    let planned = designs.len() * numbers.end as usize;
-    let one = |task: usize| -> Option<Result<Outturn, String>> {
-        // Replication by replication, so that a stopped run has whole replications of all designs.
-        let (replication, design) = (task / designs.len(), task % designs.len());
+    let (count, replications) = (designs.len(), numbers.len());
+    let planned = count * numbers.end as usize;
+    let one = |replication: usize, design: usize| -> Option<Result<Outturn, String>> {
         if observer.stopped() {
             return None;
         }
@@ -84,23 +85,42 @@ pub(super) fn more(
         let setup = plan.setup(designs[design], number);
         let outcome = World::build(&setup).and_then(|world| world.run(&|| observer.stopped()));
         observer.finished(planned);
-        match outcome {
-            Ok(None) => None,
-            Ok(Some(outturn)) => Some(Ok(outturn)),
-            Err(why) => Some(Err(why)),
-        }
+        outcome.transpose()
     };
-    let outcomes: Vec<_> = (0..total).into_par_iter().with_max_len(1).map(one).collect();
-    let done =
-        outcomes.iter().take_while(|outcome| outcome.is_some()).count() / designs.len().max(1);
+    // Replication by replication, so that a stopped run has whole replications of all designs. The last begins with the designs that
+    // have most events: no thread is left alone with one of them at the end.
+    let events: Vec<_> = designs.iter().map(|_| AtomicU64::new(0)).collect();
+    let heaviest = OnceLock::new();
+    let task = |task: usize| {
+        let (replication, mut design) = (task / count, task % count);
+        if replication > 0 && replication + 1 == replications {
+            design = heaviest.get_or_init(|| by_weight(&events))[design];
+        }
+        let outcome = one(replication, design);
+        if let Some(Ok(outturn)) = &outcome {
+            events[design].store(outturn.events, Ordering::Relaxed);
+        }
+        (replication * count + design, outcome)
+    };
+    let mut outcomes: Vec<_> = (0..count * replications).par_bridge().map(task).collect();
+    outcomes.sort_unstable_by_key(|outcome| outcome.0);
+    let finished = outcomes.iter().take_while(|(_, outcome)| outcome.is_some()).count();
+    let done = finished / count.max(1);
     let mut rows: Vec<Vec<Outturn>> = designs.iter().map(|_| Vec::with_capacity(done)).collect();
-    for (task, outcome) in outcomes.into_iter().enumerate() {
+    for (place, outcome) in outcomes {
         // An error is told even if the run was stopped.
         if let Some(outturn) = outcome.transpose().map_err(RunError::Broken)?
-            && task < done * designs.len()
+            && place < done * count
         {
-            rows[task % designs.len()].push(outturn);
+            rows[place % count].push(outturn);
         }
     }
     Ok(rows)
+}
+
+/// The designs' numbers, those first that had most events.
+fn by_weight(events: &[AtomicU64]) -> Vec<usize> {
+    let mut order: Vec<_> = (0..events.len()).collect();
+    order.sort_by_key(|design| Reverse(events[*design].load(Ordering::Relaxed)));
+    order
 }

@@ -308,13 +308,14 @@ impl Empirical {
 impl Sampler {
     /// Draws a time.
     pub fn sample(&self, stream: &mut Stream) -> Span {
-        // The two that need few registers apart: to save those that the others need costs as much as a draw.
+        // Those that need few registers apart: to save those that the others need costs as much as a draw.
         let nanos = match self {
             Sampler::Constant(value) => *value,
             Sampler::Exponential(mean) => {
                 let one: f64 = Exp1.sample(stream);
                 mean * one
             }
+            Sampler::Lognormal(mu, sigma) => lognormal(*mu, *sigma, stream),
             _ => self.draw(stream),
         };
         Span::from_nanos_f64(nanos)
@@ -330,10 +331,7 @@ impl Sampler {
                 let one: f64 = Exp1.sample(stream);
                 mean * one
             }
-            Sampler::Lognormal(mu, sigma) => {
-                let z: f64 = StandardNormal.sample(stream);
-                exp(mu + sigma * z)
-            }
+            Sampler::Lognormal(mu, sigma) => lognormal(*mu, *sigma, stream),
             Sampler::Gamma(shape, scale) => gamma(*shape, stream) * scale,
             Sampler::Weibull(scale, power) => {
                 let one: f64 = Exp1.sample(stream);
@@ -392,6 +390,13 @@ fn inverse(knots: &[(f64, f64)], u: f64) -> f64 {
     let at = knots.partition_point(|knot| knot.0 <= u).clamp(1, knots.len() - 1);
     let ((q0, v0), (q1, v1)) = (knots[at - 1], knots[at]);
     if q1 > q0 { v0 + (v1 - v0) * ((u - q0) / (q1 - q0)) } else { v1 }
+}
+
+/// exp(mu + sigma · N(0,1)).
+#[inline(never)]
+fn lognormal(mu: f64, sigma: f64, stream: &mut Stream) -> f64 {
+    let z: f64 = StandardNormal.sample(stream);
+    exp(mu + sigma * z)
 }
 
 /// Gamma(shape, 1) after Marsaglia and Tsang, "A simple method for generating gamma variables", 2000.

@@ -1,36 +1,45 @@
-//! e^x with the bits of `libm::exp` on every platform, in half the time.
+//! e^x within one unit in the last place, with the same bits on every platform, in half the time of `libm::exp`.
 //!
-//! `libm` follows FreeBSD's `e_exp.c` and ends in a general scaling by a power of two, which also serves results that are not normal
-//! numbers and costs as much as all else. Where the result is sure to be normal, the scaling is one exact multiplication.
+//! x = n ln 2 + r with |r| ≤ ½ ln 2, so that e^x = 2ⁿ e^r. e^r is its Taylor polynomial of degree 13, whose remainder is below
+//! 5 · 10⁻¹⁸. `libm` (FreeBSD's `e_exp.c`) needs fewer terms and a division, in one long chain; here the terms are summed in pairs
+//! (G. Estrin, "Organization of computer systems: the fixed plus variable structure computer", 1960), which a processor computes side
+//! by side. Nothing is left to a platform: additions and multiplications alone, in a fixed order.
 
-/// ln 2 in two parts, the first with so few bits that a multiple of it is exact (`e_exp.c`).
+use std::f64::consts::LOG2_E;
+
+/// ln 2 in two parts, the first with so few bits that a multiple of it is exact (as in `e_exp.c`).
 const LN2_HIGH: f64 = 6.931_471_803_691_238e-1;
 const LN2_LOW: f64 = 1.908_214_929_270_587_7e-10;
-/// Coefficients of the rational approximation on [−½ ln 2, ½ ln 2] (`e_exp.c`).
-const P: [f64; 5] = [
-    1.666_666_666_666_660_2e-1,
-    -2.777_777_777_701_559_3e-3,
-    6.613_756_321_437_934e-5,
-    -1.653_390_220_546_525_2e-6,
-    4.138_136_797_057_238_5e-8,
-];
+/// 1.5 · 2⁵²: what is added to it is rounded to a whole number, which then stands in its lowest bits.
+const WHOLE: f64 = 6_755_399_441_055_744.0;
+/// 1 / k! for k from 2 to 13.
+const C: [f64; 12] = {
+    let mut inverse = [0.0; 12];
+    let (mut factorial, mut k) = (1.0, 2);
+    while k <= 13 {
+        factorial *= k as f64;
+        inverse[k - 2] = 1.0 / factorial;
+        k += 1;
+    }
+    inverse
+};
 
 /// e^x.
 #[inline]
 pub(super) fn exp(x: f64) -> f64 {
-    // Between 1.5 ln 2 and what keeps the result normal; all else is rare.
-    if !(1.04..700.0).contains(&x.abs()) {
+    // What keeps the result normal, and NaN apart.
+    if !(-700.0..700.0).contains(&x) {
         return libm::exp(x);
     }
-    let halves = (std::f64::consts::LOG2_E * x + 0.5_f64.copysign(x)) as i32;
-    let n = f64::from(halves);
-    let (high, low) = (x - n * LN2_HIGH, n * LN2_LOW);
-    let r = high - low;
-    let square = r * r;
-    let c =
-        r - square * (P[0] + square * (P[1] + square * (P[2] + square * (P[3] + square * P[4]))));
-    let y = 1.0 + (r * c / (2.0 - c) - low + high);
-    y * f64::from_bits(((1023 + halves) as u64) << 52)
+    let shifted = LOG2_E * x + WHOLE;
+    let n = shifted - WHOLE;
+    let r = x - n * LN2_HIGH - n * LN2_LOW;
+    let r2 = r * r;
+    let r4 = r2 * r2;
+    let four = |c: usize| (C[c] + C[c + 1] * r) + (C[c + 2] + C[c + 3] * r) * r2;
+    let tail = four(0) + four(4) * r4 + four(8) * (r4 * r4);
+    let power = f64::from_bits(shifted.to_bits().wrapping_add(1023) << 52);
+    power * (1.0 + (r + r2 * tail))
 }
 
 #[cfg(test)]
@@ -39,17 +48,27 @@ mod tests {
     use crate::kernel::Key;
 
     #[test]
-    fn has_the_bits_of_libm() {
+    fn is_within_a_unit_in_the_last_place_of_libm() {
         let mut stream = Key::root(1, 0).named("exp").stream();
         for reach in [0.5, 1.5, 30.0, 720.0] {
             for _ in 0..200_000 {
                 let x = (2.0 * stream.unit() - 1.0) * reach;
-                assert_eq!(exp(x).to_bits(), libm::exp(x).to_bits(), "{x:e}");
+                let apart = exp(x).to_bits().abs_diff(libm::exp(x).to_bits());
+                assert!(apart <= 1, "{x:e}");
             }
         }
-        for x in [0.0, -0.0, 1.04, -1.04, 700.0, 1e9, -1e9, f64::INFINITY, f64::NEG_INFINITY] {
+    }
+
+    #[test]
+    fn has_known_values_and_bits() {
+        for x in [0.0, -0.0, 700.0, 1e9, -1e9, f64::INFINITY, f64::NEG_INFINITY] {
             assert_eq!(exp(x).to_bits(), libm::exp(x).to_bits(), "{x:e}");
         }
         assert!(exp(f64::NAN).is_nan());
+        // e, 1 / e and e^20 to 17 digits (NIST Digital Library of Mathematical Functions, 4.2.11, and their powers).
+        let known = [(1.0, 2.718_281_828_459_045), (-1.0, 0.367_879_441_171_442_33)];
+        for (x, y) in known.into_iter().chain([(20.0, 485_165_195.409_790_3)]) {
+            assert!((exp(x) / y - 1.0).abs() <= f64::EPSILON, "{x}: {:e}", exp(x));
+        }
     }
 }
