@@ -131,7 +131,6 @@ impl<E: Copy> Lanes<E> {
         let row = &self.rows[usize::from(lane.0)];
         let key = order::key(now + row.delay, row.rank);
         let (at, listed) = (row.last, row.listed);
-        let armed = Armed { key, sequence, event };
         if !listed {
             self.list(lane, key);
         }
@@ -141,10 +140,10 @@ impl<E: Copy> Lanes<E> {
                 block.armed |= 1 << used;
                 block.used = used + 1;
                 let timer = TimerId { place: at * PLACES + used, turn: block.turn };
-                self.places[timer.place as usize] = armed;
+                self.places[timer.place as usize] = Armed { key, sequence, event };
                 timer
             }
-            _ => self.extend(lane, armed),
+            _ => self.extend(lane, key, sequence, event),
         }
     }
 
@@ -168,9 +167,10 @@ impl<E: Copy> Lanes<E> {
         self.next = coming[coming.len() - 1].0;
     }
 
-    /// Puts a block at the end of a lane, with its first event.
+    /// Puts a block at the end of a lane, with its first event. That comes in parts, which stay in registers.
     #[inline(never)]
-    fn extend(&mut self, lane: LaneId, armed: Armed<E>) -> TimerId {
+    fn extend(&mut self, lane: LaneId, key: u64, sequence: u64, event: E) -> TimerId {
+        let armed = Armed { key, sequence, event };
         let row = &mut self.rows[usize::from(lane.0)];
         let mut at = self.free;
         if let Some(free) = self.blocks.get(at as usize) {
@@ -307,13 +307,12 @@ impl<E: Copy> Lanes<E> {
     #[inline]
     pub(super) fn soon(&self, place: u32) -> [Option<&E>; 2] {
         let at = place / PLACES;
-        let mut armed = self.blocks.get(at as usize).map_or(0, |block| block.armed);
-        [(); 2].map(|()| {
+        let armed = self.blocks.get(at as usize).map_or(0, |block| block.armed);
+        let first = |armed: u32| {
             let place = at * PLACES + armed.trailing_zeros();
-            let found = self.places.get(place as usize).filter(|_| armed != 0);
-            armed &= armed.wrapping_sub(1);
-            found.map(|armed| &armed.event)
-        })
+            self.places.get(place as usize).filter(|_| armed != 0).map(|armed| &armed.event)
+        };
+        [first(armed), first(armed & armed.wrapping_sub(1))]
     }
 
     /// Takes the event that [`Lanes::peek`] spoke of.

@@ -113,14 +113,16 @@ impl<V: Copy> Wheel<V> {
         bucket.len += 1;
         bucket.differ |= bucket.key ^ key;
         if place == 0 {
-            return self.extend(at, entry);
+            // In parts, which stay in registers: an entry would have to be put together in memory, here and above.
+            return self.extend(at, entry.key, entry.sequence, entry.value);
         }
         self.entries[bucket.last as usize * CHUNK + place] = entry;
     }
 
     /// Puts an entry into a new chunk at the end of a bucket.
     #[inline(never)]
-    fn extend(&mut self, at: usize, entry: Entry<V>) {
+    fn extend(&mut self, at: usize, key: u64, sequence: u64, value: V) {
+        let entry = Entry { key, sequence, value };
         let mut chunk = self.free;
         if let Some(next) = self.next.get_mut(chunk as usize) {
             self.free = std::mem::replace(next, NIL);
@@ -133,7 +135,7 @@ impl<V: Copy> Wheel<V> {
         let bucket = &mut self.buckets[at];
         match self.next.get_mut(bucket.last as usize) {
             Some(next) => *next = chunk,
-            None => (bucket.first, bucket.key, bucket.differ) = (chunk, entry.key, 0),
+            None => (bucket.first, bucket.key, bucket.differ) = (chunk, key, 0),
         }
         bucket.last = chunk;
     }

@@ -66,6 +66,6 @@ fn send_again(ctx: &mut Ctx, call: CallId) {
         ctx.wake_at(at, Rank::Timeout, UNREACHABLE, call.slot, call.turn);
     } else {
         let at = timer_wheel(sent, wait) + hop;
-        ctx.queue.at(at, Rank::Arrival, Event { to: me, message: Message::Arrive(call) });
+        ctx.queue.at(at, Rank::Arrival, Event::new(me, Message::Arrive(call)));
     }
 }

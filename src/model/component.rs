@@ -4,7 +4,7 @@ use super::account::AccountSpec;
 use super::calls::Call;
 use super::context::Ctx;
 use super::era::Era;
-use super::message::Message;
+use super::message::Event;
 use super::operation::Action;
 use super::usage::UsageLine;
 use super::wiring::{Slots, Wiring};
@@ -180,7 +180,7 @@ pub trait Component: Sized {
     /// Begins what it does by itself.
     fn start(&mut self, _ctx: &mut Ctx) {}
     /// Handles a message.
-    fn handle(&mut self, message: Message, ctx: &mut Ctx);
+    fn handle(&mut self, event: Event, ctx: &mut Ctx);
     /// The row of the call that a timer of it is about, for [`Component::foresee`]: mostly the timer's word.
     fn call_of(&self, _timer: u8, word: u32) -> Option<u32> {
         Some(word)

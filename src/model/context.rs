@@ -95,13 +95,13 @@ impl Ctx<'_> {
 
     /// Wakes this node after `delay`.
     pub fn wake(&mut self, delay: Span, timer: u8, word: u32, turn: u32) {
-        let event = Event { to: self.me, message: Message::Wake(timer, word, turn) };
+        let event = Event::new(self.me, Message::Wake(timer, word, turn));
         self.queue.after(delay, event);
     }
 
     /// Wakes this node at a point in time, ordered among others of that instant by `rank`.
     pub fn wake_at(&mut self, at: Time, rank: Rank, timer: u8, word: u32, turn: u32) {
-        let event = Event { to: self.me, message: Message::Wake(timer, word, turn) };
+        let event = Event::new(self.me, Message::Wake(timer, word, turn));
         self.queue.at(at, rank, event);
     }
 
@@ -160,7 +160,7 @@ impl Ctx<'_> {
     /// Arms a constant timer of this node.
     #[inline]
     pub fn arm(&mut self, lane: LaneId, timer: u8, word: u32, turn: u32) -> TimerId {
-        self.queue.arm(lane, Event { to: self.me, message: Message::Wake(timer, word, turn) })
+        self.queue.arm(lane, Event::new(self.me, Message::Wake(timer, word, turn)))
     }
 
     /// Sends `call` to its callee; it arrives after `delay`, ordered as an arrival.
@@ -182,7 +182,7 @@ impl Ctx<'_> {
             delay = delay + self.faults.delay(to);
         }
         self.ledger.nodes[to.index()].enter(self.queue.now());
-        let event = Event { to, message: Message::Arrive(id) };
+        let event = Event::new(to, Message::Arrive(id));
         self.queue.travel(delay, Rank::Arrival, event);
     }
 
@@ -232,7 +232,7 @@ impl Ctx<'_> {
         let sent = std::mem::replace(&mut row.sent, now);
         self.ledger.nodes[from_here.index()].leave(now, sent, true);
         self.ledger.nodes[to.index()].enter(now);
-        self.queue.immediately(Event { to, message: Message::Arrive(id) });
+        self.queue.immediately(Event::new(to, Message::Arrive(id)));
     }
 
     /// The kernel dropped the SYN of a call because `limit` was reached: it is sent again, or at last given up, when
@@ -248,7 +248,7 @@ impl Ctx<'_> {
         if last {
             self.wake_at(due, Rank::Timeout, give_up, id.slot, id.turn);
         } else {
-            self.queue.at(due, Rank::Arrival, Event { to: self.me, message: Message::Arrive(id) });
+            self.queue.at(due, Rank::Arrival, Event::new(self.me, Message::Arrive(id)));
         }
     }
 
@@ -284,7 +284,7 @@ impl Ctx<'_> {
         if abandoned {
             self.calls.close(id);
         } else {
-            let event = Event { to: from, message: Message::Reply(id) };
+            let event = Event::new(from, Message::Reply(id));
             self.queue.travel(hop, Rank::Completion, event);
         }
     }
@@ -330,7 +330,7 @@ impl Ctx<'_> {
             return;
         }
         row.abandoned = true;
-        let event = Event { to: row.to, message: Message::Cancel(id) };
+        let event = Event::new(row.to, Message::Cancel(id));
         let (hop, owner) = (row.hop, (row.from, row.tag));
         self.queue.travel(hop, Rank::Completion, event);
         if self.flows.any() && !self.speaks_http2(owner.0) {
@@ -355,14 +355,14 @@ impl Ctx<'_> {
     /// Tells forwarders that a connection has ended.
     pub fn flow_ended(&mut self, ended: Path) {
         for Flow { forwarder: to, word, .. } in ended.into_iter().flatten() {
-            self.queue.immediately(Event { to, message: Message::Wake(FLOW_ENDED, word, 0) });
+            self.queue.immediately(Event::new(to, Message::Wake(FLOW_ENDED, word, 0)));
         }
     }
 
     /// Closes an idle connection that this node holds to `to`.
     pub fn hang_up(&mut self, to: NodeId, connection: u32, tag: u32) {
         let message = Message::HangUp(self.me, connection, tag);
-        self.queue.immediately(Event { to, message });
+        self.queue.immediately(Event::new(to, message));
         if self.flows.any() {
             let ended = self.flows.closed(self.me, tag);
             self.flow_ended(ended);

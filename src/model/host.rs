@@ -50,7 +50,7 @@ impl HostId {
     /// The wake-up for a core's next job.
     pub(super) fn event(self, core: u32, turn: u32) -> Event {
         let word = u32::from(self.0) << 16 | core;
-        Event { to: NodeId::HOSTS, message: Message::Wake(0, word, turn) }
+        Event::new(NodeId::HOSTS, Message::Wake(0, word, turn))
     }
 }
 
@@ -87,7 +87,7 @@ pub struct Host {
     cores: Cores,
     jobs: Vec<Job>,
     free: Vec<u32>,
-    /// Whose work has just ended: its thread still holds the core.
+    /// Whose work has just ended, where cores are taken in turns: its thread still holds the core.
     held: Option<Job>,
 }
 
@@ -190,17 +190,17 @@ impl Host {
         };
         self.free.extend(ended);
         let job = ended.map(|at| self.jobs[at as usize]);
-        self.held = job;
+        if let Cores::Turns { .. } = self.cores {
+            self.held = job;
+        }
         (job, due)
     }
 
     /// The node has been told that its work has ended: the thread leaves its core if there was no more for it.
     pub(super) fn leave(&mut self, now: Time) -> Due {
+        let Cores::Turns { cores, .. } = &mut self.cores else { return None };
         self.held.take()?;
-        match &mut self.cores {
-            Cores::Shared(_) => None,
-            Cores::Turns { cores, .. } => on_core(cores.leave(now)),
-        }
+        on_core(cores.leave(now))
     }
 
     /// Takes a job off the processors before its end, if it is there. O(n): for kills, not for every request.

@@ -30,13 +30,13 @@ impl Ctx<'_> {
         let from = self.calls.peek(id).from;
         if self.speaks_http2(from) {
             let message = Message::Wake(OPENED, id.slot, id.turn);
-            self.queue.immediately(Event { to: from, message });
+            self.queue.immediately(Event::new(from, message));
         }
     }
 
     /// No more requests are taken on an HTTP/2 connection; its owner knows after `way`.
     pub fn go_away(&mut self, (owner, tag): (NodeId, u32), way: Span) {
-        self.queue.after(way, Event { to: owner, message: Message::Wake(GOAWAY, tag, 0) });
+        self.queue.after(way, Event::new(owner, Message::Wake(GOAWAY, tag, 0)));
     }
 
     /// A request has come on an HTTP/2 connection that takes no more: it was not processed, and its caller may send it again.

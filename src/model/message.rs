@@ -44,14 +44,60 @@ pub enum Message {
     HangUp(NodeId, u32, u32),
 }
 
-/// A message on its way.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// A message on its way, in two words. A processor hands a word that was just written on to whoever reads it, but not a
+/// larger piece made of several writes, as an enum's fields are: reading those waits until they have reached the cache.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Event {
-    pub(crate) to: NodeId,
-    pub(crate) message: Message,
+    /// The two numbers of the message, the first in the lower half.
+    numbers: u64,
+    /// To whom: bits 0 to 15; which message: 16 to 23; which timer: 24 to 31; whose connection was closed: 32 to 47.
+    what: u64,
 }
+
+impl Event {
+    /// A message to a node.
+    #[inline]
+    pub(crate) fn new(to: NodeId, message: Message) -> Event {
+        let (kind, timer, owner, first, second) = match message {
+            Message::Arrive(call) => (0, 0, 0, call.slot, call.turn),
+            Message::Reply(call) => (1, 0, 0, call.slot, call.turn),
+            Message::Cancel(call) => (2, 0, 0, call.slot, call.turn),
+            Message::Wake(timer, word, turn) => (3, timer, 0, word, turn),
+            Message::HangUp(owner, connection, tag) => (4, 0, owner.0, connection, tag),
+        };
+        let what = u64::from(to.0) | kind << 16 | u64::from(timer) << 24 | u64::from(owner) << 32;
+        Event { numbers: u64::from(first) | u64::from(second) << 32, what }
+    }
+
+    /// The node that is told.
+    #[inline]
+    pub(crate) fn to(self) -> NodeId {
+        NodeId(self.what as u16)
+    }
+
+    /// What it is told.
+    #[inline]
+    pub(crate) fn message(self) -> Message {
+        let (first, second) = (self.numbers as u32, (self.numbers >> 32) as u32);
+        let call = CallId { slot: first, turn: second };
+        match (self.what >> 16) as u8 {
+            0 => Message::Arrive(call),
+            1 => Message::Reply(call),
+            2 => Message::Cancel(call),
+            3 => Message::Wake((self.what >> 24) as u8, first, second),
+            _ => Message::HangUp(NodeId((self.what >> 32) as u16), first, second),
+        }
+    }
+}
+
+impl std::fmt::Debug for Event {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?} to {:?}", self.message(), self.to())
+    }
+}
+
 // Events are copied on every heap step: they must stay small.
-const _: () = assert!(size_of::<Event>() <= 16);
+const _: () = assert!(size_of::<Event>() == 16);
 
 macro_rules! causes {
     ($($variant:ident $name:literal $about:literal,)+) => {

@@ -8,7 +8,7 @@ use super::entry::{
     alb, api_gateway, dns, function_url, guard, haproxy, nginx, nlb, node_port, router,
 };
 use super::era::Era;
-use super::message::Message;
+use super::message::Event;
 use super::queue::sqs;
 use super::store::pooler::{pgbouncer, rds_proxy};
 use super::store::{cache, database, dynamodb};
@@ -57,8 +57,8 @@ macro_rules! nodes {
             }
             /// Handles a message.
             #[inline]
-            pub fn handle(&mut self, message: Message, ctx: &mut Ctx) {
-                match self { $(Node::$variant(node) => node.handle(message, ctx),)+ }
+            pub fn handle(&mut self, event: Event, ctx: &mut Ctx) {
+                match self { $(Node::$variant(node) => node.handle(event, ctx),)+ }
             }
             /// The row of the call that a timer is about.
             pub fn call_of(&self, timer: u8, word: u32) -> Option<u32> {

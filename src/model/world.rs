@@ -253,7 +253,7 @@ impl Running<'_> {
         let Some(row) = self.call_of(next).and_then(|slot| self.ctx.calls.row(slot)) else {
             return;
         };
-        if let Some(node) = self.nodes.get(next.to.index()) {
+        if let Some(node) = self.nodes.get(next.to().index()) {
             node.foresee(row);
         }
         match row.from.index().checked_sub(self.nodes.len()).and_then(|at| self.classes.get(at)) {
@@ -265,70 +265,71 @@ impl Running<'_> {
     /// The row of the call that an event is about, most likely.
     #[inline]
     fn call_of(&self, event: &Event) -> Option<u32> {
-        match event.message {
+        match event.message() {
             Message::Arrive(call) | Message::Reply(call) => Some(call.slot),
-            Message::Wake(timer, word, _) => self.nodes.get(event.to.index())?.call_of(timer, word),
+            Message::Wake(timer, word, _) => self.nodes.get(event.to().index())?.call_of(timer, word),
             _ => None,
         }
     }
 
     #[inline]
-    fn deliver(&mut self, Event { to, message }: Event) {
-        match message {
+    fn deliver(&mut self, event: Event) {
+        match event.message() {
             // The caller gave up while the answer was on its way.
             Message::Reply(call) if self.ctx.calls.get(call).abandoned => {
                 self.ctx.calls.close(call);
             }
-            Message::Wake(_, word, turn) if to == NodeId::HOSTS => {
+            Message::Wake(_, word, turn) if event.to() == NodeId::HOSTS => {
                 self.computed(HostId((word >> 16) as u16), word & 0xffff, turn);
             }
-            Message::Wake(OPERATION, index, ends) => self.happens(to, index, ends),
-            _ if self.ctx.faults.any() => self.around_faults(to, message),
-            _ => self.dispatch(to, message),
+            Message::Wake(OPERATION, index, ends) => self.happens(event, index, ends == 0),
+            _ if self.ctx.faults.any() => self.around_faults(event),
+            _ => self.dispatch(event),
         }
     }
 
     /// Hands a message to its node, unless a fault of the network keeps it back.
     #[inline(never)]
-    fn hand(&mut self, to: NodeId, message: Message) {
+    fn hand(&mut self, event: Event) {
         if self.ctx.faults.any() {
-            return self.around_faults(to, message);
+            return self.around_faults(event);
         }
-        self.pass(to, message);
+        self.pass(event);
     }
 
     #[inline(never)]
-    fn pass(&mut self, to: NodeId, message: Message) {
-        self.dispatch(to, message);
+    fn pass(&mut self, event: Event) {
+        self.dispatch(event);
     }
 
     /// Once there was a fault of the network.
     #[cold]
-    fn around_faults(&mut self, to: NodeId, message: Message) {
+    fn around_faults(&mut self, event: Event) {
+        let to = event.to();
         self.ctx.me = to;
-        match message {
+        match event.message() {
             Message::Arrive(call) if self.ctx.faults.down(to) => {
                 self.ctx.fail(call, Cause::Refused, 0);
             }
-            _ if self.ctx.faults.any_hole() && black_hole::swallow(&mut self.ctx, message) => {}
-            _ => self.pass(to, message),
+            message if self.ctx.faults.any_hole() && black_hole::swallow(&mut self.ctx, message) => {}
+            _ => self.pass(event),
         }
     }
 
     /// An event of the design begins or ends; classes of users have a timer of that number too.
     #[cold]
-    fn happens(&mut self, to: NodeId, index: u32, ends: u32) {
-        let message = Message::Wake(OPERATION, index, ends);
+    fn happens(&mut self, event: Event, index: u32, begins: bool) {
+        let to = event.to();
         if to.index() < self.nodes.len() {
-            if ends == 0 {
+            if begins {
                 let now = self.ctx.queue.now();
                 self.ctx.ledger.happened.push((now, index as u16));
             }
-            if self.around(to, index, ends == 0) {
+            if self.around(to, index, begins) {
                 return;
             }
         }
-        self.hand(to, message);
+        self.hand(event);
     }
 
     /// Begins or ends a fault of the network, if that is what happens.
@@ -349,20 +350,21 @@ impl Running<'_> {
         let (ended, due) = self.ctx.hosts[usize::from(host.0)].complete(now, core, turn);
         self.ctx.come_back(host, due);
         let Some(job) = ended else { return };
-        self.hand(job.node, Message::Wake(job.timer, job.word, job.turn));
+        self.hand(Event::new(job.node, Message::Wake(job.timer, job.word, job.turn)));
         let due = self.ctx.hosts[usize::from(host.0)].leave(now);
         self.ctx.come_back(host, due);
     }
 
     #[expect(clippy::inline_always, reason = "once an event; what it calls is what an event costs")]
     #[inline(always)]
-    fn dispatch(&mut self, to: NodeId, message: Message) {
+    fn dispatch(&mut self, event: Event) {
         let Running { nodes, classes, ctx, .. } = self;
+        let to = event.to();
         ctx.me = to;
         let first_class = nodes.len();
         match nodes.get_mut(to.index()) {
-            Some(node) => node.handle(message, ctx),
-            None => classes[to.index() - first_class].handle(message, ctx),
+            Some(node) => node.handle(event, ctx),
+            None => classes[to.index() - first_class].handle(event, ctx),
         }
     }
 
@@ -496,10 +498,10 @@ fn schedule(
         let mut at = Time::ZERO + operation.at;
         loop {
             let message = Message::Wake(OPERATION, index as u32, 0);
-            queue.at(at, Rank::Completion, Event { to, message });
+            queue.at(at, Rank::Completion, Event::new(to, message));
             if let Some(lasts) = operation.action.around() {
                 let message = Message::Wake(OPERATION, index as u32, 1);
-                queue.at(at + lasts, Rank::Completion, Event { to, message });
+                queue.at(at + lasts, Rank::Completion, Event::new(to, message));
             }
             let Some(law) = &mut again else { break };
             at += law.sample(&mut stream).max(LEAST_BETWEEN);

@@ -17,7 +17,7 @@ use crate::model::calls::Via;
 use crate::model::context::Ctx;
 use crate::model::dist::{Dist, Sampler};
 use crate::model::http2::{GOAWAY, OPENED};
-use crate::model::message::{CallId, Cause, Message, NodeId, Outcome};
+use crate::model::message::{CallId, Cause, Event, Message, NodeId, Outcome};
 use crate::model::retry::{Adaptive, Retry, RetryState, SdkMode};
 use crate::model::wiring::Wiring;
 use http2::Http2;
@@ -230,13 +230,13 @@ impl Class {
     pub(in crate::model) fn prefetch(&self, slot: u32) {
         if let Some(user) = self.users.get(slot as usize) {
             prefetch(user);
-            prefetch(&user.scheduled);
+            prefetch(&user.served);
         }
     }
 
     /// Handles a message.
-    pub fn handle(&mut self, message: Message, ctx: &mut Ctx) {
-        match message {
+    pub fn handle(&mut self, event: Event, ctx: &mut Ctx) {
+        match event.message() {
             Message::Reply(call) => self.answered(call, ctx),
             Message::Wake(OPENED, slot, turn) => {
                 self.connection_stands(CallId { slot, turn }, ctx);

@@ -286,9 +286,9 @@ impl Component for Alb {
         }
     }
 
-    fn handle(&mut self, message: Message, ctx: &mut Ctx) {
+    fn handle(&mut self, event: Event, ctx: &mut Ctx) {
         self.begin(ctx);
-        match message {
+        match event.message() {
             Message::Arrive(call) => self.arrive(call, ctx),
             Message::Reply(child) => self.answered(child, ctx),
             Message::Wake(ENDPOINTS, _, _) => self.follow(ctx),
@@ -570,7 +570,7 @@ impl Alb {
             let target = &self.targets[at];
             let word = u32::from(target.address);
             let message = Message::Wake(HEALTHY, word, u32::from(healthy));
-            ctx.queue.immediately(Event { to: target.node, message });
+            ctx.queue.immediately(Event::new(target.node, message));
             self.show(ctx);
         }
     }

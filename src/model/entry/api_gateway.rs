@@ -9,7 +9,7 @@ use crate::model::dist::{Dist, Lognormal, Sampler};
 use crate::model::era::Era;
 use crate::model::http2::STREAMS_AWS;
 use crate::model::ledger::LimitId;
-use crate::model::message::{CallId, Cause, Message, NodeId, Outcome};
+use crate::model::message::{CallId, Cause, Event, Message, NodeId, Outcome};
 use crate::model::usage::UsageLine;
 use crate::model::wiring::Wiring;
 use crate::units::Rate;
@@ -386,8 +386,8 @@ impl Component for ApiGateway {
         })
     }
 
-    fn handle(&mut self, message: Message, ctx: &mut Ctx) {
-        match message {
+    fn handle(&mut self, event: Event, ctx: &mut Ctx) {
+        match event.message() {
             Message::Arrive(call) => self.arrive(call, ctx),
             Message::Reply(child) => self.answered(child, ctx),
             Message::Wake(AUTHORIZED, slot, turn) => {

@@ -3,7 +3,7 @@
 use crate::kernel::{Key, Span, Time};
 use crate::model::component::{About, Check, Component, NodeReport, Spec};
 use crate::model::context::Ctx;
-use crate::model::message::{Cause, Message, NodeId};
+use crate::model::message::{Cause, Event, Message, NodeId};
 use crate::model::wiring::Wiring;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -165,8 +165,8 @@ impl Component for Dns {
         })
     }
 
-    fn handle(&mut self, message: Message, ctx: &mut Ctx) {
-        let Message::Arrive(call) = message else { return };
+    fn handle(&mut self, event: Event, ctx: &mut Ctx) {
+        let Message::Arrive(call) = event.message() else { return };
         let row = *ctx.calls.get(call);
         let present: Vec<(NodeId, u16)> = self
             .addresses

@@ -8,7 +8,7 @@ use crate::model::dist::{Dist, Lognormal, Sampler};
 use crate::model::era::Era;
 use crate::model::http2::STREAMS_AWS;
 use crate::model::ledger::LimitId;
-use crate::model::message::{CallId, Cause, Message, NodeId, Outcome};
+use crate::model::message::{CallId, Cause, Event, Message, NodeId, Outcome};
 use crate::model::wiring::Wiring;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -91,8 +91,8 @@ impl Component for FunctionUrl {
         })
     }
 
-    fn handle(&mut self, message: Message, ctx: &mut Ctx) {
-        match message {
+    fn handle(&mut self, event: Event, ctx: &mut Ctx) {
+        match event.message() {
             Message::Arrive(call) => self.arrive(call, ctx),
             Message::Reply(child) => answered(child, ctx),
             // A caller that leaves does not stop the function.

@@ -8,7 +8,7 @@ use crate::model::context::{Ctx, Purpose};
 use crate::model::era::Era;
 use crate::model::flows::FLOW_ENDED;
 use crate::model::ledger::{GaugeId, LimitId};
-use crate::model::message::{CallId, Cause, Message, NodeId};
+use crate::model::message::{CallId, Cause, Event, Message, NodeId};
 use crate::model::usage::{UsageLine, hours};
 use crate::model::wiring::Wiring;
 use crate::units::Bytes;
@@ -150,8 +150,8 @@ impl Component for Nlb {
         ctx.wake_at(next_hour(ctx.now()), Rank::Completion, HOUR_OVER, 0, 0);
     }
 
-    fn handle(&mut self, message: Message, ctx: &mut Ctx) {
-        match message {
+    fn handle(&mut self, event: Event, ctx: &mut Ctx) {
+        match event.message() {
             Message::Arrive(call) => self.arrive(call, ctx),
             Message::Wake(FLOW_ENDED, ..) => {
                 self.active.sub(ctx.now(), 1);

@@ -248,8 +248,8 @@ impl Component for NodePort {
         }
     }
 
-    fn handle(&mut self, message: Message, ctx: &mut Ctx) {
-        match message {
+    fn handle(&mut self, event: Event, ctx: &mut Ctx) {
+        match event.message() {
             Message::Arrive(call) => self.arrive(call, ctx),
             Message::Wake(BEGIN, ..) => self.begin(ctx),
             Message::Wake(ENDPOINTS, ..) => self.endpoints_changed(ctx),
@@ -273,7 +273,7 @@ impl Component for NodePort {
             // A caller whose SYN was dropped has gone. Nobody else knows of the call, unless it got through on the way here.
             Message::Cancel(call) if ctx.calls.alive(call) => match ctx.calls.get(call).to {
                 to if to == ctx.me => ctx.fail(call, Cause::ConnectTimeout, 0),
-                to => ctx.queue.immediately(Event { to, message }),
+                to => ctx.queue.immediately(Event::new(to, Message::Cancel(call))),
             },
             _ => {}
         }

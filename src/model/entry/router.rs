@@ -6,7 +6,7 @@ use crate::kernel::{Span, Time};
 use crate::model::calls::Via;
 use crate::model::component::{About, Check, Component, NodeReport, Spec};
 use crate::model::context::{Ctx, Purpose};
-use crate::model::message::{CallId, Message};
+use crate::model::message::{CallId, Event, Message};
 use crate::model::wiring::Wiring;
 use crate::model::work::Work;
 use schemars::JsonSchema;
@@ -208,8 +208,8 @@ impl Component for Router {
         Ok(Router { ways, targets, overflowed: 0 })
     }
 
-    fn handle(&mut self, message: Message, ctx: &mut Ctx) {
-        match message {
+    fn handle(&mut self, event: Event, ctx: &mut Ctx) {
+        match event.message() {
             Message::Arrive(call) => self.arrive(call, ctx),
             Message::Reply(child) => self.answered(child, ctx),
             Message::Wake(..) | Message::Cancel(_) | Message::HangUp(..) => {}

@@ -10,7 +10,7 @@ use crate::model::context::{Ctx, Purpose};
 use crate::model::dist::{Dist, Sampler};
 use crate::model::era::Era;
 use crate::model::ledger::{GaugeId, LimitId};
-use crate::model::message::{CallId, Cause, Message, NodeId, Outcome};
+use crate::model::message::{CallId, Cause, Event, Message, NodeId, Outcome};
 use crate::model::usage::{UsageLine, hours};
 use crate::model::wiring::Wiring;
 use schemars::JsonSchema;
@@ -250,8 +250,8 @@ impl Component for Cache {
         })
     }
 
-    fn handle(&mut self, message: Message, ctx: &mut Ctx) {
-        match message {
+    fn handle(&mut self, event: Event, ctx: &mut Ctx) {
+        match event.message() {
             Message::Arrive(call) if ctx.calls.get(call).op == Op::Connect => {
                 self.connect(call, ctx);
             }

@@ -15,7 +15,7 @@ use crate::model::calls::{Call, Op};
 use crate::model::component::{Component, NodeReport};
 use crate::model::context::{Ctx, Purpose};
 use crate::model::ledger::{GaugeId, LimitId};
-use crate::model::message::{CallId, Cause, Message, NodeId, Outcome};
+use crate::model::message::{CallId, Cause, Event, Message, NodeId, Outcome};
 use crate::model::sdk::SdkClients;
 use crate::model::wiring::Wiring;
 
@@ -172,8 +172,8 @@ impl Component for Lambda {
         }
     }
 
-    fn handle(&mut self, message: Message, ctx: &mut Ctx) {
-        match message {
+    fn handle(&mut self, event: Event, ctx: &mut Ctx) {
+        match event.message() {
             Message::Arrive(call) if ctx.calls.get(call).op == Op::Event => {
                 self.events.accept(call, ctx);
             }

@@ -461,7 +461,7 @@ impl Fleet {
         if ctx.endpoints.set(ctx.me, ready, targets) {
             for to in ctx.endpoints.watchers(ctx.me) {
                 let message = Message::Wake(ENDPOINTS, u32::from(ctx.me.0), 0);
-                ctx.queue.immediately(Event { to, message });
+                ctx.queue.immediately(Event::new(to, message));
             }
         }
     }

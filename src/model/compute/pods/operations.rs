@@ -52,7 +52,7 @@ impl Pods {
         let to = ctx.me;
         self.pods[pod].frozen = false;
         for message in std::mem::take(&mut self.pods[pod].deferred) {
-            ctx.queue.immediately(Event { to, message });
+            ctx.queue.immediately(Event::new(to, message));
         }
         self.accept_waiting(pod as u16, ctx);
     }

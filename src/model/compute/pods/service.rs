@@ -17,7 +17,7 @@ use crate::model::endpoints::HEALTHY;
 use crate::model::host::HostId;
 use crate::model::ledger::GaugeId;
 use crate::model::listener::{Connect, Listener};
-use crate::model::message::{CallId, Cause, Message, NodeId, Outcome};
+use crate::model::message::{CallId, Cause, Event, Message, NodeId, Outcome};
 use crate::model::operation::OPERATION;
 use crate::model::pool::ESTABLISHED;
 use crate::model::probe::PROBE;
@@ -175,8 +175,8 @@ impl Component for Pods {
         self.begin_credits(ctx);
     }
 
-    fn handle(&mut self, message: Message, ctx: &mut Ctx) {
-        match message {
+    fn handle(&mut self, event: Event, ctx: &mut Ctx) {
+        match event.message() {
             Message::Arrive(call) => self.arrive(call, ctx),
             Message::Reply(child) => self.answered(child, ctx),
             Message::Cancel(call) => self.cancelled(call, ctx),
@@ -201,7 +201,7 @@ impl Component for Pods {
                     return;
                 }
                 let process = !matches!(timer, DATA | SYN_END);
-                if process && self.defers(ctx.calls.get(call).address, message) {
+                if process && self.defers(ctx.calls.get(call).address, event.message()) {
                     return;
                 }
                 match timer {

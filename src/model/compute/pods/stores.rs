@@ -140,7 +140,7 @@ impl Pods {
         }
         let to = ctx.calls.get(child).to;
         let message = Message::Wake(GREETED, child.slot, child.turn);
-        ctx.queue.immediately(Event { to, message });
+        ctx.queue.immediately(Event::new(to, message));
     }
 
     /// What other threads had to do for a connection is done.

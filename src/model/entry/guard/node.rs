@@ -11,7 +11,7 @@ use crate::model::component::{Component, NodeReport};
 use crate::model::context::Ctx;
 use crate::model::entry::onward::Onward;
 use crate::model::ledger::{GaugeId, LimitId};
-use crate::model::message::{CallId, Cause, Message, Outcome};
+use crate::model::message::{CallId, Cause, Event, Message, Outcome};
 use crate::model::wiring::Wiring;
 
 const READ: u8 = 0;
@@ -140,8 +140,8 @@ impl Component for Guard {
         self.show(ctx);
     }
 
-    fn handle(&mut self, message: Message, ctx: &mut Ctx) {
-        match message {
+    fn handle(&mut self, event: Event, ctx: &mut Ctx) {
+        match event.message() {
             Message::Arrive(call) => self.arrive(call, ctx),
             Message::Reply(child) => self.answered(child, ctx),
             Message::Cancel(call) => self.caller_left(call, ctx),

@@ -8,7 +8,7 @@ use crate::model::component::{Component, NodeReport};
 use crate::model::context::Ctx;
 use crate::model::ledger::{GaugeId, LimitId};
 use crate::model::listener::{Connect, Listener, SynRetry};
-use crate::model::message::{CallId, Cause, Message, NodeId, Outcome};
+use crate::model::message::{CallId, Cause, Event, Message, NodeId, Outcome};
 use crate::model::thread::Thread;
 use crate::model::usage::UsageLine;
 use crate::model::wiring::Wiring;
@@ -165,8 +165,8 @@ impl Component for Haproxy {
         })
     }
 
-    fn handle(&mut self, message: Message, ctx: &mut Ctx) {
-        match message {
+    fn handle(&mut self, event: Event, ctx: &mut Ctx) {
+        match event.message() {
             Message::Arrive(call) => self.arrive(call, ctx),
             Message::Reply(child) => self.answered(child, ctx),
             Message::Cancel(call) => self.client_left(call, ctx),

@@ -12,7 +12,7 @@ use crate::model::context::Ctx;
 use crate::model::host::HostId;
 use crate::model::ledger::GaugeId;
 use crate::model::listener::{Listener, SynRetry};
-use crate::model::message::{CallId, Cause, Message};
+use crate::model::message::{CallId, Cause, Event, Message};
 use crate::model::usage::UsageLine;
 use crate::model::wiring::Wiring;
 use std::collections::VecDeque;
@@ -150,8 +150,8 @@ impl Component for Nginx {
         })
     }
 
-    fn handle(&mut self, message: Message, ctx: &mut Ctx) {
-        match message {
+    fn handle(&mut self, event: Event, ctx: &mut Ctx) {
+        match event.message() {
             Message::Arrive(call) => self.arrive(call, ctx),
             Message::Reply(child) => self.answered(child, ctx),
             Message::Cancel(call) => self.client_left(call, ctx),

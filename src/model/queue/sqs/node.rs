@@ -9,7 +9,7 @@ use crate::model::component::{Component, NodeReport};
 use crate::model::context::{Ctx, Purpose};
 use crate::model::dist::Sampler;
 use crate::model::ledger::{GaugeId, LimitId};
-use crate::model::message::{CallId, Message, NodeId, Outcome};
+use crate::model::message::{CallId, Event, Message, NodeId, Outcome};
 use crate::model::usage::{UsageLine, hours};
 use crate::model::wiring::Wiring;
 use std::collections::VecDeque;
@@ -176,8 +176,8 @@ impl Component for Sqs {
         })
     }
 
-    fn handle(&mut self, message: Message, ctx: &mut Ctx) {
-        match message {
+    fn handle(&mut self, event: Event, ctx: &mut Ctx) {
+        match event.message() {
             Message::Arrive(call) => {
                 ctx.calls.get(call).established = ctx.queue.now();
                 let delay = self.overhead.sample(&mut ctx.stream(call, Purpose::FrontDoor));

@@ -52,7 +52,7 @@ impl Database {
         let (to, hop, parent, greets) = (row.from, row.hop, row.parent, !row.amount.is_zero());
         if greets {
             let message = Message::Wake(ESTABLISHED, parent.slot, parent.turn);
-            ctx.queue.travel(hop, Rank::Completion, Event { to, message });
+            ctx.queue.travel(hop, Rank::Completion, Event::new(to, message));
         }
         self.listening.push_back(call);
         self.accept(ctx);

@@ -11,7 +11,7 @@ use crate::model::dist::Sampler;
 use crate::model::host::{HostId, ThreadOf};
 use crate::model::ledger::{GaugeId, LimitId};
 use crate::model::listener::accept_queue;
-use crate::model::message::{CallId, Cause, Message, NodeId, Outcome};
+use crate::model::message::{CallId, Cause, Event, Message, NodeId, Outcome};
 use crate::model::owners::Owners;
 use crate::model::pool::GREETED;
 use crate::model::usage::{UsageLine, hours};
@@ -218,8 +218,8 @@ impl Component for Database {
         })
     }
 
-    fn handle(&mut self, message: Message, ctx: &mut Ctx) {
-        match message {
+    fn handle(&mut self, event: Event, ctx: &mut Ctx) {
+        match event.message() {
             Message::Arrive(call) => match ctx.calls.get(call).op {
                 Op::Connect => self.connect(call, ctx),
                 _ => self.statement(call, ctx),

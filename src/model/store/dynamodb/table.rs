@@ -12,7 +12,7 @@ use crate::model::context::{Ctx, Purpose};
 use crate::model::dist::{Dist, Lognormal, Sampler};
 use crate::model::era::Era;
 use crate::model::ledger::{GaugeId, LimitId};
-use crate::model::message::{CallId, Cause, Message, Outcome};
+use crate::model::message::{CallId, Cause, Event, Message, Outcome};
 use crate::model::usage::UsageLine;
 use crate::model::wiring::Wiring;
 use crate::units::Bytes;
@@ -244,8 +244,8 @@ impl Component for Dynamodb {
         })
     }
 
-    fn handle(&mut self, message: Message, ctx: &mut Ctx) {
-        match message {
+    fn handle(&mut self, event: Event, ctx: &mut Ctx) {
+        match event.message() {
             Message::Arrive(call) if ctx.calls.get(call).op == Op::Connect => {
                 // HTTP: nothing is held.
                 ctx.reply(call, Outcome::OK);

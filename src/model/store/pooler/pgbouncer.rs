@@ -5,7 +5,7 @@ use crate::kernel::Span;
 use crate::model::component::{About, Check, Component, NodeReport, Spec};
 use crate::model::context::Ctx;
 use crate::model::era::Era;
-use crate::model::message::Message;
+use crate::model::message::Event;
 use crate::model::usage::UsageLine;
 use crate::model::wiring::Wiring;
 use schemars::JsonSchema;
@@ -194,8 +194,8 @@ impl Component for Pgbouncer {
         })
     }
 
-    fn handle(&mut self, message: Message, ctx: &mut Ctx) {
-        self.pooler.handle(message, ctx);
+    fn handle(&mut self, event: Event, ctx: &mut Ctx) {
+        self.pooler.handle(event, ctx);
     }
 
     fn close(&mut self, ctx: &mut Ctx) -> NodeReport {

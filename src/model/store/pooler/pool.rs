@@ -10,7 +10,7 @@ use crate::model::component::NodeReport;
 use crate::model::context::{Ctx, Purpose};
 use crate::model::dist::Sampler;
 use crate::model::ledger::{GaugeId, LimitId};
-use crate::model::message::{CallId, Cause, Message, NodeId, Outcome};
+use crate::model::message::{CallId, Cause, Event, Message, NodeId, Outcome};
 use crate::model::thread::Thread;
 use crate::model::wiring::Wiring;
 use std::collections::{BTreeMap, VecDeque};
@@ -172,8 +172,8 @@ impl Pooler {
         }
     }
 
-    pub(super) fn handle(&mut self, message: Message, ctx: &mut Ctx) {
-        match message {
+    pub(super) fn handle(&mut self, event: Event, ctx: &mut Ctx) {
+        match event.message() {
             Message::Arrive(call) => self.arrive(call, ctx),
             Message::Wake(timer @ (LOGIN | STATEMENT), slot, turn) => {
                 self.thread.done(ctx);

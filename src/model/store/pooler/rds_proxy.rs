@@ -6,7 +6,7 @@ use crate::model::component::{About, Check, Component, NodeReport, Spec};
 use crate::model::context::Ctx;
 use crate::model::dist::{Dist, Uniform};
 use crate::model::era::Era;
-use crate::model::message::Message;
+use crate::model::message::Event;
 use crate::model::usage::{UsageLine, hours};
 use crate::model::wiring::Wiring;
 use schemars::JsonSchema;
@@ -144,8 +144,8 @@ impl Component for RdsProxy {
         })
     }
 
-    fn handle(&mut self, message: Message, ctx: &mut Ctx) {
-        self.pooler.handle(message, ctx);
+    fn handle(&mut self, event: Event, ctx: &mut Ctx) {
+        self.pooler.handle(event, ctx);
     }
 
     fn close(&mut self, ctx: &mut Ctx) -> NodeReport {
