@@ -169,6 +169,12 @@ fn designs(args: &FindArgs, plan: &Plan, question: &Question) -> Result<Vec<Stri
     Ok(concerned)
 }
 
+/// The scenario's thresholds: metric and text of each.
+fn thresholds(plan: &Plan) -> Vec<(String, String)> {
+    let all = plan.scenario.thresholds.iter();
+    all.flat_map(|(metric, list)| list.iter().map(|text| (metric.clone(), text.clone()))).collect()
+}
+
 fn search(
     args: &FindArgs,
     plan: &Plan,
@@ -189,12 +195,7 @@ fn search(
         effort: Effort { least, most: args.most.max(least) },
         precision: args.precision / 100.0,
     };
-    let thresholds: Vec<(String, String)> = plan
-        .scenario
-        .thresholds
-        .iter()
-        .flat_map(|(metric, list)| list.iter().map(|text| (metric.clone(), text.clone())))
-        .collect();
+    let thresholds = thresholds(plan);
     let met: Vec<String> =
         thresholds.iter().map(|(metric, text)| format!("{metric} {text}")).collect();
     let outturns: Vec<_> = match question {

@@ -49,20 +49,6 @@ impl Sharing {
     }
 }
 
-impl Sharing {
-    /// The most jobs that do not slow one another down.
-    fn unhindered(self) -> usize {
-        let same = |n: usize| self.rate(n).to_bits() == self.rate(1).to_bits();
-        let most = match self {
-            Sharing::Cores { cores, per_job, .. } => (cores / per_job) as usize,
-            Sharing::Usl { sigma, kappa } if sigma == 0.0 && kappa == 0.0 => usize::MAX,
-            Sharing::Usl { .. } => 1,
-        };
-        // The quotient was rounded.
-        if same(most) { most } else { most.saturating_sub(1).max(1) }
-    }
-}
-
 /// A job that ended (its id and turn), if one did, and when to come back besides the times asked for before.
 pub type Completed = (Option<(u32, u32)>, Option<Time>);
 
@@ -250,15 +236,17 @@ impl TimeSlices {
     }
 }
 
+/// Rates that a processor remembers.
+const REMEMBERED: usize = 256;
+
 /// A shared processor.
 #[derive(Debug, Clone)]
 pub struct Processor {
     sharing: Sharing,
     /// How fast each of the present jobs progresses.
     rate: f64,
-    /// So many jobs, or fewer, progress like one alone, which is this fast.
-    unhindered: usize,
-    alone: f64,
+    /// How fast each of 0, 1, 2 … jobs progresses, as far as there have been so many: two divisions less for each job.
+    rates: Vec<f64>,
     /// Jobs (id and turn) in order of completion: virtual finish, then order of entry. A number that is not negative has the order of
     /// its bits.
     jobs: Line<(u32, u32)>,
@@ -277,8 +265,7 @@ impl Processor {
         Processor {
             sharing,
             rate: sharing.rate(0),
-            unhindered: sharing.unhindered(),
-            alone: sharing.rate(1),
+            rates: Vec::new(),
             jobs: Line::default(),
             virtual_work: 0.0,
             since: Time::ZERO,
@@ -347,10 +334,21 @@ impl Processor {
             return None;
         }
         let finish = f64::from_bits(self.jobs.first());
-        self.rate = if n <= self.unhindered { self.alone } else { self.sharing.rate(n) };
+        self.rate = match self.rates.get(n) {
+            Some(rate) => *rate,
+            None => self.rate_of_many(n),
+        };
         let left = (finish - self.virtual_work).max(0.0) / self.rate;
         self.due = self.since + Span::from_nanos(rounded_up(left));
         self.awaits()
+    }
+
+    /// The rate of more jobs than there have been, or than are remembered.
+    #[inline(never)]
+    fn rate_of_many(&mut self, n: usize) -> f64 {
+        let (known, sharing) = (self.rates.len(), self.sharing);
+        self.rates.extend((known..REMEMBERED.min(n + 1)).map(|jobs| sharing.rate(jobs)));
+        sharing.rate(n)
     }
 
     /// When to come for the job that is due, if nobody comes by then.
@@ -390,7 +388,7 @@ impl Processor {
     pub fn reshare(&mut self, now: Time, sharing: Sharing) -> Option<Time> {
         self.advance(now);
         self.sharing = sharing;
-        (self.unhindered, self.alone) = (sharing.unhindered(), sharing.rate(1));
+        self.rates.clear();
         self.aim()
     }
 
@@ -483,17 +481,25 @@ mod tests {
     }
 
     #[test]
-    fn knows_how_many_do_not_slow_one_another_down() {
-        let cores = |cores, per_job| Sharing::Cores { cores, speed: 0.7, per_job };
-        let usl = |sigma| Sharing::Usl { sigma, kappa: 0.0 };
-        let some = [(0.1, 0.1), (0.3, 0.1), (2.0, 1.0), (2.0, 0.3), (0.5, 1.0), (7.3, 0.7)];
-        let of_cores = some.map(|(all, each)| cores(all, each));
-        for sharing in of_cores.into_iter().chain([usl(0.0), usl(0.1)]) {
-            let most = sharing.unhindered();
-            let same = |n: usize| sharing.rate(n).to_bits() == sharing.rate(1).to_bits();
-            assert!((1..=most.min(1_000)).all(same), "{sharing:?} {most}");
-            // One fewer may be said where quotients are rounded: that costs time, and changes nothing.
-            assert!(most == usize::MAX || !same(most + 2), "{sharing:?} {most}");
+    fn remembered_rates_are_those_of_the_law_in_force() {
+        let laws = [0.1, 0.3]
+            .map(|sigma| Sharing::Usl { sigma, kappa: 1e-4 })
+            .into_iter()
+            .chain([Sharing::Cores { cores: 7.3, speed: 0.7, per_job: 0.7 }]);
+        let mut processor = Processor::new(Sharing::Usl { sigma: 0.0, kappa: 0.0 });
+        let now = Time::ZERO;
+        for law in laws {
+            processor.reshare(now, law);
+            // More than are remembered, then fewer again.
+            for id in 0..REMEMBERED as u32 + 40 {
+                processor.start(now, id, 0, Span::from_secs(1));
+                assert_eq!(processor.rate.to_bits(), law.rate(processor.len()).to_bits());
+            }
+            for id in 0..REMEMBERED as u32 + 40 {
+                processor.remove(now, id, 0);
+                let n = processor.len();
+                assert!(n == 0 || processor.rate.to_bits() == law.rate(n).to_bits(), "{n}");
+            }
         }
     }
 

@@ -175,9 +175,9 @@ impl Host {
         }
     }
 
-    /// The job that has ended, if one has and the wake-up is not stale, and when to come back. Its thread holds its core until
-    /// [`Host::leave`].
-    pub(super) fn complete(&mut self, now: Time, core: u32, turn: u32) -> (Option<Job>, Due) {
+    /// What the node is told whose job has ended, if one has and the wake-up is not stale, and when to come back. Its thread holds
+    /// its core until [`Host::leave`].
+    pub(super) fn complete(&mut self, now: Time, core: u32, turn: u32) -> (Option<Event>, Due) {
         let (ended, due) = match &mut self.cores {
             Cores::Shared(processor) => {
                 let (ended, due) = processor.complete(now);
@@ -188,12 +188,13 @@ impl Host {
                 (ended, on_core(due))
             }
         };
-        self.free.extend(ended);
-        let job = ended.map(|at| self.jobs[at as usize]);
+        let Some(at) = ended else { return (None, due) };
+        self.free.push(at);
+        let job = &self.jobs[at as usize];
         if let Cores::Turns { .. } = self.cores {
-            self.held = job;
+            self.held = Some(*job);
         }
-        (job, due)
+        (Some(Event::new(job.node, Message::Wake(job.timer, job.word, job.turn))), due)
     }
 
     /// The node has been told that its work has ended: the thread leaves its core if there was no more for it.

@@ -50,7 +50,7 @@ pub enum Message {
 pub struct Event {
     /// The two numbers of the message, the first in the lower half.
     numbers: u64,
-    /// To whom: bits 0 to 15; which message: 16 to 23; which timer: 24 to 31; whose connection was closed: 32 to 47.
+    /// Which message: bits 0 to 7; which timer: 8 to 15; to whom: 16 to 31; whose connection was closed: 32 to 47.
     what: u64,
 }
 
@@ -65,14 +65,14 @@ impl Event {
             Message::Wake(timer, word, turn) => (3, timer, 0, word, turn),
             Message::HangUp(owner, connection, tag) => (4, 0, owner.0, connection, tag),
         };
-        let what = u64::from(to.0) | kind << 16 | u64::from(timer) << 24 | u64::from(owner) << 32;
+        let what = kind | u64::from(timer) << 8 | u64::from(to.0) << 16 | u64::from(owner) << 32;
         Event { numbers: u64::from(first) | u64::from(second) << 32, what }
     }
 
     /// The node that is told.
     #[inline]
     pub(crate) fn to(self) -> NodeId {
-        NodeId(self.what as u16)
+        NodeId((self.what >> 16) as u16)
     }
 
     /// What it is told.
@@ -80,11 +80,11 @@ impl Event {
     pub(crate) fn message(self) -> Message {
         let (first, second) = (self.numbers as u32, (self.numbers >> 32) as u32);
         let call = CallId { slot: first, turn: second };
-        match (self.what >> 16) as u8 {
+        match self.what as u8 {
             0 => Message::Arrive(call),
             1 => Message::Reply(call),
             2 => Message::Cancel(call),
-            3 => Message::Wake((self.what >> 24) as u8, first, second),
+            3 => Message::Wake((self.what >> 8) as u8, first, second),
             _ => Message::HangUp(NodeId((self.what >> 32) as u16), first, second),
         }
     }

@@ -267,7 +267,9 @@ impl Running<'_> {
     fn call_of(&self, event: &Event) -> Option<u32> {
         match event.message() {
             Message::Arrive(call) | Message::Reply(call) => Some(call.slot),
-            Message::Wake(timer, word, _) => self.nodes.get(event.to().index())?.call_of(timer, word),
+            Message::Wake(timer, word, _) => {
+                self.nodes.get(event.to().index())?.call_of(timer, word)
+            }
             _ => None,
         }
     }
@@ -311,7 +313,8 @@ impl Running<'_> {
             Message::Arrive(call) if self.ctx.faults.down(to) => {
                 self.ctx.fail(call, Cause::Refused, 0);
             }
-            message if self.ctx.faults.any_hole() && black_hole::swallow(&mut self.ctx, message) => {}
+            message
+                if self.ctx.faults.any_hole() && black_hole::swallow(&mut self.ctx, message) => {}
             _ => self.pass(event),
         }
     }
@@ -349,8 +352,8 @@ impl Running<'_> {
         let now = self.ctx.queue.now();
         let (ended, due) = self.ctx.hosts[usize::from(host.0)].complete(now, core, turn);
         self.ctx.come_back(host, due);
-        let Some(job) = ended else { return };
-        self.hand(Event::new(job.node, Message::Wake(job.timer, job.word, job.turn)));
+        let Some(event) = ended else { return };
+        self.hand(event);
         let due = self.ctx.hosts[usize::from(host.0)].leave(now);
         self.ctx.come_back(host, due);
     }

@@ -34,9 +34,8 @@ pub(super) struct Environment {
     pub(super) last_use: Time,
 }
 // A cache line; a large vector begins 16 bytes into one, so both ends have to be asked for.
-const _: () = assert!(
-    size_of::<Environment>() <= 64 && std::mem::offset_of!(Environment, provisioned) >= 48
-);
+const _: () =
+    assert!(size_of::<Environment>() <= 64 && std::mem::offset_of!(Environment, provisioned) >= 48);
 
 /// All environments of a function.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! The limits that a service of pods announces.
 
 use super::spec::PodsSpec;
-use crate::model::ledger::LimitId;
+use crate::model::ledger::{GaugeId, LimitId};
 use crate::model::wiring::Wiring;
 
 pub(super) struct Limits {
@@ -17,6 +17,25 @@ pub(super) struct Limits {
     pub(super) keepalive: LimitId,
     /// Proxies send to pods whose process does not listen yet.
     pub(super) unready: LimitId,
+}
+
+/// What is drawn over time.
+pub(super) struct Gauges {
+    pub(super) in_progress: GaugeId,
+    pub(super) accept_queue: GaugeId,
+}
+
+impl Gauges {
+    /// Announces them: `places` and `accepted` are those of one pod.
+    pub(super) fn announce(places: u32, accepted: usize, pods: u64, wiring: &mut Wiring) -> Gauges {
+        let all = u64::from(places).checked_mul(pods);
+        let limited = all.filter(|_| places < u32::MAX);
+        let (me, ledger) = (wiring.me, &mut *wiring.ledger);
+        Gauges {
+            in_progress: ledger.gauge(me, "requests in progress", limited),
+            accept_queue: ledger.gauge(me, "accept queue", Some(accepted as u64 * pods)),
+        }
+    }
 }
 
 impl Limits {

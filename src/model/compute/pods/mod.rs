@@ -13,6 +13,7 @@ mod pod;
 mod policy;
 mod processor;
 mod replica;
+mod report;
 mod runtime;
 mod scaler;
 mod service;

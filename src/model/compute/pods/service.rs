@@ -2,11 +2,11 @@
 
 use super::burst::{Burst, CREDITS};
 use super::fleet::{FLEET, Fleet, hosts, places};
-use super::limits::Limits;
+use super::limits::{Gauges, Limits};
 use super::operations::THAW;
 use super::pod::{IDLE, Life, Pod, RUNNING, StorePool};
 use super::runtime::{Pace, Runtime};
-use super::spec::{PodsSpec, SURPLUS};
+use super::spec::PodsSpec;
 use super::supervisor::{SILENT_WORKER, Supervisor, WORKER_UP};
 use crate::kernel::Time;
 use crate::model::calls::{Op, Via};
@@ -15,14 +15,12 @@ use crate::model::context::Ctx;
 use crate::model::cpu::Sharing;
 use crate::model::endpoints::HEALTHY;
 use crate::model::host::HostId;
-use crate::model::ledger::GaugeId;
 use crate::model::listener::{Connect, Listener};
 use crate::model::message::{CallId, Cause, Event, Message, NodeId, Outcome};
 use crate::model::operation::OPERATION;
 use crate::model::pool::ESTABLISHED;
 use crate::model::probe::PROBE;
 use crate::model::sdk::SdkClients;
-use crate::model::usage::UsageLine;
 use crate::model::wiring::Wiring;
 use crate::model::work::Step;
 
@@ -43,15 +41,15 @@ const WAITING: u32 = 4;
 /// A service of pods as it runs.
 #[expect(clippy::struct_field_names, reason = "pods is what they are called")]
 pub struct Pods {
-    name: String,
+    pub(super) name: String,
     /// SDK clients of the pods.
     sdk: SdkClients,
     pub(super) pods: Vec<Pod>,
     pub(super) hosts: Vec<HostId>,
-    host_cores: f64,
-    speed: f64,
-    instance: Option<String>,
-    spot_price: Option<f64>,
+    pub(super) host_cores: f64,
+    pub(super) speed: f64,
+    pub(super) instance: Option<String>,
+    pub(super) spot_price: Option<f64>,
     pub(super) kind: KindOf,
     pub(super) pace: Pace,
     places: u32,
@@ -78,16 +76,11 @@ pub(super) enum KindOf {
     Threads,
 }
 
-struct Gauges {
-    in_progress: GaugeId,
-    accept_queue: GaugeId,
-}
-
 #[derive(Default)]
 pub(super) struct Counts {
-    syn_dropped: u64,
-    rejected: u64,
-    cancelled: u64,
+    pub(super) syn_dropped: u64,
+    pub(super) rejected: u64,
+    pub(super) cancelled: u64,
     pub(super) connections_max: u64,
 }
 
@@ -95,7 +88,6 @@ impl Component for Pods {
     type Spec = PodsSpec;
 
     fn build(spec: &PodsSpec, wiring: &mut Wiring) -> Result<Pods, String> {
-        let me = wiring.me;
         let pools = StorePool::all(&spec.pool, wiring)?;
         let sharing = Sharing::Cores {
             cores: spec.hosts.vcpu,
@@ -124,17 +116,7 @@ impl Component for Pods {
         }
         let places = spec.places();
         let limits = Limits::announce(spec, accept_max, wiring);
-        let ledger = &mut *wiring.ledger;
-        let all = u64::from(places).checked_mul(u64::from(pod_count));
-        let limited = all.filter(|_| places < u32::MAX);
-        let gauges = Gauges {
-            in_progress: ledger.gauge(me, "requests in progress", limited),
-            accept_queue: ledger.gauge(
-                me,
-                "accept queue",
-                Some(accept_max as u64 * u64::from(pod_count)),
-            ),
-        };
+        let gauges = Gauges::announce(places, accept_max, u64::from(pod_count), wiring);
         Ok(Pods {
             name: wiring.name.to_owned(),
             sdk: SdkClients::default(),
@@ -225,45 +207,7 @@ impl Component for Pods {
     }
 
     fn close(&mut self, ctx: &mut Ctx) -> NodeReport {
-        let (now, count) = (ctx.now(), self.hosts.len() as f64);
-        let machines = self.fleet.as_mut().and_then(|fleet| fleet.machine_seconds(now));
-        let work: f64 =
-            self.hosts.iter().map(|host| ctx.host(*host).work_done()).sum::<f64>() * 1e-9;
-        let whole = machines.unwrap_or(now.as_secs_f64() * count);
-        let capacity = self.host_cores * self.speed * whole;
-        let busy = if capacity > 0.0 { (work / capacity).min(1.0) } else { 0.0 };
-        let usage = self.instance.iter().map(|instance| {
-            let line = match machines {
-                Some(s) => {
-                    UsageLine::held(&self.name, format!("ec2.{instance}"), s / 3600.0, "hour")
-                }
-                None => UsageLine::hosts(&self.name, instance, count, now),
-            };
-            let line = UsageLine { idle: line.quantity * (1.0 - busy), ..line };
-            self.spot_price.map_or(line.clone(), |share| line.as_spot(share))
-        });
-        let mut counters = vec![
-            ("syn_dropped", self.counts.syn_dropped),
-            ("rejected", self.counts.rejected),
-            ("cancelled", self.counts.cancelled),
-            ("cpu_permille", (busy * 1000.0) as u64),
-            ("connections_max", self.counts.connections_max),
-        ];
-        if let Some(fleet) = &mut self.fleet {
-            counters.extend(fleet.lags.counters(now));
-            counters.extend([("pods_added", fleet.added), ("pods_removed", fleet.removed)]);
-            if fleet.restarted > 0 {
-                counters.push(("restarts", fleet.restarted));
-            }
-        }
-        if let Some(supervisor) = self.supervisor.as_ref().filter(|own| own.killed > 0) {
-            counters.push(("workers_killed", supervisor.killed));
-        }
-        let surplus = self.burst.as_ref().map(|burst| {
-            counters.push(("throttled_host_seconds", burst.throttled_seconds as u64));
-            UsageLine::used(&self.name, SURPLUS, burst.surplus(), "vCPU-hour")
-        });
-        NodeReport { counters, usage: usage.chain(surplus).collect() }
+        self.report(ctx)
     }
 }
 

@@ -43,14 +43,17 @@ pub(super) struct Peers {
     version: u64,
 }
 
+/// A server behind the proxy: its node and address, and how long it keeps an idle connection.
+pub(super) type Server = (NodeId, u16, Option<Span>);
+
 impl Peers {
     pub(super) fn new(
-        servers: &[(NodeId, u16, Option<Span>)],
+        servers: &[Server],
         balance: Balance,
         (max_fails, fail_timeout): (u32, u64),
         max_conns: u32,
     ) -> Peers {
-        let peer = |&(node, address, keepalive): &(NodeId, u16, Option<Span>)| Peer {
+        let peer = |&(node, address, keepalive): &Server| Peer {
             node,
             address,
             current: 0,

@@ -2,7 +2,7 @@
 
 use super::limits::RequestLimits;
 use super::parts::{Counts, Exchange, Limits, NextUpstream, Socket};
-use super::peers::Peers;
+use super::peers::{Peers, Server};
 use super::ports::Ports;
 use super::spec::{Closer, NginxSpec, Version};
 use super::worker::{Connection, State, Worker};
@@ -74,17 +74,26 @@ pub struct Nginx {
     pub(super) counts: Counts,
 }
 
+/// The servers of an upstream group: every address of every node that is named.
+///
+/// # Errors
+/// A name that is no node.
+fn servers(names: &[String], wiring: &mut Wiring) -> Result<Vec<Server>, String> {
+    let mut servers = Vec::new();
+    for name in names {
+        let node = wiring.node(name)?;
+        let keepalive = wiring.keepalive(node);
+        servers.extend((0..wiring.addresses(node)).map(|address| (node, address, keepalive)));
+    }
+    Ok(servers)
+}
+
 impl Component for Nginx {
     type Spec = NginxSpec;
 
     fn build(spec: &NginxSpec, wiring: &mut Wiring) -> Result<Nginx, String> {
         let me = wiring.me;
-        let mut servers = Vec::new();
-        for name in &spec.upstream {
-            let node = wiring.node(name)?;
-            let keepalive = wiring.keepalive(node);
-            servers.extend((0..wiring.addresses(node)).map(|address| (node, address, keepalive)));
-        }
+        let servers = servers(&spec.upstream, wiring)?;
         let fail_timeout = spec.fail_timeout.nanos() / 1_000_000_000;
         let descriptors = spec.nofile.saturating_sub(spec.base());
         // The listening sockets and the channel to the master stand in the same table.

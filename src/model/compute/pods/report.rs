@@ -1,0 +1,52 @@
+//! What a service says at the end: its counters, and the hosts that it held.
+
+use super::service::Pods;
+use super::spec::SURPLUS;
+use crate::model::component::NodeReport;
+use crate::model::context::Ctx;
+use crate::model::usage::UsageLine;
+
+impl Pods {
+    /// What was counted and used.
+    pub(super) fn report(&mut self, ctx: &mut Ctx) -> NodeReport {
+        let (now, count) = (ctx.now(), self.hosts.len() as f64);
+        let machines = self.fleet.as_mut().and_then(|fleet| fleet.machine_seconds(now));
+        let work: f64 =
+            self.hosts.iter().map(|host| ctx.host(*host).work_done()).sum::<f64>() * 1e-9;
+        let whole = machines.unwrap_or(now.as_secs_f64() * count);
+        let capacity = self.host_cores * self.speed * whole;
+        let busy = if capacity > 0.0 { (work / capacity).min(1.0) } else { 0.0 };
+        let usage = self.instance.iter().map(|instance| {
+            let line = match machines {
+                Some(s) => {
+                    UsageLine::held(&self.name, format!("ec2.{instance}"), s / 3600.0, "hour")
+                }
+                None => UsageLine::hosts(&self.name, instance, count, now),
+            };
+            let line = UsageLine { idle: line.quantity * (1.0 - busy), ..line };
+            self.spot_price.map_or(line.clone(), |share| line.as_spot(share))
+        });
+        let mut counters = vec![
+            ("syn_dropped", self.counts.syn_dropped),
+            ("rejected", self.counts.rejected),
+            ("cancelled", self.counts.cancelled),
+            ("cpu_permille", (busy * 1000.0) as u64),
+            ("connections_max", self.counts.connections_max),
+        ];
+        if let Some(fleet) = &mut self.fleet {
+            counters.extend(fleet.lags.counters(now));
+            counters.extend([("pods_added", fleet.added), ("pods_removed", fleet.removed)]);
+            if fleet.restarted > 0 {
+                counters.push(("restarts", fleet.restarted));
+            }
+        }
+        if let Some(supervisor) = self.supervisor.as_ref().filter(|own| own.killed > 0) {
+            counters.push(("workers_killed", supervisor.killed));
+        }
+        let surplus = self.burst.as_ref().map(|burst| {
+            counters.push(("throttled_host_seconds", burst.throttled_seconds as u64));
+            UsageLine::used(&self.name, SURPLUS, burst.surplus(), "vCPU-hour")
+        });
+        NodeReport { counters, usage: usage.chain(surplus).collect() }
+    }
+}
