@@ -65,8 +65,8 @@ mod tests {
             assert_eq!(exp(x).to_bits(), libm::exp(x).to_bits(), "{x:e}");
         }
         assert!(exp(f64::NAN).is_nan());
-        // e, 1 / e and e^20 to 17 digits (NIST Digital Library of Mathematical Functions, 4.2.11, and their powers).
-        let known = [(1.0, 2.718_281_828_459_045), (-1.0, 0.367_879_441_171_442_33)];
+        // e, 1 / e and e^20 to 16 digits.
+        let known = [(1.0, std::f64::consts::E), (-1.0, 0.367_879_441_171_442_33)];
         for (x, y) in known.into_iter().chain([(20.0, 485_165_195.409_790_3)]) {
             assert!((exp(x) / y - 1.0).abs() <= f64::EPSILON, "{x}: {:e}", exp(x));
         }
