@@ -2,7 +2,8 @@
 
 use super::common::{outturns, plan};
 use super::golden;
-use headroom::experiment::{Silent, run};
+use headroom::experiment::{Observer, Silent, replicate, run};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 fn bytes(text: &str, threads: usize) -> Vec<u8> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
@@ -17,6 +18,30 @@ fn threads_and_repetition_change_nothing() {
         for threads in [2, 8, 1] {
             assert!(bytes(&text, threads) == one, "{name} differs at {threads} threads");
         }
+    }
+}
+
+/// Stops when so many replications of designs are done.
+struct After(usize, AtomicUsize);
+impl Observer for After {
+    fn finished(&self, _of: usize) {
+        self.1.fetch_add(1, Ordering::SeqCst);
+    }
+    fn stopped(&self) -> bool {
+        self.1.load(Ordering::SeqCst) >= self.0
+    }
+}
+
+#[test]
+fn a_stopped_run_keeps_what_its_threads_have_done() {
+    let plan = golden::plan(&two_designs(r#"{"none": {}}"#, LAMBDA), 40);
+    for threads in [1, 2, 4] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let observer = After(40, AtomicUsize::new(0));
+        let rows = pool.install(|| replicate(&plan, &observer).unwrap());
+        // 40 are done. Of the first 40 in turn only those are missing that the other threads had in hand.
+        assert!(rows.iter().all(|row| row.len() >= (40 - threads) / 2), "{threads} threads");
+        assert_eq!(rows[0].len(), rows[1].len());
     }
 }
 
