@@ -162,13 +162,26 @@ impl<E: Copy> Queue<E> {
     /// Takes the next event and moves the clock to it.
     #[inline]
     pub fn pop(&mut self) -> Option<&E> {
-        // By reference: an option of the event itself is put together byte by byte.
-        if self.taken < self.end {
-            self.taken += 1;
-            self.popped += 1;
-            self.came = Came::Immediate;
-            return self.immediate.get(self.taken - 1);
+        if self.taken < self.end { self.pop_immediate() } else { self.pop_scheduled() }
+    }
+
+    /// Takes the next of those without delay, which come before all that are scheduled.
+    #[inline]
+    pub fn pop_immediate(&mut self) -> Option<&E> {
+        // By reference, here and below: an option of the event itself is put together byte by byte.
+        if self.taken >= self.end {
+            return None;
         }
+        self.taken += 1;
+        self.popped += 1;
+        self.came = Came::Immediate;
+        self.immediate.get(self.taken - 1)
+    }
+
+    /// Takes the next of those that are scheduled, when there is none without delay, and moves the clock to it.
+    #[inline]
+    pub fn pop_scheduled(&mut self) -> Option<&E> {
+        debug_assert!(self.taken >= self.end, "an event without delay comes first");
         (self.taken, self.end) = (0, 0);
         if self.pending.in_heap(self.lanes.first()) {
             self.came = Came::Pending;

@@ -1,7 +1,7 @@
 //! Hosts: processors that the threads of one node, or of several on the same machine, share.
 
 use super::cpu::{CoreDue, Group, Processor, Sharing, TimeSlices};
-use super::message::{Event, Message, NodeId};
+use super::message::{Event, Message, NodeId, OPERATION};
 use crate::kernel::{Span, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -50,7 +50,7 @@ impl HostId {
     /// The wake-up for a core's next job.
     pub(super) fn event(self, core: u32, turn: u32) -> Event {
         let word = u32::from(self.0) << 16 | core;
-        Event::new(NodeId::HOSTS, Message::Wake(0, word, turn))
+        Event::new(NodeId::HOSTS, Message::Wake(OPERATION, word, turn))
     }
 }
 

@@ -16,6 +16,9 @@ impl NodeId {
     }
 }
 
+/// A timer that the world looks at before anybody else: of the processors of hosts, or of an operation, whose index its word is.
+pub const OPERATION: u8 = u8::MAX;
+
 /// One call from one node to another; stale ids are recognised by their turn.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct CallId {
@@ -50,9 +53,12 @@ pub enum Message {
 pub struct Event {
     /// The two numbers of the message, the first in the lower half.
     numbers: u64,
-    /// Which message: bits 0 to 7; which timer: 8 to 15; to whom: 16 to 31; whose connection was closed: 32 to 47.
+    /// Which message: bits 0 to 2; which timer: 8 to 15; to whom: 16 to 31; whose connection was closed: 32 to 47; and [`SPECIAL`].
     what: u64,
 }
+
+/// Set in what the world has to look at.
+const SPECIAL: u64 = 1 << 7;
 
 impl Event {
     /// A message to a node.
@@ -60,13 +66,20 @@ impl Event {
     pub(crate) fn new(to: NodeId, message: Message) -> Event {
         let (kind, timer, owner, first, second) = match message {
             Message::Arrive(call) => (0, 0, 0, call.slot, call.turn),
-            Message::Reply(call) => (1, 0, 0, call.slot, call.turn),
-            Message::Cancel(call) => (2, 0, 0, call.slot, call.turn),
+            Message::Cancel(call) => (1, 0, 0, call.slot, call.turn),
+            Message::HangUp(owner, connection, tag) => (2, 0, owner.0, connection, tag),
+            Message::Wake(OPERATION, word, turn) => (3 | SPECIAL, OPERATION, 0, word, turn),
             Message::Wake(timer, word, turn) => (3, timer, 0, word, turn),
-            Message::HangUp(owner, connection, tag) => (4, 0, owner.0, connection, tag),
+            Message::Reply(call) => (4 | SPECIAL, 0, 0, call.slot, call.turn),
         };
         let what = kind | u64::from(timer) << 8 | u64::from(to.0) << 16 | u64::from(owner) << 32;
         Event { numbers: u64::from(first) | u64::from(second) << 32, what }
+    }
+
+    /// Whether the world has to look at it before it is handed over: answers, which may come too late, and its own timers.
+    #[inline]
+    pub(crate) fn is_special(self) -> bool {
+        self.what & SPECIAL != 0
     }
 
     /// The node that is told.
@@ -80,12 +93,12 @@ impl Event {
     pub(crate) fn message(self) -> Message {
         let (first, second) = (self.numbers as u32, (self.numbers >> 32) as u32);
         let call = CallId { slot: first, turn: second };
-        match self.what as u8 {
+        match self.what & 7 {
             0 => Message::Arrive(call),
-            1 => Message::Reply(call),
-            2 => Message::Cancel(call),
+            1 => Message::Cancel(call),
+            2 => Message::HangUp(NodeId((self.what >> 32) as u16), first, second),
             3 => Message::Wake((self.what >> 8) as u8, first, second),
-            _ => Message::HangUp(NodeId((self.what >> 32) as u16), first, second),
+            _ => Message::Reply(call),
         }
     }
 }

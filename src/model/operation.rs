@@ -5,9 +5,6 @@ use crate::kernel::Span;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Timer kind of an operation in [`super::message::Message::Wake`]: its word is the index of the operation.
-pub const OPERATION: u8 = u8::MAX;
-
 /// Something that happens to a node.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

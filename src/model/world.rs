@@ -13,8 +13,8 @@ use super::faults::Faults;
 use super::flows::Flows;
 use super::host::{Host, HostId, MachineSpec};
 use super::ledger::Ledger;
-use super::message::{Cause, Event, Message, NodeId};
-use super::operation::{Action, OPERATION, Operation};
+use super::message::{Cause, Event, Message, NodeId, OPERATION};
+use super::operation::{Action, Operation};
 use super::registry::{Node, NodeSpec};
 use super::wiring::{Facts, Wiring};
 use super::work::{StepSpec, Work};
@@ -82,8 +82,8 @@ pub struct Outturn {
     pub calls_peak: usize,
 }
 
-/// Whether to stop is asked every 65,536 events.
-const STOP_MASK: u64 = 0xffff;
+/// Whether to stop is asked after so many events.
+const LOOK_EVERY: u64 = 65_536;
 
 /// A design and its users, running.
 pub struct World {
@@ -205,16 +205,28 @@ struct Running<'a> {
 impl Running<'_> {
     fn run(mut self, horizon: Time, stopped: &dyn Fn() -> bool) -> Result<Option<Outturn>, String> {
         self.start();
-        while let Some(&event) = self.ctx.queue.pop() {
-            if self.ctx.queue.now() > horizon {
-                break;
-            }
-            if self.ctx.queue.delivered() & STOP_MASK == 0 && stopped() {
-                return Ok(None);
-            }
-            if self.ctx.calls.len() > FAR {
-                self.foresee();
-            }
+        let mut look_at = LOOK_EVERY;
+        loop {
+            // What has no delay comes at a time that was looked at already.
+            let event = match self.ctx.queue.pop_immediate() {
+                Some(&event) => event,
+                None => {
+                    let Some(&event) = self.ctx.queue.pop_scheduled() else { break };
+                    if self.ctx.queue.now() > horizon {
+                        break;
+                    }
+                    if self.ctx.queue.delivered() >= look_at {
+                        look_at = self.ctx.queue.delivered() + LOOK_EVERY;
+                        if stopped() {
+                            return Ok(None);
+                        }
+                    }
+                    if self.ctx.calls.len() > FAR {
+                        self.foresee();
+                    }
+                    event
+                }
+            };
             self.deliver(event);
             if self.ctx.calls.is_empty() && self.over() {
                 break;
@@ -276,17 +288,36 @@ impl Running<'_> {
 
     #[inline]
     fn deliver(&mut self, event: Event) {
+        if event.is_special() && self.attends(event) {
+            return;
+        }
+        if self.ctx.faults.any() {
+            return self.around_faults(event);
+        }
+        self.dispatch(event);
+    }
+
+    /// Does what the world itself has to do with an event; whether that was all.
+    #[inline]
+    fn attends(&mut self, event: Event) -> bool {
         match event.message() {
-            // The caller gave up while the answer was on its way.
-            Message::Reply(call) if self.ctx.calls.get(call).abandoned => {
-                self.ctx.calls.close(call);
+            Message::Reply(call) => {
+                let late = self.ctx.calls.get(call).abandoned;
+                if late {
+                    // The caller gave up while the answer was on its way.
+                    self.ctx.calls.close(call);
+                }
+                late
             }
-            Message::Wake(_, word, turn) if event.to() == NodeId::HOSTS => {
+            Message::Wake(OPERATION, word, turn) if event.to() == NodeId::HOSTS => {
                 self.computed(HostId((word >> 16) as u16), word & 0xffff, turn);
+                true
             }
-            Message::Wake(OPERATION, index, ends) => self.happens(event, index, ends == 0),
-            _ if self.ctx.faults.any() => self.around_faults(event),
-            _ => self.dispatch(event),
+            Message::Wake(OPERATION, index, ends) => {
+                self.happens(event, index, ends == 0);
+                true
+            }
+            _ => false,
         }
     }
 
