@@ -177,7 +177,7 @@ impl Ctx<'_> {
     }
 
     /// A call is on its way.
-    fn enter(&mut self, id: CallId, to: NodeId, mut delay: Span) {
+    pub(super) fn enter(&mut self, id: CallId, to: NodeId, mut delay: Span) {
         if self.faults.any() {
             delay = delay + self.faults.delay(to);
         }

@@ -13,7 +13,7 @@ use super::arrivals::Arrivals;
 use super::load::{Load, WhenBusy};
 use super::spec::{ClassSpec, Connection, Generator};
 use crate::kernel::{Key, LaneId, Name, Rank, Span, Time, prefetch};
-use crate::model::calls::Via;
+use crate::model::calls::{Call, Opening, Via};
 use crate::model::context::Ctx;
 use crate::model::dist::{Dist, Sampler};
 use crate::model::http2::{GOAWAY, OPENED};
@@ -61,15 +61,12 @@ pub struct Class {
     timeout: Option<LaneId>,
     patience: Option<Span>,
     retry: Retry,
-    /// Size of a request's body, bytes.
-    body: u32,
+    /// What all requests have in common.
+    model: Call,
     shared: RetryState,
     adaptive: Option<Adaptive>,
     connection: Connection,
-    /// Half a round trip to the entry.
-    hop: Span,
     generator: Generator,
-    idempotent: bool,
     /// Whether the entry accepts connections itself (nginx, pods) or takes requests as they come (AWS front doors).
     entry_listens: bool,
     /// How many addresses the entry's name has, and the pause before the next one is tried: only where clients go on to it.
@@ -176,12 +173,17 @@ impl Class {
             patience: spec.patience.timeout,
             shared: spec.retry.state(),
             retry: spec.retry.clone(),
-            body: u32::try_from(spec.body.0).unwrap_or(u32::MAX),
+            model: Call {
+                keep_alive: spec.connection.keepalive,
+                idempotent: spec.idempotent,
+                bytes: u32::try_from(spec.body.0).unwrap_or(u32::MAX),
+                opening: Opening::plain(spec.connection.syn_retry),
+                hop: wiring.way(spec.connection.rtt),
+                ..Call::request(NodeId(0), entry, CallId::NONE)
+            },
             adaptive: adaptive.then(Adaptive::default),
             connection: spec.connection.clone(),
-            hop: wiring.way(spec.connection.rtt),
             generator: spec.generator.clone(),
-            idempotent: spec.idempotent,
             entry_listens: wiring.listens(entry),
             addresses,
             http2: Http2::new(spec.connection.http2, entry, wiring)?,
@@ -205,6 +207,7 @@ impl Class {
 
     /// Begins the load.
     pub fn start(&mut self, ctx: &mut Ctx) {
+        self.model.from = ctx.me;
         if self.closed.is_some() {
             ctx.wake_at(Time::ZERO, Rank::Arrival, START, 0, 0);
         }

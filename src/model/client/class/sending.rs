@@ -3,7 +3,7 @@
 use super::http2::WITH_THE_FIRST;
 use super::{Class, OPEN, SEND, TIMEOUT};
 use crate::kernel::{Rank, Span, Time};
-use crate::model::calls::{Call, Opening, Via};
+use crate::model::calls::Via;
 use crate::model::context::Ctx;
 use crate::model::message::CallId;
 use std::num::NonZeroU32;
@@ -76,7 +76,6 @@ impl Class {
     #[expect(clippy::inline_always, reason = "once a request, and one of its two callers is rare")]
     #[inline(always)]
     fn leaves(&mut self, slot: u32, ctx: &mut Ctx) {
-        let hop = self.hop;
         let key = self.request_key(slot);
         let resumes = self.resumes(slot, ctx.now());
         let handshake = self.handshake(ctx.now(), resumes);
@@ -104,24 +103,8 @@ impl Class {
             Some(_) if opening => self.races[slot as usize].rank,
             _ => 0,
         };
-        let call = Call {
-            address,
-            work: self.rounds[user.step as usize].work,
-            key,
-            visit: user.attempt,
-            via,
-            tag,
-            keep_alive: self.connection.keepalive,
-            idempotent: self.idempotent,
-            bytes: self.body,
-            established: if opening { Time::MAX } else { ctx.now() },
-            amount: handshake,
-            opening: Opening::plain(self.connection.syn_retry)
-                .signed(self.connection.tls && !resumes),
-            hop,
-            ..Call::request(ctx.me, to, CallId { slot, turn: user.turn })
-        };
         // A front door that does not listen itself meets the request after the handshake.
+        let hop = self.model.hop;
         let mut delay = if opening && !self.entry_listens { hop + handshake } else { hop };
         let mut counts = address == 0;
         if let Some(http2) = &mut self.http2 {
@@ -133,7 +116,19 @@ impl Class {
         if counts {
             ctx.ledger.attempt(self.index, now);
         }
-        self.users[slot as usize].call = ctx.call(call, delay);
+        let (id, call) = ctx.calls.open_like(&self.model);
+        let user = &mut self.users[slot as usize];
+        user.call = id;
+        (call.to, call.parent, call.address) = (to, CallId { slot, turn: user.turn }, address);
+        (call.key, call.visit) = (key, user.attempt);
+        call.work = self.rounds[user.step as usize].work;
+        (call.via, call.tag, call.sent) = (via, tag, now);
+        if !opening {
+            call.established = now;
+        }
+        call.amount = handshake;
+        call.opening = call.opening.signed(self.connection.tls && !resumes);
+        ctx.enter(id, to, delay);
         if opening && self.addresses.is_some() {
             self.arm_next_address(slot, ctx);
         }
