@@ -219,3 +219,32 @@ impl Outcome {
         Outcome { status, ..self }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_gives_back_what_it_was_made_of() {
+        let call = CallId { slot: u32::MAX - 1, turn: 7 };
+        let messages = [
+            (Message::Arrive(call), false),
+            (Message::Cancel(call), false),
+            (Message::HangUp(NodeId(0xfedc), u32::MAX, 3), false),
+            (Message::Wake(0, 0, u32::MAX), false),
+            (Message::Wake(OPERATION - 1, u32::MAX, 0), false),
+            (Message::Wake(OPERATION, 1, 2), true),
+            (Message::Reply(call), true),
+            (Message::Reply(CallId::NONE), true),
+        ];
+        for (message, special) in messages {
+            for to in [NodeId(0), NodeId(0x8001), NodeId::HOSTS] {
+                let event = Event::new(to, message);
+                assert_eq!(
+                    (event.to(), event.message(), event.is_special()),
+                    (to, message, special)
+                );
+            }
+        }
+    }
+}

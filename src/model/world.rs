@@ -206,27 +206,13 @@ impl Running<'_> {
     fn run(mut self, horizon: Time, stopped: &dyn Fn() -> bool) -> Result<Option<Outturn>, String> {
         self.start();
         let mut look_at = LOOK_EVERY;
-        loop {
-            // What has no delay comes at a time that was looked at already.
-            let event = match self.ctx.queue.pop_immediate() {
-                Some(&event) => event,
-                None => {
-                    let Some(&event) = self.ctx.queue.pop_scheduled() else { break };
-                    if self.ctx.queue.now() > horizon {
-                        break;
-                    }
-                    if self.ctx.queue.delivered() >= look_at {
-                        look_at = self.ctx.queue.delivered() + LOOK_EVERY;
-                        if stopped() {
-                            return Ok(None);
-                        }
-                    }
-                    if self.ctx.calls.len() > FAR {
-                        self.foresee();
-                    }
-                    event
+        while let Some(event) = self.next(horizon) {
+            if self.ctx.queue.delivered() >= look_at {
+                look_at += LOOK_EVERY;
+                if stopped() {
+                    return Ok(None);
                 }
-            };
+            }
             self.deliver(event);
             if self.ctx.calls.is_empty() && self.over() {
                 break;
@@ -234,6 +220,22 @@ impl Running<'_> {
         }
         let end = self.ctx.queue.now().min(horizon);
         self.finish(end).map(Some)
+    }
+
+    /// The next event up to the horizon.
+    #[inline]
+    fn next(&mut self, horizon: Time) -> Option<Event> {
+        if let Some(&event) = self.ctx.queue.pop_immediate() {
+            return Some(event);
+        }
+        let &event = self.ctx.queue.pop_scheduled()?;
+        if self.ctx.queue.now() > horizon {
+            return None;
+        }
+        if self.ctx.calls.len() > FAR {
+            self.foresee();
+        }
+        Some(event)
     }
 
     /// Whether nothing is left to come.
