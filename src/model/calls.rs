@@ -226,32 +226,32 @@ impl Calls {
     )]
     #[inline(always)]
     pub fn open(&mut self, call: Call) -> CallId {
-        if self.free == NIL {
-            self.extend();
-        }
-        let slot = self.free;
-        let row = &mut self.rows[slot as usize];
-        let turn = row.turn;
-        self.free = row.parent.slot;
-        self.alive += 1;
-        *row = Call { turn, ..call };
-        CallId { slot, turn }
+        let (id, row) = self.take();
+        *row = Call { turn: id.turn, ..call };
+        id
     }
 
     /// Adds a row like `model`, whose caller writes what is different about it: whoever sends many calls that are mostly alike.
     #[inline]
     pub fn open_like(&mut self, model: &Call) -> (CallId, &mut Call) {
+        let (id, row) = self.take();
+        *row = *model;
+        row.turn = id.turn;
+        (id, row)
+    }
+
+    /// Takes the first row that is free; what stands in it is left to be written over.
+    #[expect(clippy::inline_always, reason = "once a call; it costs as much as calling it")]
+    #[inline(always)]
+    fn take(&mut self) -> (CallId, &mut Call) {
         if self.free == NIL {
             self.extend();
         }
         let slot = self.free;
         let row = &mut self.rows[slot as usize];
-        let turn = row.turn;
         self.free = row.parent.slot;
         self.alive += 1;
-        *row = *model;
-        row.turn = turn;
-        (CallId { slot, turn }, row)
+        (CallId { slot, turn: row.turn }, row)
     }
 
     /// A row that was never used.

@@ -61,7 +61,7 @@ pub struct Class {
     timeout: Option<LaneId>,
     patience: Option<Span>,
     retry: Retry,
-    /// What all requests have in common.
+    /// What all requests have in common; from whom they come is known from the start of the run on.
     model: Call,
     shared: RetryState,
     adaptive: Option<Adaptive>,
