@@ -6,8 +6,8 @@ use super::case::{
     NginxConfig, PodConfig,
 };
 use super::machine::{
-    AT_END, BEFORE, EXIT, FIRST, FORK, LOGIN, MANY, NEW_CONNECTION, NICE, PROCESSORS, STARTUP,
-    WARM, WARMED, accept_cpu, driver_cpu, factor, trust,
+    AT_END, BEFORE, EXIT, FIRST, FORK, LOGIN, MANY, NEW_CONNECTION, NICE, PROCESSORS, REFUSED,
+    STARTUP, WARM, WARMED, accept_cpu, driver_cpu, factor, trust,
 };
 use super::unsupported::refuse;
 use serde_json::{Map, Value, json};
@@ -178,15 +178,8 @@ fn work(config: &Config, base: &Baseline) -> Result<Vec<Value>, String> {
         return Err("no servers".into());
     };
     let mut steps = Vec::new();
-    let node = pod.kind == "node";
-    // Whether requests come on connections that are there already.
-    let kept = match (&config.nginx, &config.haproxy) {
-        (Some(nginx), _) => nginx.upstream.keepalive.is_some(),
-        (None, Some(_)) => true,
-        (None, None) => config.load.keepalive,
-    };
-    let cpu = if node {
-        1e3 / base.node_max_rps_zero_service * if kept { 1.0 } else { NEW_CONNECTION }
+    let cpu = if pod.kind == "node" {
+        node_cpu(config, base)
     } else {
         base.http_gunicorn_direct_ms - base.tcp_connect_loopback_ms
     };
@@ -210,6 +203,17 @@ fn work(config: &Config, base: &Baseline) -> Result<Vec<Value>, String> {
         steps.push(json!({"cpu": {"constant": ms(cpu - before)}}));
     }
     Ok(steps)
+}
+
+/// Processor time of a request in a Node.js server, milliseconds.
+fn node_cpu(config: &Config, base: &Baseline) -> f64 {
+    // Whether requests come on connections that are there already.
+    let kept = match (&config.nginx, &config.haproxy) {
+        (Some(nginx), _) => nginx.upstream.keepalive.is_some(),
+        (None, Some(_)) => true,
+        (None, None) => config.load.keepalive,
+    };
+    1e3 / base.node_max_rps_zero_service * if kept { 1.0 } else { NEW_CONNECTION }
 }
 
 fn mean(law: &Law) -> f64 {
@@ -401,7 +405,9 @@ fn pool(db: &DbConfig, config: &Config, base: &Baseline) -> Value {
     };
     let mode = if db.mode == "pool" { "pool" } else { "direct" };
     let statement = driver_cpu(mode, base) * AT_END;
-    let mut pool = json!({"startup_cpu": ms(startup), "connect_cpu": ms(connect), "connect_offload": ms(keys), "statement_cpu": ms(statement), "mode": mode, "connecting": 1_000_000});
+    // An answer without a row is an answer too.
+    let refused = driver * REFUSED + node_cpu(config, base) * 0.5;
+    let mut pool = json!({"startup_cpu": ms(startup), "connect_cpu": ms(connect), "connect_offload": ms(keys), "statement_cpu": ms(statement), "refused_cpu": ms(refused), "mode": mode, "connecting": 1_000_000});
     if let Some(max) = db.pool_max {
         pool["max"] = max.into();
     }

@@ -29,6 +29,9 @@ pub(super) const LATE: u32 = 10;
 /// A thread beside the event loop is at work for a connection that has just been opened; its number is in the first word.
 pub(super) const OFFLOADED: u32 = 8;
 
+/// At the driver's work for a connection that was refused.
+pub(super) const REFUSED: u32 = 11;
+
 /// How every pod connects to one store.
 pub(super) struct StorePool {
     pub(super) store: NodeId,
@@ -102,6 +105,8 @@ pub(super) struct Pod {
     pub(super) ready: VecDeque<CallId>,
     /// Event loop: whether the thread is in a task.
     pub(super) loop_busy: bool,
+    /// Event loop: tasks that the present turn has still to do.
+    pub(super) turn_left: usize,
     /// Pools by store.
     pools: Vec<(NodeId, Pool)>,
 }
@@ -123,6 +128,7 @@ impl Pod {
             lives: 0,
             ready: VecDeque::new(),
             loop_busy: false,
+            turn_left: 0,
             pools,
         }
     }
@@ -147,6 +153,7 @@ impl Pod {
         self.begun = 0;
         self.lives += 1;
         self.loop_busy = false;
+        self.turn_left = 0;
         self.frozen = false;
     }
 

@@ -1,6 +1,6 @@
 //! What pods do on their processors: one thread of an event loop, workers, threads, and threads beside an event loop.
 
-use super::pod::{GREETING, LATE, OFFLOADED, PREPARING, READING};
+use super::pod::{GREETING, LATE, OFFLOADED, PREPARING, READING, REFUSED};
 use super::service::{CPU, KindOf, Pods};
 use crate::kernel::Span;
 use crate::model::calls::Call;
@@ -47,7 +47,8 @@ impl Pods {
         let now = ctx.now();
         let row = ctx.calls.get(call);
         let doing = row.b;
-        row.step += u16::from(!matches!(doing, OFFLOADED | GREETING | LATE | PREPARING | READING));
+        let driver = [OFFLOADED, GREETING, LATE, PREPARING, READING, REFUSED];
+        row.step += u16::from(!driver.contains(&doing));
         let (pod, mark, amount) = (row.address, row.mark, row.amount);
         if let Some(fleet) = &mut self.fleet {
             fleet.worked(pod, amount);
@@ -59,6 +60,7 @@ impl Pods {
             GREETING | LATE => self.greeted(call, doing == LATE, ctx),
             PREPARING => self.prepared(call, ctx),
             READING => self.read(call, ctx),
+            REFUSED => self.refused(call, ctx),
             _ => self.run(call, ctx),
         }
         if self.kind == KindOf::EventLoop {
@@ -66,16 +68,32 @@ impl Pods {
         }
     }
 
-    /// Between two tasks the event loop accepts all that waits, behind the tasks that are ready, then takes the next one.
+    /// A task of the event loop is done: the next one of this turn, or the next turn.
     fn turn_loop(&mut self, pod: u16, ctx: &mut Ctx) {
-        while let Some(call) = self.next_connection(pod, ctx) {
+        let at = usize::from(pod);
+        while self.pods[at].turn_left == 0 {
+            // The kernel reports tasks and the listening socket together: who is accepted now is read in the turn after this one.
+            let ready = self.pods[at].ready.len();
+            self.pods[at].turn_left = ready;
+            let accepted = self.accept_some(pod, ctx);
+            if ready == 0 && accepted == 0 {
+                self.pods[at].loop_busy = false;
+                return;
+            }
+        }
+        self.pods[at].turn_left -= 1;
+        if let Some(call) = self.pods[at].ready.pop_front() {
+            self.on_processor(call, ctx);
+        }
+    }
+
+    /// Takes as many connections as the event loop accepts in a turn; how many there were.
+    fn accept_some(&mut self, pod: u16, ctx: &mut Ctx) -> u32 {
+        for accepted in 0..self.accepts {
+            let Some(call) = self.next_connection(pod, ctx) else { return accepted };
             self.accept(call, ctx);
         }
-        let row = &mut self.pods[pod as usize];
-        match row.ready.pop_front() {
-            Some(call) => self.on_processor(call, ctx),
-            None => row.loop_busy = false,
-        }
+        self.accepts
     }
 
     /// A call that may be on the processor leaves it.

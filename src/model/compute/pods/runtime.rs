@@ -24,10 +24,15 @@ impl Default for Runtime {
     }
 }
 
-/// An event loop.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// An event loop. A turn of it does all tasks that are ready when it begins; what becomes ready meanwhile has to wait for the next.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EventLoop {
+    /// New connections that it takes in one turn. The others stay in the kernel's accept queue, so a busy loop that takes one a turn
+    /// lets that queue overflow where one that takes all reads them into its own memory.
+    #[serde(default = "accepts_default")]
+    #[schemars(range(min = 1, max = 1_000_000), extend("x-source" = "Node.js 20.3 and later: 1 (libuv 1.45 no longer accepts in a loop, pull request 3696); before: all that wait, here 1,000,000; asyncio: the backlog (CPython asyncio/selector_events.py, _accept_connection)"))]
+    pub accepts: u32,
     /// What its timers count in; none: they are exact. A `wait` is cut to a whole number of these, at least one, and runs from
     /// one reading of the loop's clock to another, so that it ends up to one earlier or later, and late by the kernel's slack.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -50,6 +55,16 @@ pub struct SyncWorkers {
     #[serde(default = "worker_boot")]
     #[schemars(extend("x-source" = "none unless said: gunicorn's arbiter forks the next worker at once"))]
     pub boot: Dist,
+}
+
+fn accepts_default() -> u32 {
+    1
+}
+
+impl Default for EventLoop {
+    fn default() -> Self {
+        EventLoop { accepts: accepts_default(), timer: None }
+    }
 }
 
 fn worker_timeout() -> Span {
@@ -168,7 +183,7 @@ mod tests {
 
     #[test]
     fn timers_count_whole_units_between_two_readings_of_a_clock() {
-        let node = EventLoop { timer: Some(Span::from_millis(1)) };
+        let node = EventLoop { timer: Some(Span::from_millis(1)), ..EventLoop::default() };
         let at = |us: u64, wait: u64, phase: f64| {
             node.sleeps(Time::from_nanos(us * 1000), Span::from_micros(wait), phase).nanos() / 1000
         };

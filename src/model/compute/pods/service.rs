@@ -50,6 +50,8 @@ pub struct Pods {
     pub(super) instance: Option<String>,
     pub(super) spot_price: Option<f64>,
     pub(super) kind: KindOf,
+    /// Connections that an event loop accepts in one turn.
+    pub(super) accepts: u32,
     pub(super) pace: Pace,
     places: u32,
     queue_max: usize,
@@ -129,6 +131,10 @@ impl Component for Pods {
                 Runtime::EventLoop(_) => KindOf::EventLoop,
                 Runtime::SyncWorkers(_) => KindOf::SyncWorkers,
                 Runtime::Threads(_) => KindOf::Threads,
+            },
+            accepts: match &spec.runtime {
+                Runtime::EventLoop(event_loop) => event_loop.accepts,
+                Runtime::SyncWorkers(_) | Runtime::Threads(_) => u32::MAX,
             },
             pace: Pace::new(&spec.runtime, spec.warm_up.as_ref()),
             places,

@@ -1,7 +1,8 @@
 //! The service's side of its stores: connection pools per pod, statements, waits for a connection.
 
 use super::pod::{
-    ACQUIRE, GREETING, IDLE, LATE, OFFLOADED, OPENING, POOL, PREPARING, READING, RUNNING, StorePool,
+    ACQUIRE, GREETING, IDLE, LATE, OFFLOADED, OPENING, POOL, PREPARING, READING, REFUSED, RUNNING,
+    StorePool,
 };
 use super::service::Pods;
 use crate::kernel::Span;
@@ -101,14 +102,18 @@ impl Pods {
         let (pod, timer) = (row.address, row.timer);
         row.b = RUNNING;
         ctx.queue.cancel(timer);
-        let pool = self.pool_at(pod, store);
-        let next = if outcome.is_ok() { pool.opened() } else { pool.refused() };
+        if !outcome.is_ok() {
+            row.outcome = outcome.shown_as(500);
+            let work = self.store_pool(store).map_or(Span::ZERO, |pool| pool.spec.refused_cpu);
+            if work.is_zero() {
+                return self.refused(call, ctx);
+            }
+            return self.drive(call, REFUSED, connection, work, ctx);
+        }
+        let next = self.pool_at(pod, store).opened();
         let open = u64::from(self.pods[pod as usize].connections());
         self.counts.connections_max = self.counts.connections_max.max(open);
         self.open_next(next, store, ctx);
-        if !outcome.is_ok() {
-            return self.finish(call, outcome.shown_as(500), ctx);
-        }
         let keys = self.store_pool(store).map_or(Span::ZERO, |pool| pool.spec.connect_offload);
         if keys.is_zero() {
             return self.prepare(call, store, connection, ctx);
@@ -117,6 +122,22 @@ impl Pods {
         let row = ctx.calls.get(call);
         (row.b, row.a, row.amount, row.mark) = (OFFLOADED, connection, keys, ctx.queue.now());
         self.on_processor(call, ctx);
+    }
+
+    /// The driver knows that a connection was refused, and so does the request; whoever waits may try.
+    pub(super) fn refused(&mut self, call: CallId, ctx: &mut Ctx) {
+        self.not_opened(call, ctx);
+        let outcome = ctx.calls.get(call).outcome;
+        self.finish(call, outcome, ctx);
+    }
+
+    /// A connection that was being opened for a request will not be.
+    fn not_opened(&mut self, call: CallId, ctx: &mut Ctx) {
+        if let Some(store) = store_of(call, ctx) {
+            let pod = ctx.calls.get(call).address;
+            let next = self.pool_at(pod, store).refused();
+            self.open_next(next, store, ctx);
+        }
     }
 
     /// The kernels have connected: the driver writes its first message.
@@ -208,7 +229,9 @@ impl Pods {
     /// A request whose driver was at work for its connection is dropped, and the connection with it.
     pub(super) fn leave_connection(&mut self, call: CallId, ctx: &mut Ctx) {
         let row = *ctx.calls.get(call);
-        if matches!(row.b, OFFLOADED | PREPARING | READING)
+        if row.b == REFUSED {
+            self.not_opened(call, ctx);
+        } else if matches!(row.b, OFFLOADED | PREPARING | READING)
             && let Some(store) = store_of(call, ctx)
         {
             self.give_back(row.address, store, row.a, false, ctx);
@@ -283,8 +306,7 @@ impl Pods {
                 ctx.abandon(row.child);
                 ctx.hang_up(store, 1, connection);
                 ctx.calls.get(call).child = CallId::NONE;
-                let next = self.pool_at(row.address, store).refused();
-                self.open_next(next, store, ctx);
+                self.not_opened(call, ctx);
             }
             _ => return false,
         }
