@@ -71,6 +71,23 @@ fn an_answer_is_read_before_its_connection_is_free() {
 }
 
 #[test]
+fn a_refused_connection_costs_its_driver_before_the_request_knows() {
+    // One slot for two requests: the login of 20 ms of one of them ends with a refusal.
+    let steps = json!([{"query": {"to": "db", "hold": {"constant": "30ms"}}}]);
+    let mut nodes = database();
+    nodes["db"]["postgres"]["connections"] = 4.into();
+    nodes["db"]["postgres"]["reserved"] = 3.into();
+    let failed_ms = |cpu: &str| {
+        let pool =
+            json!({"pool": {"db": {"mode": "direct", "connecting": 10, "refused_cpu": cpu}}});
+        let class = run(2, 1, &steps, &pool, &nodes).ledger.classes.swap_remove(0);
+        assert_eq!((class.ok, class.failed), (1, 1));
+        class.latency_failed.sum_nanos() / 1_000_000
+    };
+    assert_eq!((failed_ms("0s"), failed_ms("10ms")), (20, 30));
+}
+
+#[test]
 fn keys_are_derived_beside_the_event_loop() {
     // Both connects derive keys for 40 ms, sharing one processor with nobody else: done at 20 + 80 ms. On the loop it would be the same sum,
     // but a third request without a database is answered meanwhile.

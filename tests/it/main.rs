@@ -18,6 +18,7 @@ mod coverage;
 mod determinism;
 mod diff;
 mod drivers;
+mod event_loop;
 mod fact_ids;
 mod facts_balancer;
 mod facts_cluster;

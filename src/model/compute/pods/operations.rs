@@ -78,7 +78,8 @@ impl Pods {
         let queued = std::mem::take(&mut self.pods[pod].accept_queue);
         self.left_accept_queue(queued.len(), ctx);
         for call in queued {
-            if self.ending(pod) {
+            // Who has given up by then loses nothing.
+            if self.ending(pod) && !ctx.calls.get(call).abandoned {
                 ctx.ledger.refused_by(self.limits.removal, ctx.queue.now());
             }
             self.reply(call, Outcome::failed(Cause::Reset, ctx.me, 0), ctx);

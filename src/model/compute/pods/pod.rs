@@ -107,6 +107,8 @@ pub(super) struct Pod {
     pub(super) loop_busy: bool,
     /// Event loop: tasks that the present turn has still to do.
     pub(super) turn_left: usize,
+    /// Event loop: connections that were accepted in the present turn, to be read in the next.
+    pub(super) taken: Vec<CallId>,
     /// Pools by store.
     pools: Vec<(NodeId, Pool)>,
 }
@@ -129,6 +131,7 @@ impl Pod {
             ready: VecDeque::new(),
             loop_busy: false,
             turn_left: 0,
+            taken: Vec::new(),
             pools,
         }
     }
@@ -154,6 +157,7 @@ impl Pod {
         self.lives += 1;
         self.loop_busy = false;
         self.turn_left = 0;
+        self.taken.clear();
         self.frozen = false;
     }
 

@@ -72,11 +72,12 @@ impl Pods {
     fn turn_loop(&mut self, pod: u16, ctx: &mut Ctx) {
         let at = usize::from(pod);
         while self.pods[at].turn_left == 0 {
-            // The kernel reports tasks and the listening socket together: who is accepted now is read in the turn after this one.
-            let ready = self.pods[at].ready.len();
-            self.pods[at].turn_left = ready;
-            let accepted = self.accept_some(pod, ctx);
-            if ready == 0 && accepted == 0 {
+            // Who was accepted in the turn before is read in this one, after all that was ready by then.
+            let taken = std::mem::take(&mut self.pods[at].taken);
+            taken.iter().for_each(|&call| self.accept(call, ctx));
+            self.pods[at].turn_left = self.pods[at].ready.len();
+            self.take_connections(taken, pod, ctx);
+            if self.pods[at].turn_left == 0 && self.pods[at].taken.is_empty() {
                 self.pods[at].loop_busy = false;
                 return;
             }
@@ -87,13 +88,14 @@ impl Pods {
         }
     }
 
-    /// Takes as many connections as the event loop accepts in a turn; how many there were.
-    fn accept_some(&mut self, pod: u16, ctx: &mut Ctx) -> u32 {
-        for accepted in 0..self.accepts {
-            let Some(call) = self.next_connection(pod, ctx) else { return accepted };
-            self.accept(call, ctx);
+    /// Takes as many connections as the event loop accepts in a turn. `room` is for their list.
+    fn take_connections(&mut self, mut room: Vec<CallId>, pod: u16, ctx: &mut Ctx) {
+        room.clear();
+        for _ in 0..self.accepts {
+            let Some(call) = self.next_connection(pod, ctx) else { break };
+            room.push(call);
         }
-        self.accepts
+        self.pods[usize::from(pod)].taken = room;
     }
 
     /// A call that may be on the processor leaves it.
