@@ -232,6 +232,8 @@ fn design(name: &str, rows: &[Outturn], bills: &[Bill]) -> DesignResult {
     let histograms = |of: fn(&Outturn) -> Histogram| rows.iter().map(of).collect::<Vec<_>>();
     let schedule = latency(&histograms(schedule_latency));
     let limits = limits(rows);
+    let failed =
+        pairs.iter().map(|(ok, ended)| (ended - ok) as f64).sum::<f64>() / rows.len().max(1) as f64;
     let mut failures = failures(rows);
     blame(&mut failures, &limits);
     let mut design = DesignResult {
@@ -248,7 +250,7 @@ fn design(name: &str, rows: &[Outturn], bills: &[Bill]) -> DesignResult {
         latency_all: latency(&histograms(all_latency)),
         latency_from_schedule: (schedule.count > 0).then_some(schedule),
         failures,
-        bottleneck: bottleneck(&limits, pairs.iter().any(|(ok, ended)| ok < ended)),
+        bottleneck: bottleneck(&limits, failed),
         limits,
         story: Vec::new(),
         incidents: Vec::new(),

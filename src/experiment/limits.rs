@@ -40,18 +40,23 @@ pub(super) fn limits(rows: &[Outturn]) -> Vec<Bottleneck> {
     list
 }
 
-/// The first limit that is worth naming; one that bound in most replications before one that bound in few.
-/// Where no request of a user failed, it is the waiting that counts, not failures of background work.
-pub(super) fn bottleneck(limits: &[Bottleneck], users_failed: bool) -> Option<Bottleneck> {
-    let failures: f64 = limits.iter().map(|limit| limit.failures.value).sum();
+/// The first limit that is worth naming, where `failed` requests of users failed (mean over replications); one that bound in most
+/// replications before one that bound in few. Failures that no limit caused by refusing are of users who waited for too long, so
+/// where hardly any were refused it is the waiting that counts, as where no request failed.
+pub(super) fn bottleneck(limits: &[Bottleneck], failed: f64) -> Option<Bottleneck> {
+    let refused: f64 = limits.iter().map(|limit| limit.failures.value).sum();
     let waiting: f64 = limits.iter().map(|limit| limit.waiting.value).sum();
-    let matters = |limit: &&Bottleneck| {
-        if users_failed && failures > 0.0 {
-            limit.failures.value >= WORTH_NAMING * failures
-        } else {
-            limit.waiting.value >= WORTH_NAMING * waiting
-        }
+    let refuses = |limit: &&Bottleneck| {
+        failed > 0.0
+            && limit.failures.value > 0.0
+            && limit.failures.value >= WORTH_NAMING * refused.max(failed)
     };
-    let usual = |limit: &&Bottleneck| limit.bound_in > 0.5 && matters(limit);
-    limits.iter().find(usual).or_else(|| limits.iter().find(matters)).cloned()
+    let waits = |limit: &&Bottleneck| {
+        limit.waiting.value > 0.0 && limit.waiting.value >= WORTH_NAMING * waiting
+    };
+    let first = |matters: &dyn Fn(&&Bottleneck) -> bool| {
+        let usual = |limit: &&Bottleneck| limit.bound_in > 0.5 && matters(limit);
+        limits.iter().find(usual).or_else(|| limits.iter().find(matters))
+    };
+    first(&refuses).or_else(|| first(&waits)).or_else(|| first(&|_| true)).cloned()
 }
