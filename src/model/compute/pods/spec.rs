@@ -19,7 +19,7 @@ pub const ABOUT: About = About {
     what: "Replicas of one service on shared hosts: accept queue, admission, workers, processor sharing, connection pools.",
     models: &[
         "the kernel's accept queue of min(backlog, somaxconn) + 1 places; a SYN beyond them is dropped and resent",
-        "runtimes: an event loop (one thread for processor time, accepts between two tasks), sync workers (accept one connection when idle, no keep-alive, killed when they are silent for too long), threads",
+        "runtimes: an event loop (one thread for processor time, turns in which it does what is ready and accepts one connection or all that wait), sync workers (accept one connection when idle, no keep-alive, killed when they are silent for too long), threads",
         "a limit of concurrent requests with a waiting line of its own and rejection beyond it",
         "timers of an event loop that count whole milliseconds, and the warm-up of a process whose code is compiled while it runs",
         "processor time shared by the pods of a host, with a limit per pod",
