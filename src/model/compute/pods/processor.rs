@@ -74,7 +74,9 @@ impl Pods {
         while self.pods[at].turn_left == 0 {
             // Who was accepted in the turn before is read in this one, after all that was ready by then.
             let taken = std::mem::take(&mut self.pods[at].taken);
-            taken.iter().for_each(|&call| self.accept(call, ctx));
+            for &call in &taken {
+                self.accept(call, ctx);
+            }
             self.pods[at].turn_left = self.pods[at].ready.len();
             self.take_connections(taken, pod, ctx);
             if self.pods[at].turn_left == 0 && self.pods[at].taken.is_empty() {
