@@ -59,7 +59,7 @@ pub struct PoolSpec {
     /// Processor time that the process spends on a connection that the server has refused, before its request knows: the answer is read,
     /// an error is made of it, the connection is closed.
     #[serde(default, skip_serializing_if = "costs_nothing")]
-    #[schemars(extend("x-source" = "zero unless said; own measurement of node-postgres 8: a third of what a connection with one statement takes"))]
+    #[schemars(extend("x-source" = "zero unless said; own measurement of node-postgres 8: half of what a connection with one statement takes"))]
     pub refused_cpu: Span,
     /// An idle connection is closed after this; none: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]

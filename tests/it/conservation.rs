@@ -86,17 +86,22 @@ fn plain(seed: u64) -> String {
         s,
         &[
             r#"{"event_loop": {}}"#,
+            r#"{"event_loop": {"accepts": 3}}"#,
+            r#"{"event_loop": {"accepts": 1000000}}"#,
             r#"{"sync_workers": {"workers": 3}}"#,
             r#"{"threads": {"threads": 5}}"#,
         ],
     );
     let pods = format!(
-        r#"{{"pods": {{"replicas": {}, "runtime": {runtime}, "backlog": {}, "queue": {}, "cancel": {}, "pool": {{"db": {{"max": {}, "acquire_timeout": "300ms"}}}}}}}}"#,
+        r#"{{"pods": {{"replicas": {}, "runtime": {runtime}, "backlog": {}, "queue": {}, "cancel": {}, "pool": {{"db": {{"max": {}, "acquire_timeout": "300ms", "mode": "{}", "startup_cpu": "{}", "refused_cpu": "{}", "statement_cpu": "1ms"}}}}}}}}"#,
         2 + s.below(3),
         1 + s.below(20),
         s.below(30),
         pick(s, &["true", "false"]),
-        1 + s.below(5)
+        1 + s.below(5),
+        pick(s, &["pool", "direct"]),
+        pick(s, &["0s", "2ms"]),
+        pick(s, &["0s", "3ms"])
     );
     let nginx = format!(
         r#"{{"nginx": {{"upstream": ["port"], "workers": {}, "worker_connections": {}, "nofile": {}, "version": "{}", "upstream_keepalive": {}, "proxy_read_timeout": "500ms", "proxy_connect_timeout": "2s", "balance": "{}"}}}}"#,
