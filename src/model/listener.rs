@@ -10,10 +10,17 @@
 //! believes that it is connected and sends its request, which the server's kernel drops and the client's kernel sends again
 //! and again. Each repetition is a new chance to enter the queue. With `tcp_syncookies` 1 there may be any number of
 //! half-open connections, with 0 as many as the backlog.
+//!
+//! As many half-open connections as the backlog are remembered in the SYN queue; all others got a cookie, which the kernel need not
+//! remember. It forgets those of the SYN queue after `tcp_synack_retries` 5 repetitions of its SYN-ACK (63 s), and after 2 of them (7 s)
+//! while that queue is more than half full (Linux net/ipv4/inet_connection_sock.c, `reqsk_timer_handler`; that many
+//! young ones make it more patient is left out). Data of a forgotten connection is answered with a reset.
 
+use super::message::CallId;
 use crate::kernel::{Span, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
 
 /// Which kernel the connecting side runs: decides when a lost SYN is sent again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -88,12 +95,34 @@ pub enum Connect {
     Reset,
 }
 
+/// What the kernel does with data of a half-open connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Data {
+    /// The connection has a place in the accept queue now.
+    Queued,
+    /// The queue is full: the client will send it again.
+    Lost,
+    /// The connection was forgotten.
+    Reset,
+}
+
+/// After so long half-open connections are forgotten while more than half of the SYN queue is in use, and after so long at the latest: 1 s,
+/// doubling with each repetition (`TCP_TIMEOUT_INIT`).
+const FORGOTTEN_IF_FULL: Span = Span::from_secs(1 + 2 + 4);
+const FORGOTTEN: Span = Span::from_secs(1 + 2 + 4 + 8 + 16 + 32);
+/// The SYN queue counts as half full from so many on.
+const FEW: usize = 8;
+
 /// The kernel's side of a listening socket: how full its accept queue is, without the queue itself.
 #[derive(Debug, Clone)]
 pub struct Listener {
     max: usize,
     half_open: usize,
     half_open_max: usize,
+    /// Half-open connections that are remembered, oldest first, and since when.
+    syn_queue: VecDeque<(CallId, Time)>,
+    /// Those that are not any more.
+    forgotten: Vec<CallId>,
     full_since: Time,
     /// SYNs answered since `answered_since`: their handshakes may be under way.
     answered: usize,
@@ -112,6 +141,8 @@ impl Listener {
         Listener {
             max,
             half_open: 0,
+            syn_queue: VecDeque::new(),
+            forgotten: Vec::new(),
             half_open_max: if syncookies { usize::MAX } else { max - 1 },
             full_since: Time::MAX,
             answered: 0,
@@ -155,8 +186,8 @@ impl Listener {
         self.max
     }
 
-    /// A SYN comes in while `queued` connections wait to be accepted. `rtt` is the round trip of the path.
-    pub fn syn(&mut self, queued: usize, now: Time, rtt: Span) -> Connect {
+    /// The SYN of a call comes in while `queued` connections wait to be accepted. `rtt` is the round trip of the path.
+    pub fn syn(&mut self, call: CallId, queued: usize, now: Time, rtt: Span) -> Connect {
         let queued = self.in_use(queued, now);
         if now.since(self.answered_since) >= rtt {
             self.answered = 0;
@@ -176,25 +207,49 @@ impl Listener {
                 return Connect::Reset;
             }
             self.half_open += 1;
+            // Beyond the backlog it is a cookie.
+            if self.syn_queue.len() + self.answered + 1 < self.max {
+                self.syn_queue.push_back((call, now));
+            }
             return Connect::HalfOpen;
         }
         Connect::Dropped
     }
 
-    /// The data of a half-open connection comes in again. Whether it gets a place.
-    pub fn data(&mut self, queued: usize, now: Time) -> bool {
+    /// The data of a half-open connection comes in again.
+    pub fn data(&mut self, call: CallId, queued: usize, now: Time) -> Data {
+        self.forget(now);
+        if self.forgotten.contains(&call) {
+            self.gone(call);
+            return Data::Reset;
+        }
         let queued = self.in_use(queued, now);
         if queued >= self.max {
-            return false;
+            return Data::Lost;
         }
-        self.half_open -= 1;
+        self.gone(call);
         self.full_since = if queued + 1 == self.max { now } else { Time::MAX };
-        true
+        Data::Queued
     }
 
-    /// The client of a half-open connection has gone.
-    pub fn gone(&mut self) {
+    /// Forgets the half-open connections whose time is over.
+    fn forget(&mut self, now: Time) {
+        while let Some(&(call, since)) = self.syn_queue.front() {
+            let full = self.syn_queue.len() * 2 > FEW.max(self.max - 1);
+            let lasts = if full { FORGOTTEN_IF_FULL } else { FORGOTTEN };
+            if now < since + lasts {
+                return;
+            }
+            self.syn_queue.pop_front();
+            self.forgotten.push(call);
+        }
+    }
+
+    /// A connection is half-open no longer, or its client has gone.
+    pub fn gone(&mut self, call: CallId) {
         self.half_open -= 1;
+        self.syn_queue.retain(|(other, _)| *other != call);
+        self.forgotten.retain(|other| *other != call);
     }
 }
 
@@ -251,6 +306,10 @@ mod tests {
         }
     }
 
+    fn call(slot: usize) -> CallId {
+        CallId { slot: slot as u32, turn: 0 }
+    }
+
     #[test]
     fn simultaneous_syns_are_all_answered_and_later_ones_are_dropped() {
         let rtt = Span::from_millis(30);
@@ -258,32 +317,55 @@ mod tests {
         let now = Time::from_nanos(1);
         let mut queued = 0;
         let outcomes: Vec<_> = (0..20)
-            .map(|_| {
-                let outcome = listener.syn(queued, now, rtt);
+            .map(|i| {
+                let outcome = listener.syn(call(i), queued, now, rtt);
                 queued += usize::from(outcome == Connect::Queued);
                 outcome
             })
             .collect();
         assert_eq!(outcomes.iter().filter(|o| **o == Connect::Queued).count(), 6);
         assert_eq!(outcomes.iter().filter(|o| **o == Connect::HalfOpen).count(), 14);
-        assert_eq!(listener.syn(queued, now + rtt, rtt), Connect::Dropped);
-        assert!(!listener.data(queued, now + rtt));
-        assert!(listener.data(queued - 1, now + rtt));
+        assert_eq!(listener.syn(call(20), queued, now + rtt, rtt), Connect::Dropped);
+        assert_eq!(listener.data(call(19), queued, now + rtt), Data::Lost);
+        assert_eq!(listener.data(call(19), queued - 1, now + rtt), Data::Queued);
     }
 
     #[test]
     fn without_syncookies_half_open_connections_are_as_many_as_the_backlog() {
         let rtt = Span::from_millis(30);
         let mut listener = Listener::new(5, 4096, false);
-        let outcomes: Vec<_> =
-            (0..20_usize).map(|i| listener.syn(i.min(6), Time::from_nanos(1), rtt)).collect();
+        let outcomes: Vec<_> = (0..20_usize)
+            .map(|i| listener.syn(call(i), i.min(6), Time::from_nanos(1), rtt))
+            .collect();
         // Six are in the queue, and their handshakes are under way: more than the five that the kernel keeps.
         assert_eq!(outcomes.iter().filter(|o| **o == Connect::HalfOpen).count(), 0);
         assert_eq!(outcomes.iter().filter(|o| **o == Connect::Dropped).count(), 14);
         // With three places free, three of the next are queued and two are half-open.
         let later = Time::from_nanos(1) + rtt;
-        let outcomes: Vec<_> = (3..20_usize).map(|i| listener.syn(i.min(6), later, rtt)).collect();
+        let outcomes: Vec<_> =
+            (3..20_usize).map(|i| listener.syn(call(i), i.min(6), later, rtt)).collect();
         assert_eq!(outcomes.iter().filter(|o| **o == Connect::HalfOpen).count(), 2);
+    }
+
+    #[test]
+    fn half_open_connections_are_forgotten_after_7_or_63_seconds_and_cookies_never() {
+        let rtt = Span::from_millis(1);
+        let begin = Time::from_nanos(1);
+        // A backlog of 20: with one place left, one of 40 is queued, 19 are in the SYN queue and 20 have cookies.
+        let mut listener = Listener::new(20, 4096, true);
+        let outcomes: Vec<_> =
+            (0..40_usize).map(|i| listener.syn(call(i), (20 + i).min(21), begin, rtt)).collect();
+        assert_eq!(outcomes.iter().filter(|o| **o == Connect::HalfOpen).count(), 39);
+        let mut after = |seconds: u64| -> Vec<usize> {
+            let now = begin + Span::from_secs(seconds);
+            (1..40).filter(|i| listener.data(call(*i), 21, now) == Data::Reset).collect()
+        };
+        assert_eq!(after(6), [0; 0]);
+        // Nine are too many, the ten that are left fill half of it.
+        assert_eq!(after(7), (1..10).collect::<Vec<_>>());
+        assert_eq!(after(62), [0; 0]);
+        assert_eq!(after(63), (10..20).collect::<Vec<_>>());
+        assert_eq!(after(1000), [0; 0]);
     }
 
     #[test]

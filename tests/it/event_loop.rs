@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 
 /// What a turn of the measured server took with one request.
 const TURN: &str = "5.37ms";
+/// The same behind nginx, mean of ten runs.
+const TURN_BEHIND_NGINX: &str = "5.2ms";
 
 fn server(backlog: u32, event_loop: &Value) -> Value {
     json!({"api": {"pods": {"replicas": 1, "hosts": {"count": 1, "vcpu": 1}, "backlog": backlog,
@@ -83,6 +85,73 @@ fn t_pod_5_a_busy_loop_lets_its_accept_queue_overflow() {
         let dropped =
             row.reports[0].counters.iter().find(|(name, _)| *name == "syn_dropped").unwrap().1;
         assert_eq!(dropped > 0, overflows > 0);
+    }
+}
+
+/// 200 users who ask again at once for 10 s, through nginx with one worker, at a server that can do 190 a second.
+#[test]
+fn t_pod_7_behind_nginx_those_who_are_in_stay_in() {
+    // Backlog, upstream keepalive, users; least and most of two runs: p50, p99, the longest, failures.
+    let all = |least: f64, most: f64| (0.95 * least)..=(1.05 * most);
+    let measured = [
+        (
+            511,
+            0,
+            200,
+            all(1.035, 1.045),
+            Some((all(1.059, 1.087), all(1.089, 1.122))),
+            all(0.0, 0.0),
+        ),
+        (
+            64,
+            0,
+            200,
+            all(0.346, 0.355),
+            Some((all(16.97, 28.04), all(28.04, 29.9))),
+            all(31.0, 32.0),
+        ),
+        (511, 0, 700, all(2.676, 2.740), None, all(0.0, 0.0)),
+        (
+            511,
+            32,
+            200,
+            all(0.238, 0.239),
+            Some((all(10.91, 10.91), all(11.02, 11.03))),
+            all(0.0, 0.0),
+        ),
+        (
+            64,
+            32,
+            200,
+            all(0.239, 0.243),
+            Some((all(14.70, 14.79), all(27.78, 27.86))),
+            all(0.0, 0.0),
+        ),
+    ];
+    for (backlog, kept, users, p50, tail, failed) in measured {
+        let mut nodes = server(backlog, &json!({}));
+        nodes["edge"] = json!({"nginx": {"upstream": ["api"], "workers": 1, "worker_connections": 8192, "nofile": 20_000,
+            "listeners": 1, "keepalive_requests": 100_000, "upstream_keepalive": kept, "upstream_rtt": "15us",
+            "upstream_syn_retry": "linear"}});
+        let scenario = json!({
+            "name": "event loop",
+            "workload": {"users": {"load": {"closed": {"users": users, "for": "10s"}}, "request": "job",
+                "connection": {"rtt": "15us", "tls": false, "keepalive": true, "syn_retry": "linear"},
+                "generator": {"connect": "30us"}}},
+            "work": {"job": [{"cpu": {"constant": TURN_BEHIND_NGINX}}]},
+            "designs": {"d": {"enter": {"users": "edge"}, "nodes": nodes}},
+            "run": {"replications": 2, "seed": 1, "horizon": "100s"}
+        });
+        let row = outturns(&scenario.to_string()).remove(0).remove(0);
+        let class = &row.ledger.classes[0];
+        let at = |q: f64| class.latency.quantile(q).unwrap();
+        let what = format!("backlog {backlog}, keepalive {kept}, {users} users");
+        assert!(p50.contains(&at(0.5)), "{what}: p50 {}", at(0.5));
+        if let Some((p99, longest)) = tail {
+            assert!(p99.contains(&at(0.99)), "{what}: p99 {}", at(0.99));
+            assert!(longest.contains(&at(1.0)), "{what}: longest {}", at(1.0));
+        }
+        assert!(failed.contains(&(class.failed as f64)), "{what}: {} failed", class.failed);
     }
 }
 

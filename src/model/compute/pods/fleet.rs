@@ -488,7 +488,7 @@ impl Fleet {
 
 /// Requests in a pod, accepted or not.
 pub(super) fn in_progress(pod: &Pod) -> u32 {
-    pod.running + pod.waiting.len() as u32 + pod.accept_queue.len() as u32
+    pod.running + (pod.waiting.len() + pod.taken.len() + pod.accept_queue.len()) as u32
 }
 
 pub(super) fn idle(pod: &Pod) -> bool {

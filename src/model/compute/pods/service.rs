@@ -15,7 +15,7 @@ use crate::model::context::Ctx;
 use crate::model::cpu::Sharing;
 use crate::model::endpoints::HEALTHY;
 use crate::model::host::HostId;
-use crate::model::listener::{Connect, Listener};
+use crate::model::listener::{Connect, Data, Listener};
 use crate::model::message::{CallId, Cause, Event, Message, NodeId, OPERATION, Outcome};
 use crate::model::pool::ESTABLISHED;
 use crate::model::probe::PROBE;
@@ -265,7 +265,7 @@ impl Pods {
         let (now, rtt) = (ctx.queue.now(), row.hop * 2);
         let idle = self.accepts_now(pod);
         let pod = &mut self.pods[pod as usize];
-        match pod.listener.syn(pod.accept_queue.len(), now, rtt) {
+        match pod.listener.syn(call, pod.accept_queue.len(), now, rtt) {
             Connect::Queued => {
                 self.established(call, ctx);
                 self.queued(call, idle, ctx);
@@ -303,13 +303,17 @@ impl Pods {
         let idle = self.accepts_now(row.address);
         let pod = &mut self.pods[row.address as usize];
         if row.abandoned {
-            pod.listener.gone();
+            pod.listener.gone(call);
             return ctx.fail(call, Cause::ClientTimeout, 0);
         }
-        if !pod.listener.data(pod.accept_queue.len(), now) {
-            return ctx.data_lost(call, self.limits.accept, DATA, row.a + 1);
+        match pod.listener.data(call, pod.accept_queue.len(), now) {
+            Data::Queued => self.queued(call, idle, ctx),
+            Data::Lost => ctx.data_lost(call, self.limits.accept, DATA, row.a + 1),
+            Data::Reset => {
+                ctx.ledger.refused_by(self.limits.accept, now);
+                ctx.fail(call, Cause::Reset, 0);
+            }
         }
-        self.queued(call, idle, ctx);
     }
 
     /// Whether the process would take a new connection at once.

@@ -7,7 +7,7 @@ use crate::model::calls::{Call, Opening, Via};
 use crate::model::component::{Component, NodeReport};
 use crate::model::context::Ctx;
 use crate::model::ledger::{GaugeId, LimitId};
-use crate::model::listener::{Connect, Listener, SynRetry};
+use crate::model::listener::{Connect, Data, Listener, SynRetry};
 use crate::model::message::{CallId, Cause, Event, Message, NodeId, Outcome};
 use crate::model::thread::Thread;
 use crate::model::usage::UsageLine;
@@ -238,7 +238,7 @@ impl Haproxy {
         if row.abandoned {
             return ctx.fail(call, Cause::ConnectTimeout, 0);
         }
-        match self.listener.syn(self.waiting.len(), now, row.hop * 2) {
+        match self.listener.syn(call, self.waiting.len(), now, row.hop * 2) {
             Connect::Queued => {
                 let row = ctx.calls.get(call);
                 row.established = now;
@@ -259,14 +259,19 @@ impl Haproxy {
         let now = ctx.now();
         let row = *ctx.calls.get(call);
         if row.abandoned {
-            self.listener.gone();
+            self.listener.gone(call);
             return ctx.fail(call, Cause::ClientTimeout, 0);
         }
-        if self.listener.data(self.waiting.len(), now) {
-            self.waiting.push_back((call, now));
-            self.accept(ctx);
-        } else {
-            ctx.data_lost(call, self.limits.listen, DATA, row.a + 1);
+        match self.listener.data(call, self.waiting.len(), now) {
+            Data::Queued => {
+                self.waiting.push_back((call, now));
+                self.accept(ctx);
+            }
+            Data::Lost => ctx.data_lost(call, self.limits.listen, DATA, row.a + 1),
+            Data::Reset => {
+                ctx.ledger.refused_by(self.limits.listen, now);
+                ctx.fail(call, Cause::Reset, 0);
+            }
         }
     }
 

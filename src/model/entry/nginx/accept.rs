@@ -13,7 +13,7 @@ use crate::kernel::{Rank, Span, TimerId};
 use crate::model::calls::Via;
 use crate::model::context::{Ctx, Purpose};
 use crate::model::host::ThreadOf;
-use crate::model::listener::Connect;
+use crate::model::listener::{Connect, Data};
 use crate::model::message::{CallId, Cause, NodeId};
 
 /// After EMFILE a worker stops listening for this long (`ngx_event_accept.c`: accept_mutex_delay 500 ms).
@@ -44,7 +44,7 @@ impl Nginx {
         let queue = self.socket_of(call, ctx);
         let now = ctx.now();
         let queued = self.sockets[queue].waiting.len();
-        match self.sockets[queue].listener.syn(queued, now, row.hop * 2) {
+        match self.sockets[queue].listener.syn(call, queued, now, row.hop * 2) {
             Connect::Queued => {
                 self.established(call, ctx);
                 self.enqueue(queue, call, ctx);
@@ -89,13 +89,16 @@ impl Nginx {
         let row = *ctx.calls.get(call);
         let socket = &mut self.sockets[queue];
         if row.abandoned {
-            socket.listener.gone();
+            socket.listener.gone(call);
             return ctx.fail(call, Cause::ClientTimeout, 0);
         }
-        if socket.listener.data(socket.waiting.len(), now) {
-            self.enqueue(queue, call, ctx);
-        } else {
-            ctx.data_lost(call, self.limits.listen, DATA, row.a + 1);
+        match socket.listener.data(call, socket.waiting.len(), now) {
+            Data::Queued => self.enqueue(queue, call, ctx),
+            Data::Lost => ctx.data_lost(call, self.limits.listen, DATA, row.a + 1),
+            Data::Reset => {
+                ctx.ledger.refused_by(self.limits.listen, now);
+                ctx.fail(call, Cause::Reset, 0);
+            }
         }
     }
 
