@@ -20,7 +20,7 @@ use super::message::CallId;
 use crate::kernel::{Span, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 /// Which kernel the connecting side runs: decides when a lost SYN is sent again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -119,10 +119,12 @@ pub struct Listener {
     max: usize,
     half_open: usize,
     half_open_max: usize,
-    /// Half-open connections that are remembered, oldest first, and since when.
-    syn_queue: VecDeque<(CallId, Time)>,
-    /// Those that are not any more.
-    forgotten: Vec<CallId>,
+    /// Half-open connections that have been in the SYN queue, and whether they were forgotten.
+    known: BTreeMap<CallId, bool>,
+    /// How many of them are in it.
+    syn_queue: usize,
+    /// The same by age, and since when; some of them are half-open no longer.
+    oldest: VecDeque<(CallId, Time)>,
     full_since: Time,
     /// SYNs answered since `answered_since`: their handshakes may be under way.
     answered: usize,
@@ -141,8 +143,9 @@ impl Listener {
         Listener {
             max,
             half_open: 0,
-            syn_queue: VecDeque::new(),
-            forgotten: Vec::new(),
+            known: BTreeMap::new(),
+            syn_queue: 0,
+            oldest: VecDeque::new(),
             half_open_max: if syncookies { usize::MAX } else { max - 1 },
             full_since: Time::MAX,
             answered: 0,
@@ -208,8 +211,10 @@ impl Listener {
             }
             self.half_open += 1;
             // Beyond the backlog it is a cookie.
-            if self.syn_queue.len() + self.answered + 1 < self.max {
-                self.syn_queue.push_back((call, now));
+            if self.syn_queue + self.answered + 1 < self.max {
+                self.syn_queue += 1;
+                self.known.insert(call, false);
+                self.oldest.push_back((call, now));
             }
             return Connect::HalfOpen;
         }
@@ -219,7 +224,7 @@ impl Listener {
     /// The data of a half-open connection comes in again.
     pub fn data(&mut self, call: CallId, queued: usize, now: Time) -> Data {
         self.forget(now);
-        if self.forgotten.contains(&call) {
+        if self.known.get(&call) == Some(&true) {
             self.gone(call);
             return Data::Reset;
         }
@@ -234,22 +239,26 @@ impl Listener {
 
     /// Forgets the half-open connections whose time is over.
     fn forget(&mut self, now: Time) {
-        while let Some(&(call, since)) = self.syn_queue.front() {
-            let full = self.syn_queue.len() * 2 > FEW.max(self.max - 1);
+        while let Some(&(call, since)) = self.oldest.front() {
+            let full = self.syn_queue * 2 > FEW.max(self.max - 1);
             let lasts = if full { FORGOTTEN_IF_FULL } else { FORGOTTEN };
-            if now < since + lasts {
-                return;
+            if let Some(forgotten) = self.known.get_mut(&call) {
+                if now < since + lasts {
+                    return;
+                }
+                *forgotten = true;
+                self.syn_queue -= 1;
             }
-            self.syn_queue.pop_front();
-            self.forgotten.push(call);
+            self.oldest.pop_front();
         }
     }
 
     /// A connection is half-open no longer, or its client has gone.
     pub fn gone(&mut self, call: CallId) {
         self.half_open -= 1;
-        self.syn_queue.retain(|(other, _)| *other != call);
-        self.forgotten.retain(|other| *other != call);
+        if self.known.remove(&call) == Some(false) {
+            self.syn_queue -= 1;
+        }
     }
 }
 
@@ -261,6 +270,7 @@ pub fn accept_queue(backlog: u32, somaxconn: u32) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::Key;
 
     fn schedule(kernel: SynRetry) -> Vec<u64> {
         let mut at = 0;
@@ -366,6 +376,67 @@ mod tests {
         assert_eq!(after(62), [0; 0]);
         assert_eq!(after(63), (10..20).collect::<Vec<_>>());
         assert_eq!(after(1000), [0; 0]);
+    }
+
+    /// The SYN queue as a list that is looked through.
+    #[derive(Default)]
+    struct Slow(Vec<(CallId, Time, bool)>);
+
+    impl Slow {
+        fn forget(&mut self, now: Time, backlog: usize) {
+            for at in 0..self.0.len() {
+                let full = self.0.iter().filter(|row| !row.2).count() * 2 > FEW.max(backlog);
+                let lasts = if full { FORGOTTEN_IF_FULL } else { FORGOTTEN };
+                let (_, since, forgotten) = &mut self.0[at];
+                if !*forgotten && now < *since + lasts {
+                    return;
+                }
+                *forgotten = true;
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_forgotten_agrees_with_a_list_that_is_looked_through() {
+        let mut seen = [0; 3];
+        for seed in 0..50 {
+            let mut stream = Key::root(seed, 0).stream();
+            let backlog = 1 + stream.below(30) as usize;
+            let mut listener = Listener::new(backlog as u32, 4096, true);
+            let (mut slow, mut now, mut open) = (Slow::default(), Time::from_nanos(1), Vec::new());
+            for i in 0..400 {
+                now = now + Span::from_millis(stream.below(3) * stream.below(700));
+                let rtt = Span::from_millis(1);
+                // One that fills the queue, and another in the same instant.
+                listener.syn(call(1000 + i), backlog, now, rtt);
+                let in_queue = slow.0.iter().filter(|row| !row.2).count();
+                if listener.syn(call(i), backlog + 1, now, rtt) == Connect::HalfOpen {
+                    open.push(call(i));
+                    if in_queue + listener.answered < backlog {
+                        slow.0.push((call(i), now, false));
+                    }
+                }
+                if open.is_empty() || stream.below(2) == 0 {
+                    continue;
+                }
+                let at = stream.below(open.len() as u64) as usize;
+                let queued = backlog + stream.below(2) as usize;
+                slow.forget(now, backlog);
+                let forgotten = slow.0.iter().any(|row| row.0 == open[at] && row.2);
+                let expected = match (forgotten, queued == backlog) {
+                    (true, _) => Data::Reset,
+                    (false, true) => Data::Queued,
+                    (false, false) => Data::Lost,
+                };
+                assert_eq!(listener.data(open[at], queued, now), expected, "seed {seed}, step {i}");
+                seen[expected as usize] += 1;
+                if expected != Data::Lost {
+                    slow.0.retain(|row| row.0 != open[at]);
+                    open.swap_remove(at);
+                }
+            }
+        }
+        assert!(seen.iter().all(|n| *n > 100), "{seen:?}");
     }
 
     #[test]

@@ -20,7 +20,7 @@ impl NodeId {
 pub const OPERATION: u8 = u8::MAX;
 
 /// One call from one node to another; stale ids are recognised by their turn.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct CallId {
     pub(crate) slot: u32,
     pub(crate) turn: u32,
