@@ -405,7 +405,7 @@ mod tests {
             let mut listener = Listener::new(backlog as u32, 4096, true);
             let (mut slow, mut now, mut open) = (Slow::default(), Time::from_nanos(1), Vec::new());
             for i in 0..400 {
-                now = now + Span::from_millis(stream.below(3) * stream.below(700));
+                now += Span::from_millis(stream.below(3) * stream.below(700));
                 let rtt = Span::from_millis(1);
                 // One that fills the queue, and another in the same instant.
                 listener.syn(call(1000 + i), backlog, now, rtt);
