@@ -60,3 +60,38 @@ pub(super) fn bottleneck(limits: &[Bottleneck], failed: f64) -> Option<Bottlenec
     };
     first(&refuses).or_else(|| first(&waits)).or_else(|| first(&|_| true)).cloned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::experiment::result::Estimate;
+
+    fn limit(name: &str, at: f64, failures: f64, waiting: f64) -> Bottleneck {
+        let sure = |value| Estimate { value, low: value, high: value };
+        Bottleneck {
+            node: "api".into(),
+            limit: name.into(),
+            about: String::new(),
+            at,
+            bound_in: 1.0,
+            failures: sure(failures),
+            waiting: sure(waiting),
+        }
+    }
+
+    #[test]
+    fn a_limit_that_refused_hardly_anybody_is_not_the_bottleneck_of_those_who_gave_up() {
+        let named = |limits: &[Bottleneck], failed| bottleneck(limits, failed).map(|row| row.limit);
+        let limits = [limit("cpu", 1.0, 0.0, 900.0), limit("queue", 2.0, 30.0, 0.0)];
+        // 40,000 gave up waiting, 30 were refused; or the 30 are all who failed; or nobody did.
+        assert_eq!(named(&limits, 40_000.0).as_deref(), Some("cpu"));
+        assert_eq!(named(&limits, 30.0).as_deref(), Some("queue"));
+        assert_eq!(named(&limits, 600.0).as_deref(), Some("queue"));
+        assert_eq!(named(&limits, 601.0).as_deref(), Some("cpu"));
+        assert_eq!(named(&limits, 0.0).as_deref(), Some("cpu"));
+        // Retries are refused more often than requests fail; a limit that nobody felt is better than none.
+        assert_eq!(named(&[limit("queue", 2.0, 30.0, 0.0)], 5.0).as_deref(), Some("queue"));
+        assert_eq!(named(&[limit("nofile", 3.0, 0.0, 0.0)], 5.0).as_deref(), Some("nofile"));
+        assert_eq!(named(&[], 5.0), None);
+    }
+}

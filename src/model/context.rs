@@ -8,7 +8,7 @@ use super::faults::Faults;
 use super::flows::{FLOW_ENDED, Flow, Flows, Path};
 use super::host::{Host, HostId, Job, ThreadOf};
 use super::ledger::{Ledger, LimitId};
-use super::listener::{data_retry, timer_wheel};
+use super::listener::{Data, data_retry, timer_wheel};
 use super::message::{CallId, Cause, Event, Message, NodeId, Outcome};
 use super::operation::Operation;
 use super::work::Work;
@@ -268,6 +268,25 @@ impl Ctx<'_> {
             + row.hop;
         self.ledger.waited_for(limit, now, due);
         self.wake_at(due, Rank::Arrival, data, id.slot, id.turn);
+    }
+
+    /// What the kernel does with the data of a half-open connection that came again. Whether the connection has a place now.
+    pub fn data_again(&mut self, id: CallId, answer: Data, limit: LimitId, data: u8) -> bool {
+        match answer {
+            Data::Queued => return true,
+            Data::Lost => {
+                let n = self.calls.get(id).a + 1;
+                self.data_lost(id, limit, data, n);
+            }
+            Data::Reset => self.kernel_resets(id, limit),
+        }
+        false
+    }
+
+    /// The kernel answers a connection with a reset because of `limit`.
+    pub fn kernel_resets(&mut self, id: CallId, limit: LimitId) {
+        self.ledger.refused_by(limit, self.queue.now());
+        self.fail(id, Cause::Reset, 0);
     }
 
     /// Answers a call that this node was given. The caller learns it after the path's delay.

@@ -117,7 +117,6 @@ const FEW: usize = 8;
 #[derive(Debug, Clone)]
 pub struct Listener {
     max: usize,
-    half_open: usize,
     half_open_max: usize,
     /// Half-open connections that have been in the SYN queue, and whether they were forgotten.
     known: BTreeMap<CallId, bool>,
@@ -142,7 +141,6 @@ impl Listener {
         let max = accept_queue(backlog, somaxconn);
         Listener {
             max,
-            half_open: 0,
             known: BTreeMap::new(),
             syn_queue: 0,
             oldest: VecDeque::new(),
@@ -203,13 +201,13 @@ impl Listener {
         }
         // The handshakes that filled the queue have not ended yet: this SYN finds room and is answered.
         let in_flight = self.full_since != Time::MAX && now.since(self.full_since) < rtt;
-        if in_flight && self.half_open + self.answered < self.half_open_max {
+        self.forget(now);
+        if in_flight && self.syn_queue + self.answered < self.half_open_max {
             // The kernel remembers as many handshakes as the backlog; beyond them it sends cookies.
             if self.abort && self.answered + 1 < self.max {
                 self.answered += 1;
                 return Connect::Reset;
             }
-            self.half_open += 1;
             // Beyond the backlog it is a cookie.
             if self.syn_queue + self.answered + 1 < self.max {
                 self.syn_queue += 1;
@@ -255,7 +253,6 @@ impl Listener {
 
     /// A connection is half-open no longer, or its client has gone.
     pub fn gone(&mut self, call: CallId) {
-        self.half_open -= 1;
         if self.known.remove(&call) == Some(false) {
             self.syn_queue -= 1;
         }
@@ -409,6 +406,7 @@ mod tests {
                 let rtt = Span::from_millis(1);
                 // One that fills the queue, and another in the same instant.
                 listener.syn(call(1000 + i), backlog, now, rtt);
+                slow.forget(now, backlog);
                 let in_queue = slow.0.iter().filter(|row| !row.2).count();
                 if listener.syn(call(i), backlog + 1, now, rtt) == Connect::HalfOpen {
                     open.push(call(i));

@@ -5,8 +5,10 @@ use super::theory::no_network;
 use headroom::model::world::Outturn;
 use serde_json::{Value, json};
 
-/// What a turn of the measured server took with one request.
-const TURN: &str = "5.37ms";
+/// What a turn of the measured server took with one request, mean of the 14 runs of T-POD-5.
+const TURN: &str = "5.42ms";
+/// The same in the run of T-POD-4.
+const TURN_BESIDE_KEPT: &str = "5.34ms";
 /// The same behind nginx, mean of ten runs.
 const TURN_BEHIND_NGINX: &str = "5.2ms";
 
@@ -44,7 +46,7 @@ fn t_pod_4_kept_connections_come_before_new_ones() {
         "kept": {"load": {"closed": {"users": 10, "for": "3s"}}, "request": "job", "connection": kept},
         "new": {"load": {"burst": {"requests": 20, "at": "1s"}}, "request": "job", "connection": new},
     });
-    let row = run(&classes, TURN, &server(511, &json!({})), "10s");
+    let row = run(&classes, TURN_BESIDE_KEPT, &server(511, &json!({})), "10s");
     let latency = &row.ledger.classes[1].latency;
     assert_eq!(row.ledger.classes[1].ok, 20);
     // The first may be taken at the end of a turn or just miss it.
@@ -55,7 +57,7 @@ fn t_pod_4_kept_connections_come_before_new_ones() {
     let apart = (latency.quantile(1.0).unwrap() - latency.quantile(0.0).unwrap()) / 19.0;
     assert!((apart / 0.0574 - 1.0).abs() < 0.04, "{apart}");
     // A loop that takes all that wait serves them in the turn after this one.
-    let all = run(&classes, TURN, &server(511, &json!({"accepts": 1_000_000})), "10s");
+    let all = run(&classes, TURN_BESIDE_KEPT, &server(511, &json!({"accepts": 1_000_000})), "10s");
     assert!(all.ledger.classes[1].latency.quantile(1.0).unwrap() < 0.3);
 }
 

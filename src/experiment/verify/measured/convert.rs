@@ -6,8 +6,8 @@ use super::case::{
     NginxConfig, PodConfig,
 };
 use super::machine::{
-    AT_END, BEFORE, EXIT, FIRST, FORK, LOGIN, MANY, NEW_CONNECTION, NICE, PROCESSORS, REFUSED,
-    STARTUP, WARM, WARMED, accept_cpu, driver_cpu, factor, trust,
+    AT_END, BEFORE, EXIT, FIRST, FORK, LOGIN, MANY, NICE, PROCESSORS, REFUSED, STARTUP, WARM,
+    WARMED, accept_cpu, driver_cpu, factor, node_cpu, trust,
 };
 use super::unsupported::refuse;
 use serde_json::{Map, Value, json};
@@ -203,17 +203,6 @@ fn work(config: &Config, base: &Baseline) -> Result<Vec<Value>, String> {
         steps.push(json!({"cpu": {"constant": ms(cpu - before)}}));
     }
     Ok(steps)
-}
-
-/// Processor time of a request in a Node.js server, milliseconds.
-fn node_cpu(config: &Config, base: &Baseline) -> f64 {
-    // Whether requests come on connections that are there already.
-    let kept = match (&config.nginx, &config.haproxy) {
-        (Some(nginx), _) => nginx.upstream.keepalive.is_some(),
-        (None, Some(_)) => true,
-        (None, None) => config.load.keepalive,
-    };
-    1e3 / base.node_max_rps_zero_service * if kept { 1.0 } else { NEW_CONNECTION }
 }
 
 fn mean(law: &Law) -> f64 {

@@ -1,7 +1,7 @@
 //! What the measuring machine and the programs on it cost: constants of a case's baseline, and shares and ratios of our own
 //! measurements where the baseline has only a sum.
 
-use super::case::Baseline;
+use super::case::{Baseline, Config};
 
 /// Processors of the measuring machine, and nice value that it gave to a repetition's session (its README, "how a case runs").
 pub(super) const PROCESSORS: f64 = 2.0;
@@ -44,6 +44,17 @@ pub(super) const EXIT: f64 = 0.49;
 /// How many times the processor time of a warm process the `n`-th request of a new one takes.
 pub(super) fn factor(n: u32) -> f64 {
     1.0 + (COLD - 1.0) * (1.0 - f64::from(n) / f64::from(WARM))
+}
+
+/// Processor time of a request in a Node.js server, milliseconds.
+pub(super) fn node_cpu(config: &Config, base: &Baseline) -> f64 {
+    // Whether requests come on connections that are there already.
+    let kept = match (&config.nginx, &config.haproxy) {
+        (Some(nginx), _) => nginx.upstream.keepalive.is_some(),
+        (None, Some(_)) => true,
+        (None, None) => config.load.keepalive,
+    };
+    1e3 / base.node_max_rps_zero_service * if kept { 1.0 } else { NEW_CONNECTION }
 }
 
 /// Processor time of the driver in a warm server for a request with one statement.

@@ -15,7 +15,7 @@ use crate::model::context::Ctx;
 use crate::model::cpu::Sharing;
 use crate::model::endpoints::HEALTHY;
 use crate::model::host::HostId;
-use crate::model::listener::{Connect, Data, Listener};
+use crate::model::listener::{Connect, Listener};
 use crate::model::message::{CallId, Cause, Event, Message, NodeId, OPERATION, Outcome};
 use crate::model::pool::ESTABLISHED;
 use crate::model::probe::PROBE;
@@ -270,10 +270,7 @@ impl Pods {
                 self.established(call, ctx);
                 self.queued(call, idle, ctx);
             }
-            Connect::Reset => {
-                ctx.ledger.refused_by(self.limits.accept, now);
-                ctx.fail(call, Cause::Reset, 0);
-            }
+            Connect::Reset => ctx.kernel_resets(call, self.limits.accept),
             Connect::HalfOpen => ctx.data_lost(call, self.limits.accept, DATA, 1),
             Connect::Dropped => {
                 self.counts.syn_dropped += 1;
@@ -306,13 +303,9 @@ impl Pods {
             pod.listener.gone(call);
             return ctx.fail(call, Cause::ClientTimeout, 0);
         }
-        match pod.listener.data(call, pod.accept_queue.len(), now) {
-            Data::Queued => self.queued(call, idle, ctx),
-            Data::Lost => ctx.data_lost(call, self.limits.accept, DATA, row.a + 1),
-            Data::Reset => {
-                ctx.ledger.refused_by(self.limits.accept, now);
-                ctx.fail(call, Cause::Reset, 0);
-            }
+        let answer = pod.listener.data(call, pod.accept_queue.len(), now);
+        if ctx.data_again(call, answer, self.limits.accept, DATA) {
+            self.queued(call, idle, ctx);
         }
     }
 

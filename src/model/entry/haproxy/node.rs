@@ -7,7 +7,7 @@ use crate::model::calls::{Call, Opening, Via};
 use crate::model::component::{Component, NodeReport};
 use crate::model::context::Ctx;
 use crate::model::ledger::{GaugeId, LimitId};
-use crate::model::listener::{Connect, Data, Listener, SynRetry};
+use crate::model::listener::{Connect, Listener, SynRetry};
 use crate::model::message::{CallId, Cause, Event, Message, NodeId, Outcome};
 use crate::model::thread::Thread;
 use crate::model::usage::UsageLine;
@@ -246,10 +246,7 @@ impl Haproxy {
                 self.waiting.push_back((call, now));
                 self.accept(ctx);
             }
-            Connect::Reset => {
-                ctx.ledger.refused_by(self.limits.listen, now);
-                ctx.fail(call, Cause::Reset, 0);
-            }
+            Connect::Reset => ctx.kernel_resets(call, self.limits.listen),
             Connect::HalfOpen => ctx.data_lost(call, self.limits.listen, DATA, 1),
             Connect::Dropped => ctx.syn_lost(call, self.limits.listen, SYN_END),
         }
@@ -262,16 +259,10 @@ impl Haproxy {
             self.listener.gone(call);
             return ctx.fail(call, Cause::ClientTimeout, 0);
         }
-        match self.listener.data(call, self.waiting.len(), now) {
-            Data::Queued => {
-                self.waiting.push_back((call, now));
-                self.accept(ctx);
-            }
-            Data::Lost => ctx.data_lost(call, self.limits.listen, DATA, row.a + 1),
-            Data::Reset => {
-                ctx.ledger.refused_by(self.limits.listen, now);
-                ctx.fail(call, Cause::Reset, 0);
-            }
+        let answer = self.listener.data(call, self.waiting.len(), now);
+        if ctx.data_again(call, answer, self.limits.listen, DATA) {
+            self.waiting.push_back((call, now));
+            self.accept(ctx);
         }
     }
 

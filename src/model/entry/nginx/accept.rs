@@ -13,7 +13,7 @@ use crate::kernel::{Rank, Span, TimerId};
 use crate::model::calls::Via;
 use crate::model::context::{Ctx, Purpose};
 use crate::model::host::ThreadOf;
-use crate::model::listener::{Connect, Data};
+use crate::model::listener::Connect;
 use crate::model::message::{CallId, Cause, NodeId};
 
 /// After EMFILE a worker stops listening for this long (`ngx_event_accept.c`: accept_mutex_delay 500 ms).
@@ -49,10 +49,7 @@ impl Nginx {
                 self.established(call, ctx);
                 self.enqueue(queue, call, ctx);
             }
-            Connect::Reset => {
-                ctx.ledger.refused_by(self.limits.listen, now);
-                ctx.fail(call, Cause::Reset, 0);
-            }
+            Connect::Reset => ctx.kernel_resets(call, self.limits.listen),
             Connect::HalfOpen => ctx.data_lost(call, self.limits.listen, DATA, 1),
             Connect::Dropped => {
                 self.counts.syn_dropped += 1;
@@ -92,13 +89,9 @@ impl Nginx {
             socket.listener.gone(call);
             return ctx.fail(call, Cause::ClientTimeout, 0);
         }
-        match socket.listener.data(call, socket.waiting.len(), now) {
-            Data::Queued => self.enqueue(queue, call, ctx),
-            Data::Lost => ctx.data_lost(call, self.limits.listen, DATA, row.a + 1),
-            Data::Reset => {
-                ctx.ledger.refused_by(self.limits.listen, now);
-                ctx.fail(call, Cause::Reset, 0);
-            }
+        let answer = socket.listener.data(call, socket.waiting.len(), now);
+        if ctx.data_again(call, answer, self.limits.listen, DATA) {
+            self.enqueue(queue, call, ctx);
         }
     }
 
