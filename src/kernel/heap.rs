@@ -61,14 +61,12 @@ impl Heap {
     }
 
     /// The slot of the entry that was taken, while nothing stands in its place.
-    #[expect(clippy::inline_always, reason = "once an event; a call costs as much as what it does")]
     #[inline(always)]
     pub(super) fn vacant(&self) -> Option<u32> {
         self.vacant.then_some(self.root.1)
     }
 
     /// Puts an entry in the place of the one that was taken, with its slot. O(log4 n).
-    #[expect(clippy::inline_always, reason = "as vacant")]
     #[inline(always)]
     pub(super) fn replace(&mut self, key: u64) {
         debug_assert!(self.vacant, "nothing was taken");
@@ -93,7 +91,6 @@ impl Heap {
 
     /// Takes an entry with the smallest key; there is one. Its place has to be filled with [`Heap::replace`] or closed with
     /// [`Heap::close`] before anything else.
-    #[expect(clippy::inline_always, reason = "as vacant")]
     #[inline(always)]
     pub(super) fn pop(&mut self) -> (u64, u32) {
         debug_assert!(self.len() > 0 && !self.vacant, "nothing to take");
@@ -102,7 +99,6 @@ impl Heap {
     }
 
     /// The smallest key; the largest number there is if the heap is empty.
-    #[expect(clippy::inline_always, reason = "as vacant")]
     #[inline(always)]
     pub(super) fn peek(&self) -> u64 {
         debug_assert!(!self.vacant, "the root was taken");
@@ -110,7 +106,6 @@ impl Heap {
     }
 
     /// Whether another entry has the key that was taken last, whose place is vacant.
-    #[expect(clippy::inline_always, reason = "as vacant")]
     #[inline(always)]
     pub(super) fn tied(&self, key: u64) -> bool {
         self.fours.first().is_some_and(|four| four.keys.contains(&key))

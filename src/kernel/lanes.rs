@@ -122,16 +122,30 @@ impl<E: Copy> Lanes<E> {
     }
 
     /// Arms an event now; its sequence number is the largest so far.
-    #[expect(
-        clippy::inline_always,
-        reason = "as often as timers; a call costs as much as what it does"
-    )]
     #[inline(always)]
     pub(super) fn arm(&mut self, lane: LaneId, now: Time, sequence: u64, event: E) -> TimerId {
         let row = &self.rows[usize::from(lane.0)];
         let key = order::key(now + row.delay, row.rank);
         let (at, listed) = (row.last, row.listed);
-        if !listed {
+        match self.blocks.get_mut(at as usize) {
+            Some(block) if listed && block.used < PLACES => {
+                let used = block.used;
+                block.armed |= 1 << used;
+                block.used = used + 1;
+                let timer = TimerId { place: at * PLACES + used, turn: block.turn };
+                self.places[timer.place as usize] = Armed { key, sequence, event };
+                timer
+            }
+            _ => self.arm_first(lane, key, sequence, event),
+        }
+    }
+
+    /// Arms an event of a lane that was empty, or whose last block is full. The event comes in parts, which stay in registers.
+    #[inline(never)]
+    fn arm_first(&mut self, lane: LaneId, key: u64, sequence: u64, event: E) -> TimerId {
+        let row = &self.rows[usize::from(lane.0)];
+        let at = row.last;
+        if !row.listed {
             self.list(lane, key);
         }
         match self.blocks.get_mut(at as usize) {
@@ -148,16 +162,24 @@ impl<E: Copy> Lanes<E> {
     }
 
     /// A lane that was empty comes up at `key`.
-    #[inline(never)]
     fn list(&mut self, lane: LaneId, key: u64) {
         self.rows[usize::from(lane.0)].listed = true;
         self.coming.push((key, lane.0));
         self.settle();
     }
 
-    /// Moves the last of those that come up to its place.
+    /// Moves the last of those that come up to its place; mostly it is there.
     #[inline]
     fn settle(&mut self) {
+        match self.coming.as_slice() {
+            [.., second, first] if second.0 < first.0 => self.move_up(),
+            [.., first] => self.next = first.0,
+            [] => {}
+        }
+    }
+
+    #[inline(never)]
+    fn move_up(&mut self) {
         let coming = self.coming.as_mut_slice();
         let mut at = coming.len() - 1;
         while at > 0 && coming[at - 1].0 < coming[at].0 {
@@ -167,8 +189,7 @@ impl<E: Copy> Lanes<E> {
         self.next = coming[coming.len() - 1].0;
     }
 
-    /// Puts a block at the end of a lane, with its first event. That comes in parts, which stay in registers.
-    #[inline(never)]
+    /// Puts a block at the end of a lane, with its first event.
     fn extend(&mut self, lane: LaneId, key: u64, sequence: u64, event: E) -> TimerId {
         let armed = Armed { key, sequence, event };
         let row = &mut self.rows[usize::from(lane.0)];
@@ -324,7 +345,6 @@ impl<E: Copy> Lanes<E> {
     }
 
     /// Takes the front of a lane, which is the first to come up and begins with block `first`. Returns the event's place.
-    #[expect(clippy::inline_always, reason = "as arm")]
     #[inline(always)]
     fn take_from(&mut self, lane: u16, first: u32) -> Option<u32> {
         let block = self.blocks.get_mut(first as usize)?;

@@ -74,7 +74,6 @@ impl<V: Copy> Pending<V> {
     }
 
     /// Adds a value whose sequence number is the largest so far.
-    #[expect(clippy::inline_always, reason = "once an event; a call costs as much as what it does")]
     #[inline(always)]
     pub fn push(&mut self, key: u64, sequence: u64, value: V) {
         match self.heap.vacant() {
@@ -121,7 +120,6 @@ impl<V: Copy> Pending<V> {
     }
 
     /// Closes the gap in the heap, if nothing was added since the last was taken from it.
-    #[expect(clippy::inline_always, reason = "as push")]
     #[inline(always)]
     fn settle(&mut self) {
         if let Some(slot) = self.heap.vacant() {
@@ -156,7 +154,6 @@ impl<V: Copy> Pending<V> {
     }
 
     /// Whether the first comes before `bound` and [`Pending::pop_heap`] takes it.
-    #[expect(clippy::inline_always, reason = "as push")]
     #[inline(always)]
     pub(super) fn in_heap(&mut self, bound: u64) -> bool {
         self.settle();
@@ -164,7 +161,6 @@ impl<V: Copy> Pending<V> {
     }
 
     /// Takes the first after [`Pending::in_heap`] said yes: its key and itself, which stays where it is until the next is added.
-    #[expect(clippy::inline_always, reason = "as push")]
     #[inline(always)]
     pub(super) fn pop_heap(&mut self) -> (u64, &V) {
         let (key, mut slot) = self.heap.pop();

@@ -77,23 +77,24 @@ impl<E: Copy> Queue<E> {
     /// Delivers `event` next, before anything that is scheduled, after what was sent immediately before it.
     #[inline]
     pub fn immediately(&mut self, event: E) {
-        if self.end == self.immediate.len() {
-            self.make_room(event);
-        }
-        self.immediate[self.end] = event;
+        let Some(place) = self.immediate.get_mut(self.end) else {
+            return self.make_room(event);
+        };
+        *place = event;
         self.end += 1;
     }
 
-    /// Forgets what was delivered already if that is most of it, or adds places.
+    /// Forgets what was delivered already if that is most of it, or adds places; then there is one for `event`.
     #[cold]
-    fn make_room(&mut self, filler: E) {
+    fn make_room(&mut self, event: E) {
         if 2 * self.taken > self.end {
             self.immediate.copy_within(self.taken.., 0);
             self.end -= self.taken;
             self.taken = 0;
         } else {
-            self.immediate.resize(2 * self.end + 16, filler);
+            self.immediate.resize(2 * self.end + 16, event);
         }
+        self.immediately(event);
     }
 
     /// Delivers `event` after `delay`.

@@ -18,6 +18,7 @@ impl Bucket {
         Bucket { rate, size, level: size, since: Time::ZERO }
     }
 
+    #[inline]
     fn refill(&mut self, now: Time) {
         let earned = now.since(self.since).as_secs_f64() * self.rate;
         self.level = (self.level + earned).min(self.size);
@@ -31,6 +32,7 @@ impl Bucket {
     }
 
     /// Takes `n` tokens if there are as many.
+    #[inline]
     pub fn take_many(&mut self, now: Time, n: f64) -> bool {
         self.refill(now);
         // A billionth of a token forgives the rounding of the refill.

@@ -220,10 +220,6 @@ impl Default for Calls {
 
 impl Calls {
     /// Adds a row.
-    #[expect(
-        clippy::inline_always,
-        reason = "so that callers write their fields into the row, and build no copy of it"
-    )]
     #[inline(always)]
     pub fn open(&mut self, call: Call) -> CallId {
         let (id, row) = self.take();
@@ -241,7 +237,6 @@ impl Calls {
     }
 
     /// Takes the first row that is free; what stands in it is left to be written over.
-    #[expect(clippy::inline_always, reason = "once a call; it costs as much as calling it")]
     #[inline(always)]
     fn take(&mut self) -> (CallId, &mut Call) {
         if self.free == NIL {

@@ -94,12 +94,14 @@ impl Ctx<'_> {
     }
 
     /// Wakes this node after `delay`.
+    #[inline(always)]
     pub fn wake(&mut self, delay: Span, timer: u8, word: u32, turn: u32) {
         let event = Event::new(self.me, Message::Wake(timer, word, turn));
         self.queue.after(delay, event);
     }
 
     /// Wakes this node at a point in time, ordered among others of that instant by `rank`.
+    #[inline(always)]
     pub fn wake_at(&mut self, at: Time, rank: Rank, timer: u8, word: u32, turn: u32) {
         let event = Event::new(self.me, Message::Wake(timer, word, turn));
         self.queue.at(at, rank, event);
@@ -164,10 +166,6 @@ impl Ctx<'_> {
     }
 
     /// Sends `call` to its callee; it arrives after `delay`, ordered as an arrival.
-    #[expect(
-        clippy::inline_always,
-        reason = "so that callers write their fields into the row, and build no copy of it"
-    )]
     #[inline(always)]
     pub fn call(&mut self, call: Call, delay: Span) -> CallId {
         let to = call.to;
@@ -177,10 +175,21 @@ impl Ctx<'_> {
     }
 
     /// A call is on its way.
-    pub(super) fn enter(&mut self, id: CallId, to: NodeId, mut delay: Span) {
+    pub(super) fn enter(&mut self, id: CallId, to: NodeId, delay: Span) {
         if self.faults.any() {
-            delay = delay + self.faults.delay(to);
+            return self.enter_slowed(id, to, delay);
         }
+        self.sets_out(id, to, delay);
+    }
+
+    /// A call is on its way while the network has a fault.
+    #[cold]
+    fn enter_slowed(&mut self, id: CallId, to: NodeId, delay: Span) {
+        self.sets_out(id, to, delay + self.faults.delay(to));
+    }
+
+    #[inline(always)]
+    fn sets_out(&mut self, id: CallId, to: NodeId, delay: Span) {
         self.ledger.nodes[to.index()].enter(self.queue.now());
         let event = Event::new(to, Message::Arrive(id));
         self.queue.travel(delay, Rank::Arrival, event);
@@ -188,7 +197,7 @@ impl Ctx<'_> {
 
     /// Opens a connection to a store, or runs a statement of length `amount` on it, on behalf of `parent`. The store knows the
     /// connection by this node and its number `tag`.
-    #[inline]
+    #[inline(always)]
     pub fn call_store(
         &mut self,
         store: NodeId,
@@ -291,14 +300,26 @@ impl Ctx<'_> {
 
     /// Answers a call that this node was given. The caller learns it after the path's delay.
     pub fn reply(&mut self, id: CallId, outcome: Outcome) {
+        if self.flows.any() {
+            return self.reply_followed(id, outcome);
+        }
+        self.answer(id, outcome);
+    }
+
+    /// Answers a call whose connection forwarders may follow.
+    #[cold]
+    fn reply_followed(&mut self, id: CallId, outcome: Outcome) {
+        self.flow_answered(id);
+        self.answer(id, outcome);
+    }
+
+    #[inline(always)]
+    fn answer(&mut self, id: CallId, outcome: Outcome) {
         let now = self.now();
         let row = self.calls.get(id);
         row.outcome = outcome;
         row.answered = true;
         let (to, from, sent, hop, abandoned) = (row.to, row.from, row.sent, row.hop, row.abandoned);
-        if self.flows.any() {
-            self.flow_answered(id);
-        }
         self.ledger.nodes[to.index()].leave(now, sent, outcome.is_ok());
         if abandoned {
             self.calls.close(id);
@@ -326,10 +347,6 @@ impl Ctx<'_> {
     }
 
     /// Takes the answer of a call that this node made: its outcome, and the row is gone.
-    #[expect(
-        clippy::inline_always,
-        reason = "so that callers read the fields that they need, and copy no row"
-    )]
     #[inline(always)]
     pub fn take_reply(&mut self, id: CallId) -> Call {
         let row = *self.calls.get(id);

@@ -326,7 +326,7 @@ impl Processor {
     }
 
     /// Finds out when the next job ends if nothing changes. Returns that if nobody comes by then.
-    #[inline]
+    #[inline(always)]
     fn aim(&mut self) -> Option<Time> {
         let n = self.jobs.len();
         if n == 0 {

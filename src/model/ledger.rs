@@ -401,7 +401,7 @@ impl Ledger {
     }
 
     /// What the bucket of `now` has so far. A clock that has been widened meanwhile is seen: that happens only beyond the last bucket.
-    #[inline]
+    #[inline(always)]
     fn present(&mut self, now: Time) -> &mut Present {
         if now >= self.present.until {
             self.turn(now);
@@ -443,21 +443,21 @@ impl Ledger {
     }
 
     /// A logical request starts.
-    #[inline]
+    #[inline(always)]
     pub fn start(&mut self, class: usize, now: Time) {
         self.classes[class].issued += 1;
         self.present(now).started += 1;
     }
 
     /// An attempt of a logical request is sent.
-    #[inline]
+    #[inline(always)]
     pub fn attempt(&mut self, class: usize, now: Time) {
         self.classes[class].attempts += 1;
         self.present(now).attempted += 1;
     }
 
     /// A logical request ends. `scheduled` is its intended start where that may differ from `sent`.
-    #[inline]
+    #[inline(always)]
     pub fn end(&mut self, class: usize, now: Time, sent: Time, scheduled: Time, outcome: Outcome) {
         self.last_end = self.last_end.max(now);
         let Some(cause) = outcome.cause else {

@@ -56,7 +56,7 @@ macro_rules! nodes {
                 match self { $(Node::$variant(node) => node.start(ctx),)+ }
             }
             /// Handles a message.
-            #[inline]
+            #[inline(always)]
             pub fn handle(&mut self, event: Event, ctx: &mut Ctx) {
                 match self { $(Node::$variant(node) => node.handle(event, ctx),)+ }
             }

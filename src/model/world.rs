@@ -391,7 +391,6 @@ impl Running<'_> {
         self.ctx.come_back(host, due);
     }
 
-    #[expect(clippy::inline_always, reason = "once an event; what it calls is what an event costs")]
     #[inline(always)]
     fn dispatch(&mut self, event: Event) {
         let Running { nodes, classes, ctx, .. } = self;

@@ -78,6 +78,7 @@ impl Arrivals {
     }
 
     /// The next arrival.
+    #[inline(always)]
     pub fn take_next(&mut self) -> Option<Time> {
         let stream = &mut self.stream;
         match &mut self.kind {

@@ -237,35 +237,39 @@ impl Class {
         }
     }
 
-    /// Handles a message.
+    /// Handles a message. What comes with every request has a function of its own: this one saves no registers.
     pub fn handle(&mut self, event: Event, ctx: &mut Ctx) {
         match event.message() {
             Message::Reply(call) => self.answered(call, ctx),
+            Message::Wake(ARRIVAL, ..) => self.comes(ctx),
+            _ => self.told(event, ctx),
+        }
+    }
+
+    /// Handles the other messages.
+    #[inline(never)]
+    fn told(&mut self, event: Event, ctx: &mut Ctx) {
+        match event.message() {
             Message::Wake(OPENED, slot, turn) => {
                 self.connection_stands(CallId { slot, turn }, ctx);
             }
             Message::Wake(GOAWAY, tag, _) => self.connection_leaves(tag, ctx),
             Message::Wake(START, number, _) => self.start_closed(number, ctx),
-            Message::Wake(ARRIVAL, ..) => {
-                let now = ctx.now();
-                self.arrive(now, ctx);
-                self.schedule_arrival(ctx);
-            }
             Message::Wake(timer, slot, turn) => {
                 if self.users[slot as usize].turn != turn {
                     return;
                 }
                 match timer {
-                    NEXT => self.begin(slot, ctx),
-                    RETRY => self.attempt(slot, ctx),
-                    SEND => self.send(slot, ctx),
+                    NEXT => self.goes_on_with(slot, ctx),
+                    RETRY => self.tries_again(slot, ctx),
+                    SEND => self.sends_late(slot, ctx),
                     OPEN if self.users[slot as usize].opening => self.dispatch(slot, ctx),
                     OPEN => {}
                     NEXT_ADDRESS => self.next_address(slot, ctx),
                     _ => self.timed_out(slot, ctx),
                 }
             }
-            Message::Arrive(_) | Message::Cancel(_) | Message::HangUp(..) => {
+            Message::Reply(_) | Message::Arrive(_) | Message::Cancel(_) | Message::HangUp(..) => {
                 debug_assert!(false, "users serve nobody");
             }
         }
@@ -286,9 +290,30 @@ impl Class {
                 ctx.wake(Span::ZERO, START, number + 1, 0);
             }
         }
+        self.goes_on_with(slot, ctx);
+    }
+
+    /// The next arrival of an open load is here.
+    #[inline(never)]
+    fn comes(&mut self, ctx: &mut Ctx) {
+        let now = ctx.now();
+        self.arrive(now, ctx);
+        self.schedule_arrival(ctx);
+    }
+
+    /// A user begins the next request of a session.
+    #[inline(never)]
+    fn goes_on_with(&mut self, slot: u32, ctx: &mut Ctx) {
         self.begin(slot, ctx);
     }
 
+    /// A user sends a request once more.
+    #[inline(never)]
+    fn tries_again(&mut self, slot: u32, ctx: &mut Ctx) {
+        self.attempt(slot, ctx);
+    }
+
+    #[inline(always)]
     fn schedule_arrival(&mut self, ctx: &mut Ctx) {
         if let Some(at) = self.arrivals.as_mut().and_then(Arrivals::take_next) {
             ctx.wake_at(self.tick(at.max(ctx.now())), Rank::Arrival, ARRIVAL, 0, 0);
@@ -298,6 +323,7 @@ impl Class {
     }
 
     /// An open arrival, scheduled for `scheduled`.
+    #[inline(always)]
     fn arrive(&mut self, scheduled: Time, ctx: &mut Ctx) {
         if let Some((max, when_busy)) = self.vus
             && self.present >= max as usize
@@ -312,7 +338,6 @@ impl Class {
         self.begin(slot, ctx);
     }
 
-    #[expect(clippy::inline_always, reason = "once a request; what it does costs less than a call")]
     #[inline(always)]
     fn new_user(&mut self, scheduled: Time) -> u32 {
         let user = User::new(self.next_user, scheduled);
@@ -361,7 +386,6 @@ impl Class {
     }
 
     /// The user begins the request that is next.
-    #[expect(clippy::inline_always, reason = "once a request; what it does costs less than a call")]
     #[inline(always)]
     fn begin(&mut self, slot: u32, ctx: &mut Ctx) {
         let now = ctx.now();
@@ -389,11 +413,13 @@ impl Class {
     }
 
     /// Key of the user's present request.
+    #[inline(always)]
     fn request_key(&self, slot: u32) -> Key {
         let user = &self.users[slot as usize];
         self.key.with(u64::from(user.index)).with(u64::from(user.request))
     }
 
+    #[inline(never)]
     fn answered(&mut self, id: CallId, ctx: &mut Ctx) {
         let call = ctx.take_reply(id);
         let slot = call.parent.slot;
@@ -456,37 +482,20 @@ impl Class {
     }
 
     /// An attempt ended: try again or be done.
-    #[expect(clippy::inline_always, reason = "once a request, and one of its two callers is rare")]
     #[inline(always)]
     fn ended(&mut self, slot: u32, outcome: Outcome, ctx: &mut Ctx) {
         let now = ctx.now();
         if let Some(limiter) = &mut self.adaptive {
             limiter.learn(now, outcome.cause.is_some_and(Cause::throttled));
         }
-        // Names of streams cost more than draws: only where something may be drawn.
-        let mut stream = Key::default().stream();
-        if !outcome.is_ok() {
-            let attempt = u64::from(self.users[slot as usize].attempt);
-            stream = self.request_key(slot).under(RETRIES).with(attempt).stream();
-        }
-        let user = &mut self.users[slot as usize];
-        let state = self.own.get_mut(slot as usize).unwrap_or(&mut self.shared);
-        let backoff = self.backoffs.get(slot as usize).copied().unwrap_or_default();
         if outcome.is_ok() {
+            let user = &self.users[slot as usize];
+            let state = self.own.get_mut(slot as usize).unwrap_or(&mut self.shared);
             self.retry.succeeded(state, user.attempt, user.last_cause);
-        } else if let Some(pause) =
-            self.retry.decide(state, outcome, user.attempt, backoff, now, &mut stream)
-        {
-            user.attempt += 1;
-            user.last_cause = outcome.cause;
-            let turn = user.turn;
-            if self.backoffs.len() < self.users.len() {
-                self.backoffs.resize(self.users.len(), Span::ZERO);
-            }
-            self.backoffs[slot as usize] = pause;
-            self.later(pause, RETRY, slot, turn, ctx);
+        } else if self.tries_once_more(slot, outcome, ctx) {
             return;
         }
+        let user = &mut self.users[slot as usize];
         ctx.ledger.end(self.index, now, user.sent, user.scheduled, outcome);
         self.in_progress -= 1;
         if outcome.is_ok() && !user.served {
@@ -496,8 +505,32 @@ impl Class {
         self.next_request(slot, ctx);
     }
 
+    /// After an attempt that failed: whether there will be another one.
+    #[inline(never)]
+    fn tries_once_more(&mut self, slot: u32, outcome: Outcome, ctx: &mut Ctx) -> bool {
+        let user = &self.users[slot as usize];
+        let (turn, attempt) = (user.turn, user.attempt);
+        let key = self.request_key(slot).under(RETRIES);
+        let state = self.own.get_mut(slot as usize).unwrap_or(&mut self.shared);
+        let backoff = self.backoffs.get(slot as usize).copied().unwrap_or_default();
+        let mut stream = key.with(u64::from(attempt)).stream();
+        let now = ctx.now();
+        let Some(pause) = self.retry.decide(state, outcome, attempt, backoff, now, &mut stream)
+        else {
+            return false;
+        };
+        let user = &mut self.users[slot as usize];
+        user.attempt += 1;
+        user.last_cause = outcome.cause;
+        if self.backoffs.len() < self.users.len() {
+            self.backoffs.resize(self.users.len(), Span::ZERO);
+        }
+        self.backoffs[slot as usize] = pause;
+        self.later(pause, RETRY, slot, turn, ctx);
+        true
+    }
+
     /// Decides what the user does after a finished request.
-    #[expect(clippy::inline_always, reason = "once a request; what it does costs less than a call")]
     #[inline(always)]
     fn next_request(&mut self, slot: u32, ctx: &mut Ctx) {
         let user = &mut self.users[slot as usize];
@@ -515,9 +548,9 @@ impl Class {
         }
         user.step = 0;
         // Whole sessions.
-        let rounds = user.request as usize / self.rounds.len();
+        let rounds = |requests: u32| requests as usize / self.rounds.len();
         match &self.closed {
-            Some(closed) if rounds < closed.rounds as usize => {
+            Some(closed) if rounds(user.request) < closed.rounds as usize => {
                 let mut stream = stream();
                 let pause = round.think.sample(&mut stream) + closed.think.sample(&mut stream);
                 self.later(pause, NEXT, slot, turn, ctx);
@@ -527,7 +560,6 @@ impl Class {
     }
 
     /// The user is done for good.
-    #[expect(clippy::inline_always, reason = "once a request; what it does costs less than a call")]
     #[inline(always)]
     fn retire(&mut self, slot: u32, ctx: &mut Ctx) {
         let user = &mut self.users[slot as usize];
@@ -545,11 +577,17 @@ impl Class {
         if self.http2.is_some() {
             self.leaves_connection(slot, ctx);
         }
-        if let Some(scheduled) = self.waiting.pop_front() {
-            let now = ctx.now();
-            self.arrive(scheduled, ctx);
-            debug_assert!(scheduled <= now);
+        if !self.waiting.is_empty() {
+            self.comes_late(ctx);
         }
+    }
+
+    /// A scheduled arrival that waited for a user of the load generator has one.
+    #[inline(never)]
+    fn comes_late(&mut self, ctx: &mut Ctx) {
+        let Some(scheduled) = self.waiting.pop_front() else { return };
+        debug_assert!(scheduled <= ctx.now());
+        self.arrive(scheduled, ctx);
     }
 
     /// Longest wait of an attempt.

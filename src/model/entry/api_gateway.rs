@@ -390,9 +390,7 @@ impl Component for ApiGateway {
         match event.message() {
             Message::Arrive(call) => self.arrive(call, ctx),
             Message::Reply(child) => self.answered(child, ctx),
-            Message::Wake(AUTHORIZED, slot, turn) => {
-                self.integrate(CallId { slot, turn }, ctx);
-            }
+            Message::Wake(AUTHORIZED, slot, turn) => self.authorized(CallId { slot, turn }, ctx),
             Message::Wake(_, slot, turn) => self.give_up(CallId { slot, turn }, ctx),
             // A client that leaves does not stop the integration.
             Message::Cancel(_) | Message::HangUp(..) => {}
@@ -407,6 +405,7 @@ impl Component for ApiGateway {
 }
 
 impl ApiGateway {
+    #[inline(never)]
     fn arrive(&mut self, call: CallId, ctx: &mut Ctx) {
         let now = ctx.now();
         let row = ctx.calls.get(call);
@@ -454,7 +453,14 @@ impl ApiGateway {
         Ok(())
     }
 
+    /// The authoriser has let the request in.
+    #[inline(never)]
+    fn authorized(&mut self, call: CallId, ctx: &mut Ctx) {
+        self.integrate(call, ctx);
+    }
+
     /// Hands the request to the integration.
+    #[inline(always)]
     fn integrate(&mut self, call: CallId, ctx: &mut Ctx) {
         let overhead = self.overhead.sample(&mut ctx.stream(call, Purpose::FrontDoor));
         let child = ctx.calls.get(call).child(ctx.me, self.to, call);
@@ -465,6 +471,7 @@ impl ApiGateway {
         row.timer = timer;
     }
 
+    #[inline(never)]
     fn answered(&mut self, child: CallId, ctx: &mut Ctx) {
         let answer = ctx.take_reply(child);
         let call = answer.parent;
@@ -483,6 +490,7 @@ impl ApiGateway {
         ctx.reply(call, outcome);
     }
 
+    #[inline(never)]
     fn give_up(&mut self, call: CallId, ctx: &mut Ctx) {
         if !ctx.calls.alive(call) {
             return;

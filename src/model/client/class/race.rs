@@ -18,6 +18,7 @@ impl Class {
     }
 
     /// Whether a user's next handshake resumes a session.
+    #[inline]
     pub(super) fn resumes(&self, slot: u32, now: Time) -> bool {
         self.sessions.get(slot as usize).is_some_and(|until| now < *until)
     }

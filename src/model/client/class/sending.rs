@@ -10,7 +10,7 @@ use std::num::NonZeroU32;
 
 impl Class {
     /// The user sends an attempt, unless the adaptive limiter holds it back.
-    #[inline]
+    #[inline(always)]
     pub(super) fn attempt(&mut self, slot: u32, ctx: &mut Ctx) {
         let delay = self.adaptive.as_mut().map_or(Span::ZERO, |limit| limit.delay(ctx.now()));
         if delay.is_zero() {
@@ -22,7 +22,7 @@ impl Class {
     }
 
     /// The user sends; whatever the load generator has to do before comes first.
-    #[inline]
+    #[inline(always)]
     pub(super) fn send(&mut self, slot: u32, ctx: &mut Ctx) {
         let user = &mut self.users[slot as usize];
         if user.connection.is_none() && self.connection.keepalive {
@@ -41,6 +41,12 @@ impl Class {
         }
     }
 
+    /// The adaptive limiter lets the attempt go.
+    #[inline(never)]
+    pub(super) fn sends_late(&mut self, slot: u32, ctx: &mut Ctx) {
+        self.send(slot, ctx);
+    }
+
     /// The user's request has its connection, or opens one.
     #[inline(never)]
     pub(super) fn sends(&mut self, slot: u32, opens: bool, ctx: &mut Ctx) {
@@ -48,7 +54,6 @@ impl Class {
     }
 
     /// The load generator does its part, then the request leaves.
-    #[expect(clippy::inline_always, reason = "once a request, and one of its two callers is rare")]
     #[inline(always)]
     fn pays(&mut self, slot: u32, opens: bool, ctx: &mut Ctx) {
         let now = ctx.now();
@@ -73,7 +78,6 @@ impl Class {
     }
 
     /// The request, or the SYN of its new connection, leaves.
-    #[expect(clippy::inline_always, reason = "once a request, and one of its two callers is rare")]
     #[inline(always)]
     fn leaves(&mut self, slot: u32, ctx: &mut Ctx) {
         let key = self.request_key(slot);
@@ -81,7 +85,10 @@ impl Class {
         let handshake = self.handshake(ctx.now(), resumes);
         let user = &mut self.users[slot as usize];
         user.opening = false;
-        let kept = self.http2.as_ref().map_or(user.connection, |http2| http2.kept(slot));
+        let kept = match &self.http2 {
+            None => user.connection,
+            Some(http2) => http2.kept(slot),
+        };
         let opening = kept.is_none();
         // An open connection leads straight to whoever accepted it; names and routers are asked for new ones only.
         let mut to = kept.map_or(self.entry, |kept| kept.node);
@@ -136,6 +143,7 @@ impl Class {
 
     /// From the SYN's arrival to the request's first byte: the round trips of TCP and TLS, the pause before sending, and the
     /// connections that the load generator opens first.
+    #[inline(always)]
     fn handshake(&self, now: Time, resumes: bool) -> Span {
         // A resumed handshake takes one round trip in TLS 1.2 and in TLS 1.3.
         let tls = if resumes { self.tls_trips().min(1) } else { self.tls_trips() };

@@ -174,39 +174,10 @@ impl Component for Lambda {
 
     fn handle(&mut self, event: Event, ctx: &mut Ctx) {
         match event.message() {
-            Message::Arrive(call) if ctx.calls.get(call).op == Op::Event => {
-                self.events.accept(call, ctx);
-            }
             Message::Arrive(call) => self.arrive(call, ctx),
-            Message::Reply(child) if self.is_ping(child, ctx) => {
-                ctx.take_reply(child);
-            }
             Message::Reply(child) => self.answered(child, ctx),
-            Message::Wake(READY, environment, _) => self.ready(environment, ctx),
-            Message::Wake(AHEAD, environment, _) => {
-                self.ready(environment, ctx);
-                self.launched(ctx);
-            }
-            Message::Wake(EXPIRE, ..) => self.expire(ctx),
-            Message::Wake(RECYCLE, environment, turn) => self.life_over(environment, turn, ctx),
-            Message::Wake(EVENT, slot, _) => self.events.woken(slot, ctx),
-            Message::Wake(PROVISIONED, n, _) => self.provisioned_ready(n, ctx),
-            Message::Wake(SETTING, at, _) => self.apply_setting(at, ctx),
-            Message::Wake(TRACK, ..) => self.track(ctx),
-            Message::Wake(PING, ..) => self.ping(ctx),
-            Message::Wake(CPU, environment, _) => self.computed(environment, ctx),
-            Message::Wake(LOOK, ..) => self.look_again(ctx),
-            Message::Wake(SCALE, ..) => self.scale(ctx),
-            Message::Wake(timer, slot, turn) => {
-                let call = CallId { slot, turn };
-                // A step of an invocation that was reset meanwhile is stale.
-                if ctx.calls.alive(call) && ctx.calls.get(call).b & ENDED == 0 {
-                    if timer == STEP { self.run(call, ctx) } else { self.timed_out(call, ctx) }
-                }
-            }
-            // Lambda works on when the caller has gone; only a request that still stands in line goes.
-            Message::Cancel(call) => self.leave_line(call, ctx),
-            Message::HangUp(..) => {}
+            Message::Wake(STEP, slot, turn) => self.stepped(CallId { slot, turn }, ctx),
+            _ => self.told(event, ctx),
         }
     }
 
@@ -232,7 +203,50 @@ impl Component for Lambda {
 }
 
 impl Lambda {
+    /// Handles what does not come with every request.
+    #[inline(never)]
+    fn told(&mut self, event: Event, ctx: &mut Ctx) {
+        match event.message() {
+            Message::Wake(READY, environment, _) => self.ready(environment, ctx),
+            Message::Wake(AHEAD, environment, _) => {
+                self.ready(environment, ctx);
+                self.launched(ctx);
+            }
+            Message::Wake(EXPIRE, ..) => self.expire(ctx),
+            Message::Wake(RECYCLE, environment, turn) => self.life_over(environment, turn, ctx),
+            Message::Wake(EVENT, slot, _) => self.events.woken(slot, ctx),
+            Message::Wake(PROVISIONED, n, _) => self.provisioned_ready(n, ctx),
+            Message::Wake(SETTING, at, _) => self.apply_setting(at, ctx),
+            Message::Wake(TRACK, ..) => self.track(ctx),
+            Message::Wake(PING, ..) => self.ping(ctx),
+            Message::Wake(CPU, environment, _) => self.computed(environment, ctx),
+            Message::Wake(LOOK, ..) => self.look_again(ctx),
+            Message::Wake(SCALE, ..) => self.scale(ctx),
+            Message::Wake(_, slot, turn) => {
+                let call = CallId { slot, turn };
+                if is_invoked(call, ctx) {
+                    self.timed_out(call, ctx);
+                }
+            }
+            // Lambda works on when the caller has gone; only a request that still stands in line goes.
+            Message::Cancel(call) => self.leave_line(call, ctx),
+            Message::Arrive(_) | Message::Reply(_) | Message::HangUp(..) => {}
+        }
+    }
+
+    /// A step of an invocation is over.
+    #[inline(never)]
+    fn stepped(&mut self, call: CallId, ctx: &mut Ctx) {
+        if is_invoked(call, ctx) {
+            self.run(call, ctx);
+        }
+    }
+
+    #[inline(never)]
     fn arrive(&mut self, call: CallId, ctx: &mut Ctx) {
+        if ctx.calls.get(call).op == Op::Event {
+            return self.events.accept(call, ctx);
+        }
         ctx.calls.get(call).established = ctx.now();
         if ctx.calls.get(call).bytes > BODY_MAX {
             ctx.ledger.refused_by(self.limits.payload, ctx.now());
@@ -252,7 +266,7 @@ impl Lambda {
     }
 
     /// A place for one more request, or the limit that leaves none.
-    #[inline]
+    #[inline(always)]
     pub(super) fn place(&mut self, ctx: &mut Ctx) -> Result<Place, Refusal> {
         if let Some(environment) = self.environments.take_partial() {
             return Ok(Place::In(environment));
@@ -292,7 +306,7 @@ impl Lambda {
     }
 
     /// A request goes to its place.
-    #[inline]
+    #[inline(always)]
     pub(super) fn settle(&mut self, place: Place, call: CallId, ctx: &mut Ctx) {
         if let Some(shared) = &mut self.shared {
             shared.serving += 1;
@@ -303,7 +317,7 @@ impl Lambda {
             Place::In(environment) if self.environments.get(environment).starting => {
                 self.environments.wait_for(environment, call);
             }
-            Place::In(environment) => self.invoke(environment, call, ctx),
+            Place::In(environment) => self.begins(environment, call, ctx),
         }
     }
 
@@ -377,8 +391,15 @@ impl Lambda {
         }
     }
 
-    /// The environment begins to work on `call`.
+    /// The environment begins to work on `call`, which waited for it.
+    #[inline(never)]
     pub(super) fn invoke(&mut self, environment: u32, call: CallId, ctx: &mut Ctx) {
+        self.begins(environment, call, ctx);
+    }
+
+    /// The environment begins to work on `call`.
+    #[inline(always)]
+    fn begins(&mut self, environment: u32, call: CallId, ctx: &mut Ctx) {
         let now = ctx.now();
         let payer = self.payer(Some(environment), call, ctx);
         self.meter.request(payer);
@@ -412,6 +433,7 @@ impl Lambda {
     }
 
     /// The handler is done; a crash takes the answer and the runtime with it.
+    #[inline(always)]
     pub(super) fn complete(&mut self, call: CallId, ctx: &mut Ctx) {
         if self.crashes > 0.0 && ctx.stream(call, Purpose::Crash).chance(self.crashes) {
             self.meter.crashes += 1;
@@ -420,7 +442,7 @@ impl Lambda {
             let outcome = Outcome::failed(Cause::FunctionError, ctx.me, 500);
             return self.finish(call, outcome, ctx);
         }
-        self.finish(call, Outcome::OK, ctx);
+        self.ends(call, Outcome::OK, ctx);
     }
 
     /// The runtime is stopped: memory and connections are gone, Init runs again in the next invocation. An environment that
@@ -444,7 +466,14 @@ impl Lambda {
         self.finish(call, outcome, ctx);
     }
 
+    /// An invocation ends in another way than by its last step.
+    #[inline(never)]
     pub(super) fn finish(&mut self, call: CallId, outcome: Outcome, ctx: &mut Ctx) {
+        self.ends(call, outcome, ctx);
+    }
+
+    #[inline(always)]
+    fn ends(&mut self, call: CallId, outcome: Outcome, ctx: &mut Ctx) {
         let now = ctx.now();
         let row = *ctx.calls.get(call);
         ctx.queue.cancel(row.timer);
@@ -512,4 +541,10 @@ impl Lambda {
             }
         }
     }
+}
+
+/// Whether an invocation goes on: what comes after it was reset is stale.
+#[inline]
+fn is_invoked(call: CallId, ctx: &mut Ctx) -> bool {
+    ctx.calls.alive(call) && ctx.calls.get(call).b & ENDED == 0
 }

@@ -140,7 +140,11 @@ impl Lambda {
     }
 
     /// A connection, statement or call on behalf of an invocation was answered.
+    #[inline(never)]
     pub(super) fn answered(&mut self, child: CallId, ctx: &mut Ctx) {
+        if self.is_ping(child, ctx) {
+            return ctx.calls.close(child);
+        }
         let row = ctx.calls.peek(child);
         let (op, call, to, tag, outcome) = (row.op, row.parent, row.to, row.tag, row.outcome);
         match op {

@@ -140,6 +140,7 @@ impl Lambda {
     }
 
     /// Notes that an environment begins to work on a request.
+    #[inline]
     pub(super) fn used(&mut self, environment: u32, arrived: Time, now: Time) {
         let row = self.environments.get(environment);
         if row.first_use == Time::MAX {
@@ -164,7 +165,9 @@ impl Lambda {
             self.show_environments(ctx);
         } else if row.retiring {
             self.recycle(environment, ctx);
-        } else if let Some(call) = self.next_waiting() {
+        } else if !self.upkeep.waiting.is_empty()
+            && let Some(call) = self.next_waiting()
+        {
             let arrived = ctx.calls.get(call).established;
             ctx.ledger.waited_for(self.limits.cold, arrived, now);
             self.invoke(environment, call, ctx);

@@ -58,11 +58,11 @@ impl Pods {
     }
 
     /// Keeps a message for later if the pod stands still.
-    #[inline]
+    #[inline(always)]
     pub(super) fn defers(&mut self, pod: u16, message: Message) -> bool {
         let pod = &mut self.pods[usize::from(pod)];
         if pod.frozen {
-            pod.deferred.push(message);
+            pod.defer(message);
         }
         pod.frozen
     }

@@ -114,6 +114,12 @@ pub(super) struct Pod {
 }
 
 impl Pod {
+    /// Keeps a message that came while the process stands still.
+    #[cold]
+    pub(super) fn defer(&mut self, message: Message) {
+        self.deferred.push(message);
+    }
+
     pub(super) fn new(host: u16, listener: Listener, pools: Vec<(NodeId, Pool)>) -> Pod {
         Pod {
             host,

@@ -43,6 +43,7 @@ impl Pods {
         ThreadOf::number(if beside { own + call.slot } else { u32::from(row.address) })
     }
 
+    #[inline(never)]
     pub(super) fn cpu_done(&mut self, call: CallId, ctx: &mut Ctx) {
         let now = ctx.now();
         let row = ctx.calls.get(call);

@@ -168,6 +168,21 @@ impl Component for Pods {
             Message::Reply(child) => self.answered(child, ctx),
             Message::Cancel(call) => self.cancelled(call, ctx),
             Message::Wake(CPU, slot, turn) => self.cpu_done(CallId { slot, turn }, ctx),
+            Message::Wake(STEP, slot, turn) => self.stepped(CallId { slot, turn }, ctx),
+            _ => self.told(event, ctx),
+        }
+    }
+
+    fn close(&mut self, ctx: &mut Ctx) -> NodeReport {
+        self.report(ctx)
+    }
+}
+
+impl Pods {
+    /// Handles what does not come with every request.
+    #[inline(never)]
+    fn told(&mut self, event: Event, ctx: &mut Ctx) {
+        match event.message() {
             Message::Wake(OPERATION, index, _) => {
                 let operations = ctx.operations;
                 self.operate(&operations[index as usize].action, ctx);
@@ -184,20 +199,12 @@ impl Component for Pods {
             }
             Message::Wake(timer, slot, turn) => {
                 let call = CallId { slot, turn };
-                if !ctx.calls.alive(call) || ctx.calls.get(call).b == ENDED {
-                    return;
-                }
-                let process = !matches!(timer, DATA | SYN_END);
-                if process && self.defers(ctx.calls.get(call).address, event.message()) {
+                if !self.takes(timer, call, ctx) {
                     return;
                 }
                 match timer {
                     READ => self.admit(call, ctx),
                     DATA => self.data_again(call, ctx),
-                    STEP => {
-                        ctx.calls.get(call).b = RUNNING;
-                        self.run(call, ctx);
-                    }
                     SYN_END => {
                         ctx.ledger.refused_by(self.limits.accept, ctx.queue.now());
                         ctx.fail(call, Cause::ConnectTimeout, 0);
@@ -207,17 +214,32 @@ impl Component for Pods {
                     _ => self.acquire_timed_out(call, ctx),
                 }
             }
-            Message::HangUp(..) => {}
+            Message::Arrive(_) | Message::Reply(_) | Message::Cancel(_) | Message::HangUp(..) => {}
         }
     }
 
-    fn close(&mut self, ctx: &mut Ctx) -> NodeReport {
-        self.report(ctx)
+    /// Whether a timer is about a request that is in progress, and its process does not stand still.
+    #[inline(always)]
+    fn takes(&mut self, timer: u8, call: CallId, ctx: &mut Ctx) -> bool {
+        if !ctx.calls.alive(call) || ctx.calls.get(call).b == ENDED {
+            return false;
+        }
+        let process = !matches!(timer, DATA | SYN_END);
+        let address = ctx.calls.get(call).address;
+        !(process && self.defers(address, Message::Wake(timer, call.slot, call.turn)))
     }
-}
 
-impl Pods {
+    /// A step of a request's work is over.
+    #[inline(never)]
+    fn stepped(&mut self, call: CallId, ctx: &mut Ctx) {
+        if self.takes(STEP, call, ctx) {
+            ctx.calls.get(call).b = RUNNING;
+            self.run(call, ctx);
+        }
+    }
+
     /// A request on an open connection, or the SYN of a new one.
+    #[inline(never)]
     fn arrive(&mut self, call: CallId, ctx: &mut Ctx) {
         let row = ctx.calls.get(call);
         let open = row.via != Via::New;
@@ -280,7 +302,6 @@ impl Pods {
     }
 
     /// A connection has a place in the accept queue; an idle process takes it at once.
-    #[expect(clippy::inline_always, reason = "once a request; what it does costs less than a call")]
     #[inline(always)]
     fn queued(&mut self, call: CallId, idle: bool, ctx: &mut Ctx) {
         let pod = ctx.calls.get(call).address;
@@ -331,7 +352,6 @@ impl Pods {
     }
 
     /// The process accepts a connection. A sync worker is occupied from here on.
-    #[expect(clippy::inline_always, reason = "once a request; what it does costs less than a call")]
     #[inline(always)]
     pub(super) fn accept(&mut self, call: CallId, ctx: &mut Ctx) {
         let now = ctx.now();
@@ -348,7 +368,6 @@ impl Pods {
     }
 
     /// The request is read: a place, the waiting line, or a rejection.
-    #[expect(clippy::inline_always, reason = "once a request; what it does costs less than a call")]
     #[inline(always)]
     fn admit(&mut self, call: CallId, ctx: &mut Ctx) {
         let now = ctx.now();
@@ -369,6 +388,7 @@ impl Pods {
         }
     }
 
+    #[inline(always)]
     fn begin(&mut self, call: CallId, ctx: &mut Ctx) {
         let row = ctx.calls.get(call);
         row.b = RUNNING;
@@ -388,7 +408,7 @@ impl Pods {
         }
         let steps = &works[usize::from(row.work)].steps;
         match steps.get(usize::from(row.step)) {
-            None => self.finish(call, Outcome::OK, ctx),
+            None => self.leaves(call, Outcome::OK, ctx),
             Some(Step::Cpu(law)) => {
                 let work = law.sample(&mut ctx.step_stream(call));
                 ctx.calls.get(call).amount = self.work_of(row.address, work, u32::from(row.step));
@@ -465,6 +485,7 @@ impl Pods {
     }
 
     /// A connection, statement or call on behalf of a request was answered.
+    #[inline(never)]
     fn answered(&mut self, child: CallId, ctx: &mut Ctx) {
         if ctx.calls.get(child).work == PROBE {
             return self.probe_answered(child, ctx);
@@ -505,7 +526,13 @@ impl Pods {
     }
 
     /// The work is done or failed: answer, and let the next one in.
+    #[inline(never)]
     pub(super) fn finish(&mut self, call: CallId, outcome: Outcome, ctx: &mut Ctx) {
+        self.leaves(call, outcome, ctx);
+    }
+
+    #[inline(always)]
+    fn leaves(&mut self, call: CallId, outcome: Outcome, ctx: &mut Ctx) {
         let pod = ctx.calls.get(call).address;
         self.in_progress -= 1;
         ctx.ledger.set(self.gauges.in_progress, ctx.queue.now(), self.in_progress);
@@ -514,7 +541,6 @@ impl Pods {
         self.let_next_in(pod, ctx);
     }
 
-    #[expect(clippy::inline_always, reason = "once a request; what it does costs less than a call")]
     #[inline(always)]
     pub(super) fn let_next_in(&mut self, pod: u16, ctx: &mut Ctx) {
         let now = ctx.now();
@@ -538,7 +564,6 @@ impl Pods {
         }
     }
 
-    #[expect(clippy::inline_always, reason = "once a request; what it does costs less than a call")]
     #[inline(always)]
     pub(super) fn reply(&mut self, call: CallId, outcome: Outcome, ctx: &mut Ctx) {
         let row = ctx.calls.get(call);
@@ -554,6 +579,7 @@ impl Pods {
     }
 
     /// The client of a call went away.
+    #[inline(never)]
     fn cancelled(&mut self, call: CallId, ctx: &mut Ctx) {
         if !self.cancel || !ctx.calls.alive(call) {
             return;

@@ -23,6 +23,7 @@ const REORDER: u32 = 16;
 
 impl Nginx {
     /// A request on a kept connection, or the SYN of a new one.
+    #[inline(never)]
     pub(super) fn arrive(&mut self, call: CallId, ctx: &mut Ctx) {
         let row = *ctx.calls.get(call);
         if let Via::Open(connection) = row.via {
@@ -205,6 +206,7 @@ impl Nginx {
     }
 
     /// A worker has done what it turned to.
+    #[inline(never)]
     pub(super) fn turned(&mut self, worker: usize, ctx: &mut Ctx) {
         let Some(task) = self.workers[worker].current.take() else { return };
         match task {

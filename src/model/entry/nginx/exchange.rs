@@ -295,6 +295,7 @@ impl Nginx {
         self.answer(call, outcome, ctx);
     }
 
+    #[inline(never)]
     pub(super) fn answered(&mut self, child: CallId, ctx: &mut Ctx) {
         let answer = ctx.take_reply(child);
         let call = answer.parent;
@@ -407,6 +408,7 @@ impl Nginx {
     }
 
     /// The client went away: its connection and that to the upstream are closed.
+    #[inline(never)]
     pub(super) fn client_left(&mut self, call: CallId, ctx: &mut Ctx) {
         if !ctx.calls.alive(call) {
             return;

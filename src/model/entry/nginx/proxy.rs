@@ -164,41 +164,9 @@ impl Component for Nginx {
             Message::Arrive(call) => self.arrive(call, ctx),
             Message::Reply(child) => self.answered(child, ctx),
             Message::Cancel(call) => self.client_left(call, ctx),
-            Message::HangUp(owner, connection, tag) => {
-                let row = self.connections.get_mut(connection as usize);
-                let Some(own) = row.filter(|c| c.owner == (owner, tag)) else { return };
-                match own.state {
-                    State::Idle => self.close_connection(connection, ctx),
-                    // It hears later of those that were given up.
-                    State::Active if own.http2 => own.leaving = true,
-                    _ => {}
-                }
-            }
-            Message::Wake(RESUME, worker, _) => self.resume(worker as usize, ctx),
             Message::Wake(LOOP, worker, _) => self.turned(worker as usize, ctx),
-            Message::Wake(IDLE, connection, turn) => {
-                let row = &self.connections[connection as usize];
-                if row.state == State::Idle && row.turn == turn {
-                    self.shut(connection, ctx);
-                }
-            }
-            Message::Wake(timer, slot, turn) => {
-                let call = CallId { slot, turn };
-                if !ctx.calls.alive(call) {
-                    return;
-                }
-                match timer {
-                    READ => self.request_in(call, ctx),
-                    DATA => self.data_again(call, ctx),
-                    DELAYED => self.delayed(call, ctx),
-                    CONNECT_TIMEOUT => self.connect_timed_out(call, ctx),
-                    READ_TIMEOUT => self.read_timed_out(call, ctx),
-                    _ => {
-                        ctx.ledger.refused_by(self.limits.listen, ctx.queue.now());
-                        ctx.fail(call, Cause::ConnectTimeout, 0);
-                    }
-                }
-            }
+            Message::Wake(READ, slot, turn) => self.read(CallId { slot, turn }, ctx),
+            _ => self.told(event, ctx),
         }
     }
 
@@ -214,6 +182,57 @@ impl Component for Nginx {
                 ("client_closed_499", self.counts.client_closed),
             ],
             usage: self.instance.iter().map(host).collect(),
+        }
+    }
+}
+
+impl Nginx {
+    /// A request's bytes have come.
+    #[inline(never)]
+    fn read(&mut self, call: CallId, ctx: &mut Ctx) {
+        if ctx.calls.alive(call) {
+            self.request_in(call, ctx);
+        }
+    }
+
+    /// Handles what does not come with every request.
+    #[inline(never)]
+    fn told(&mut self, event: Event, ctx: &mut Ctx) {
+        match event.message() {
+            Message::HangUp(owner, connection, tag) => {
+                let row = self.connections.get_mut(connection as usize);
+                let Some(own) = row.filter(|c| c.owner == (owner, tag)) else { return };
+                match own.state {
+                    State::Idle => self.close_connection(connection, ctx),
+                    // It hears later of those that were given up.
+                    State::Active if own.http2 => own.leaving = true,
+                    _ => {}
+                }
+            }
+            Message::Wake(RESUME, worker, _) => self.resume(worker as usize, ctx),
+            Message::Wake(IDLE, connection, turn) => {
+                let row = &self.connections[connection as usize];
+                if row.state == State::Idle && row.turn == turn {
+                    self.shut(connection, ctx);
+                }
+            }
+            Message::Wake(timer, slot, turn) => {
+                let call = CallId { slot, turn };
+                if !ctx.calls.alive(call) {
+                    return;
+                }
+                match timer {
+                    DATA => self.data_again(call, ctx),
+                    DELAYED => self.delayed(call, ctx),
+                    CONNECT_TIMEOUT => self.connect_timed_out(call, ctx),
+                    READ_TIMEOUT => self.read_timed_out(call, ctx),
+                    _ => {
+                        ctx.ledger.refused_by(self.limits.listen, ctx.queue.now());
+                        ctx.fail(call, Cause::ConnectTimeout, 0);
+                    }
+                }
+            }
+            Message::Arrive(_) | Message::Reply(_) | Message::Cancel(_) => {}
         }
     }
 }

@@ -220,26 +220,11 @@ impl Component for Database {
 
     fn handle(&mut self, event: Event, ctx: &mut Ctx) {
         match event.message() {
-            Message::Arrive(call) => match ctx.calls.get(call).op {
-                Op::Connect => self.connect(call, ctx),
-                _ => self.statement(call, ctx),
-            },
-            Message::Wake(CPU, slot, turn) => self.cpu_done(CallId { slot, turn }, ctx),
+            Message::Arrive(call) if ctx.calls.get(call).op != Op::Connect => {
+                self.statement(call, ctx);
+            }
             Message::Wake(STATEMENT, ..) => self.complete(ctx),
-            Message::Wake(WAITED, slot, turn) => {
-                let call = CallId { slot, turn };
-                if self.sessions { self.authenticated(call, ctx) } else { self.listen(call, ctx) }
-            }
-            Message::Wake(SYN_END, slot, turn) => {
-                ctx.ledger.refused_by(self.limits.backlog, ctx.queue.now());
-                ctx.fail(CallId { slot, turn }, Cause::ConnectTimeout, 0);
-            }
-            Message::Wake(GREETED, slot, turn) => self.greeted(CallId { slot, turn }, ctx),
-            Message::Cancel(call) => self.given_up(call, ctx),
-            // The slots of a process that ends were free before.
-            Message::Wake(EXIT, ..) | Message::Reply(_) => {}
-            Message::Wake(..) => self.unlocked(ctx),
-            Message::HangUp(owner, _, tag) => self.hung_up((owner, tag), ctx),
+            _ => self.told(event, ctx),
         }
     }
 
@@ -262,6 +247,29 @@ impl Component for Database {
 }
 
 impl Database {
+    /// Handles what does not come with every statement.
+    #[inline(never)]
+    fn told(&mut self, event: Event, ctx: &mut Ctx) {
+        match event.message() {
+            Message::Arrive(call) => self.connect(call, ctx),
+            Message::Wake(CPU, slot, turn) => self.cpu_done(CallId { slot, turn }, ctx),
+            Message::Wake(WAITED, slot, turn) => {
+                let call = CallId { slot, turn };
+                if self.sessions { self.authenticated(call, ctx) } else { self.listen(call, ctx) }
+            }
+            Message::Wake(SYN_END, slot, turn) => {
+                ctx.ledger.refused_by(self.limits.backlog, ctx.queue.now());
+                ctx.fail(CallId { slot, turn }, Cause::ConnectTimeout, 0);
+            }
+            Message::Wake(GREETED, slot, turn) => self.greeted(CallId { slot, turn }, ctx),
+            Message::Cancel(call) => self.given_up(call, ctx),
+            // The slots of a process that ends were free before.
+            Message::Wake(EXIT, ..) | Message::Reply(_) => {}
+            Message::Wake(..) => self.unlocked(ctx),
+            Message::HangUp(owner, _, tag) => self.hung_up((owner, tag), ctx),
+        }
+    }
+
     /// Whoever called has gone away. A statement goes on, and keeps its connection until it ends: to be known before the connection is
     /// hung up, so that no statement has to look for its connection that its caller waits for.
     fn given_up(&mut self, call: CallId, ctx: &mut Ctx) {
@@ -382,6 +390,7 @@ impl Database {
         }
     }
 
+    #[inline(never)]
     fn statement(&mut self, call: CallId, ctx: &mut Ctx) {
         let now = ctx.now();
         let row = ctx.calls.get(call);
@@ -405,6 +414,7 @@ impl Database {
         wake(due, ctx);
     }
 
+    #[inline(never)]
     fn complete(&mut self, ctx: &mut Ctx) {
         let now = ctx.now();
         let (ended, due) = self.work.complete(now);
@@ -420,7 +430,9 @@ impl Database {
             connection.keepers -= 1;
             self.end_if_done(row.a, ctx);
         }
-        if let Some(next) = self.statements.pop_front() {
+        if !self.statements.is_empty()
+            && let Some(next) = self.statements.pop_front()
+        {
             let row = ctx.calls.get(next);
             let since = std::mem::replace(&mut row.mark, now);
             ctx.ledger.waited_for(self.limits.active, since, now);
