@@ -10,6 +10,7 @@ use crate::kernel::{Span, Time};
 pub struct Kept {
     /// Its number at the server.
     pub connection: u32,
+    since: Time,
     closes: Time,
 }
 
@@ -18,7 +19,12 @@ impl Kept {
     /// counted from when it sent its answer; none: for ever.
     pub fn new(connection: u32, now: Time, hop: Span, keepalive: Option<Span>) -> Kept {
         let sent = Time::from_nanos(now.nanos().saturating_sub(hop.nanos()));
-        Kept { connection, closes: keepalive.map_or(Time::MAX, |keepalive| sent + keepalive) }
+        Kept { connection, since: now, closes: keepalive.map_or(Time::MAX, |keepalive| sent + keepalive) }
+    }
+
+    /// Since when it is idle.
+    pub fn since(self) -> Time {
+        self.since
     }
 
     /// When the server closes it if no request comes.

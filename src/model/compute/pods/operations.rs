@@ -3,7 +3,7 @@
 use super::pod::Life;
 use super::service::Pods;
 use crate::kernel::Span;
-use crate::model::calls::Op;
+use crate::model::calls::{Op, Via};
 use crate::model::context::Ctx;
 use crate::model::message::{CallId, Cause, Event, Message, NodeId, Outcome};
 use crate::model::operation::Action;
@@ -90,13 +90,25 @@ impl Pods {
     pub(super) fn kill(&mut self, pod: usize, ctx: &mut Ctx) {
         self.pods[pod].life = Life::Down;
         self.reset_queued(pod, ctx);
-        let dead: Vec<CallId> = ctx.calls.at(ctx.me, pod as u16);
-        for &call in &dead {
-            self.drop_call(pod, call, ctx);
+        let here = self.pods[pod].unread();
+        for call in ctx.calls.at(ctx.me, pod as u16) {
+            let row = ctx.calls.get(call);
+            // A request that is still on its way on a kept connection meets a closed port.
+            let under_way = row.b == 0 && row.via != Via::New && here.binary_search(&call).is_err();
+            if !under_way {
+                self.drop_call(pod, call, ctx);
+            }
         }
         self.reset_pools(pod as u16, ctx);
-        let row = &mut self.pods[pod];
-        row.forget();
+        // Answers that came while the process stood still are taken by nobody.
+        for message in std::mem::take(&mut self.pods[pod].deferred) {
+            if let Message::Reply(child) = message
+                && ctx.calls.alive(child)
+            {
+                ctx.calls.close(child);
+            }
+        }
+        self.pods[pod].forget();
     }
 
     fn drop_call(&mut self, pod: usize, call: CallId, ctx: &mut Ctx) {

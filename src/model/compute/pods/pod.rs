@@ -114,6 +114,17 @@ pub(super) struct Pod {
 }
 
 impl Pod {
+    /// Requests on kept connections that have come and are not begun yet, sorted.
+    pub(super) fn unread(&self) -> Vec<CallId> {
+        let arrivals = self.deferred.iter().filter_map(|message| match message {
+            Message::Arrive(call) => Some(*call),
+            _ => None,
+        });
+        let mut all: Vec<CallId> = arrivals.chain(self.waiting.iter().copied()).collect();
+        all.sort_unstable();
+        all
+    }
+
     /// Keeps a message that came while the process stands still.
     #[cold]
     pub(super) fn defer(&mut self, message: Message) {

@@ -19,6 +19,9 @@ const BEGUN: u32 = 2;
 /// The call's second word from its arrival on a connection that stands until its worker turns to it.
 pub(super) const ARRIVED: u32 = 3;
 
+/// `keepalive_timeout` of the upstream: nginx closes an idle connection to a server after this (default since 1.15.3; before, never).
+const UPSTREAM_IDLE: Span = Span::from_secs(60);
+
 impl Nginx {
     /// Notes what is done for a request.
     pub(super) fn new_exchange(&mut self, call: CallId, connection: u32, ctx: &mut Ctx) {
@@ -116,6 +119,7 @@ impl Nginx {
         let kept = &mut self.peers(worker).get(peer).idle;
         let own = kept.iter().rposition(|(of, _)| usize::from(*of) == worker);
         let cached = own.map(|at| kept.remove(at).1);
+        self.workers[worker].idle_upstream -= u32::from(cached.is_some());
         if cached.is_none() && !self.take_connection(call, peer, ctx) {
             return;
         }
@@ -240,15 +244,17 @@ impl Nginx {
         ctx.queue.cancel(exchange.timer);
         ctx.queue.cancel(exchange.connect_timer);
         let (worker, peer) = (exchange.worker as usize, exchange.peer as usize);
-        let keep = self.upstream_keepalive as usize;
-        let (now, hop) = (ctx.now(), self.upstream_hop);
+        let (now, hop, keep) = (ctx.now(), self.upstream_hop, self.upstream_keepalive);
         let row = self.peers(worker).get(peer);
         row.connections -= 1;
-        let own = row.idle.iter().filter(|(of, _)| usize::from(*of) == worker).count();
         match idle {
-            Some(connection) if own < keep => {
+            Some(connection) if keep > 0 => {
                 let kept = Kept::new(connection, now, hop, row.keepalive);
                 row.idle.push((worker as u16, kept));
+                self.workers[worker].idle_upstream += 1;
+                if self.workers[worker].idle_upstream > keep {
+                    self.close_oldest_idle(worker, ctx);
+                }
             }
             _ => {
                 self.workers[worker].give();
@@ -259,27 +265,38 @@ impl Nginx {
         self.show_connections(ctx);
     }
 
-    /// Closes the idle connections to a peer that the peer has closed.
+    /// The worker keeps more idle connections to the upstream than it may, whichever server they lead to: the one that has been idle
+    /// longest is closed (`ngx_http_upstream_free_keepalive_peer`).
+    fn close_oldest_idle(&mut self, worker: usize, ctx: &mut Ctx) {
+        if let Some(peer) = self.peers(worker).take_oldest_idle(worker) {
+            self.let_idle_go(worker, peer, true, ctx);
+        }
+    }
+
+    /// An idle connection of a worker to a peer is no more; `first`: nginx closed it, not the peer.
+    fn let_idle_go(&mut self, worker: usize, peer: usize, first: bool, ctx: &mut Ctx) {
+        self.workers[worker].idle_upstream -= 1;
+        self.workers[worker].give();
+        self.ports[peer].give(first, ctx.now());
+    }
+
+    /// Lets the idle connections to a peer go that the peer has closed, or nginx for being idle too long.
     fn let_closed_go(&mut self, worker: usize, peer: usize, ctx: &mut Ctx) {
         let (now, hop) = (ctx.now(), self.upstream_hop);
-        let idle = &mut self.peers(worker).get(peer).idle;
-        let gone = idle.iter().take_while(|(_, kept)| kept.gone(now, hop)).count();
-        if gone == 0 {
-            return;
+        let too_old = |kept: &Kept| now - kept.since() >= UPSTREAM_IDLE;
+        let idle = &self.peers(worker).get(peer).idle;
+        let gone = idle.iter().take_while(|(_, kept)| kept.gone(now, hop) || too_old(kept)).count();
+        for _ in 0..gone {
+            let (of, kept) = self.peers(worker).get(peer).idle.remove(0);
+            self.let_idle_go(usize::from(of), peer, !kept.gone(now, hop), ctx);
         }
-        for at in 0..gone {
-            let (of, _) = self.peers(worker).get(peer).idle[at];
-            self.workers[usize::from(of)].give();
-            self.ports[peer].give(false, now);
-        }
-        self.peers(worker).get(peer).idle.drain(..gone);
     }
 
     /// Passes the request to the next peer if the rules allow, else answers.
     fn try_next(&mut self, call: CallId, outcome: Outcome, may_repeat: bool, ctx: &mut Ctx) {
         let at = ctx.calls.get(call).a;
         let exchange = self.exchanges[at as usize];
-        let all = self.ports.len();
+        let all = self.peers(usize::from(exchange.worker)).present();
         let NextUpstream { on, tries, timeout } = self.next;
         let most = if tries == 0 { all } else { tries.min(all) };
         let left = usize::from(exchange.tries) < most;
@@ -328,7 +345,7 @@ impl Nginx {
         };
         if exchange.cached && sent {
             // A kept connection that fails does not count as a try (ngx_http_upstream_next), and an only server is asked again.
-            let only = self.ports.len() == 1;
+            let only = self.peers(usize::from(exchange.worker)).present() == 1;
             let exchange = &mut self.exchanges[at as usize];
             exchange.tries -= 1;
             if only {
@@ -358,8 +375,9 @@ impl Nginx {
             // The end of a stream does not ask whether its connection is kept (ngx_http_v2_close_stream).
             own.streams > 0 || !own.leaving
         } else {
-            // 500 clears keep-alive; 502, 503 and 504 do not (ngx_http_special_response.c).
-            row.keep_alive && outcome.status != 500 && own.requests < self.keepalive.1
+            // nginx's own 500 clears keep-alive; 502, 503 and 504 do not (ngx_http_special_response.c), nor a 500 of the application.
+            let closes = outcome.status == 500 && outcome.node == ctx.me;
+            row.keep_alive && !closes && own.requests < self.keepalive.1
         };
         let (http2, streams) = (own.http2, own.streams);
         let call_row = ctx.calls.get(call);

@@ -41,6 +41,8 @@ pub(super) struct Peers {
     max_conns: u32,
     /// Version of the endpoints that is in force.
     version: u64,
+    /// How many servers there are by it.
+    present: usize,
 }
 
 /// A server behind the proxy: its node and address, and how long it keeps an idle connection.
@@ -74,7 +76,25 @@ impl Peers {
             fail_timeout,
             max_conns,
             version: 0,
+            present: servers.len(),
         }
+    }
+
+    /// How many servers the configuration has at present.
+    pub(super) fn present(&self) -> usize {
+        self.present
+    }
+
+    /// Takes the connection of a worker that has been idle longest, whichever server it leads to: which that is.
+    pub(super) fn take_oldest_idle(&mut self, worker: usize) -> Option<usize> {
+        let of = |(of, _): &(u16, Kept)| usize::from(*of) == worker;
+        let oldest = |(at, peer): (usize, &Peer)| {
+            let first = peer.idle.iter().position(of)?;
+            Some((peer.idle[first].1.since(), at, first))
+        };
+        let (_, at, first) = self.rows.iter().enumerate().filter_map(oldest).min()?;
+        self.rows[at].idle.remove(first);
+        Some(at)
     }
 
     pub(super) fn get(&mut self, at: usize) -> &mut Peer {
@@ -88,6 +108,7 @@ impl Peers {
             for peer in &mut self.rows {
                 peer.absent = !endpoints.takes(peer.node, peer.address);
             }
+            self.present = self.rows.iter().filter(|peer| !peer.absent).count();
         }
     }
 
@@ -100,7 +121,7 @@ impl Peers {
         stream: &mut Stream,
     ) -> Option<usize> {
         let second = now.nanos() / 1_000_000_000;
-        let alone = self.rows.len() == 1;
+        let alone = self.present == 1;
         let (max_fails, fail_timeout) = (self.max_fails, self.fail_timeout);
         let max_conns = self.max_conns;
         let usable = |at: usize, peer: &Peer| {

@@ -21,7 +21,8 @@ pub const ABOUT: About = About {
         "limit_req (leaky bucket with burst and nodelay) and limit_conn, per client or for the server",
         "ephemeral ports toward each upstream server, in TIME_WAIT for 60 s where nginx closes first",
         "next upstream on refused, reset and timeout; a POST that was sent is not repeated; connect and read timeouts",
-        "client keep-alive with timeout and request limit; upstream keep-alive",
+        "client keep-alive with timeout and request limit, cleared by nginx's own 500, not by the application's",
+        "upstream keep-alive: so many idle connections per worker to all servers together, the one idle longest closed first, none idle for more than 60 s",
         "HTTP/2 from clients: one descriptor and one connection slot for many requests, an upstream connection for each; http2_max_concurrent_streams, GOAWAY after keepalive_requests or keepalive_timeout; a 500 or a client that gives up a request leaves the connection open",
         "processor time of a worker for TLS handshakes and for proxying",
         "a client that leaves closes its upstream connection",
@@ -29,6 +30,7 @@ pub const ABOUT: About = About {
     leaves_out: &[
         "request and response bodies, buffering to disk, caching",
         "HTTP/2 to upstream servers, server push, priorities of streams; what a client assumes before the first SETTINGS frame (mostly 100 streams)",
+        "keepalive_requests (1,000) and keepalive_time (1 h) of connections to upstream servers, and other keepalive_timeouts of them than 60 s",
         "weights of servers; ip_hash takes every user for a network of its own",
     ],
     example: r#"{"workers": 2, "worker_connections": 4096, "nofile": 65536, "upstream": ["api"]}"#,
@@ -107,7 +109,7 @@ pub struct NginxSpec {
     #[serde(default = "streams_default", skip_serializing_if = "is_streams_default")]
     #[schemars(range(min = 1, max = 1_000_000), extend("x-source" = "nginx default: 128"))]
     pub http2_max_concurrent_streams: u32,
-    /// `keepalive` of the upstream: idle connections kept per worker; 0: a new one for every request.
+    /// `keepalive` of the upstream: idle connections that a worker keeps, to all servers together; 0: a new one for every request.
     #[serde(default)]
     #[schemars(range(min = 0, max = 1_000_000), extend("x-source" = "nginx default: off (32 from 1.29.7)"))]
     pub upstream_keepalive: u32,

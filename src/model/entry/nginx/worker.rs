@@ -80,6 +80,8 @@ pub(super) struct Worker {
     pub(super) owed: Span,
     /// Accept events so far.
     pub(super) accepts: u32,
+    /// Idle connections that it keeps to upstream servers.
+    pub(super) idle_upstream: u32,
 }
 
 impl Worker {
@@ -106,6 +108,7 @@ impl Worker {
             current: None,
             owed: Span::ZERO,
             accepts: 0,
+            idle_upstream: 0,
         }
     }
 
