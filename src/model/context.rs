@@ -154,7 +154,9 @@ impl Ctx<'_> {
 
     /// Notes when the next work of a host is done.
     pub(super) fn come_back(&mut self, host: HostId, due: Option<(Time, u32, u32)>) {
-        if let Some((at, core, turn)) = due {
+        let Some((at, core, turn)) = due else { return };
+        self.queue.at(at, Rank::Completion, host.event(core, turn));
+        while let Some((at, core, turn)) = self.hosts[usize::from(host.0)].also_due() {
             self.queue.at(at, Rank::Completion, host.event(core, turn));
         }
     }

@@ -275,6 +275,11 @@ impl Processor {
         }
     }
 
+    /// How its jobs share it.
+    pub fn sharing(&self) -> Sharing {
+        self.sharing
+    }
+
     /// How many jobs run.
     #[inline]
     pub fn len(&self) -> usize {

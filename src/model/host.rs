@@ -2,6 +2,7 @@
 
 use super::cpu::{CoreDue, Group, Processor, Sharing, TimeSlices};
 use super::message::{Event, Message, NodeId, OPERATION};
+use super::quota::{Limited, PartDue};
 use crate::kernel::{Span, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -70,6 +71,8 @@ pub struct Job {
 pub struct ThreadOf {
     /// Which of the node's threads, in the node's own count.
     pub number: u32,
+    /// The pod that it belongs to, where pods have a limit each.
+    pub pod: u32,
     /// Whether it is a process with a session of its own, which Linux's autogroups tell from the rest.
     pub own_session: bool,
 }
@@ -77,7 +80,7 @@ pub struct ThreadOf {
 impl ThreadOf {
     /// A thread of the session in which the node was started.
     pub fn number(number: u32) -> ThreadOf {
-        ThreadOf { number, own_session: false }
+        ThreadOf { number, pod: 0, own_session: false }
     }
 }
 
@@ -96,6 +99,8 @@ pub struct Host {
 enum Cores {
     /// All at once, each a part.
     Shared(Processor),
+    /// All at once, each a part of what its pod has.
+    Limited(Limited),
     /// In turns, by weight.
     Turns { cores: TimeSlices, together: Group },
 }
@@ -110,6 +115,11 @@ impl Host {
     /// An idle host.
     pub(super) fn new(sharing: Sharing) -> Host {
         Host::of(Cores::Shared(Processor::new(sharing)))
+    }
+
+    /// An idle host of `cores` cores of relative `speed` on which every pod may use `limit` cores.
+    pub(super) fn limited(cores: f64, speed: f64, limit: f64) -> Host {
+        Host::of(Cores::Limited(Limited::new(cores, speed, limit)))
     }
 
     /// A machine that nodes share.
@@ -133,6 +143,7 @@ impl Host {
     pub fn work_done(&self) -> f64 {
         match &self.cores {
             Cores::Shared(processor) => processor.work_done(),
+            Cores::Limited(pods) => pods.work_done(),
             Cores::Turns { cores, .. } => cores.work_done(),
         }
     }
@@ -141,6 +152,7 @@ impl Host {
     pub(super) fn done_by(&mut self, now: Time) -> f64 {
         match &mut self.cores {
             Cores::Shared(processor) => processor.done_by(now),
+            Cores::Limited(pods) => pods.done_by(now),
             Cores::Turns { cores, .. } => cores.work_done(),
         }
     }
@@ -149,6 +161,12 @@ impl Host {
     pub(super) fn reshare(&mut self, now: Time, sharing: Sharing) -> Due {
         match &mut self.cores {
             Cores::Shared(processor) => shared(processor.reshare(now, sharing)),
+            Cores::Limited(pods) => {
+                if let Sharing::Cores { cores, speed, .. } = sharing {
+                    pods.reshare(now, cores, speed);
+                }
+                of_part(pods.next_due())
+            }
             Cores::Turns { .. } => None,
         }
     }
@@ -163,6 +181,10 @@ impl Host {
         };
         match &mut self.cores {
             Cores::Shared(processor) => shared(processor.start(now, at, 0, work)),
+            Cores::Limited(pods) => {
+                pods.start(now, job.thread.pod, at, work);
+                of_part(pods.next_due())
+            }
             Cores::Turns { cores, together } => {
                 let goes_on = |held: &mut Job| (held.node, held.thread) == (job.node, job.thread);
                 if self.held.take_if(goes_on).is_some() {
@@ -183,6 +205,10 @@ impl Host {
                 let (ended, due) = processor.complete(now);
                 (ended.map(|(at, _)| at), shared(due))
             }
+            Cores::Limited(pods) => {
+                let ended = pods.complete(now, core);
+                (ended, of_part(pods.next_due()))
+            }
             Cores::Turns { cores, .. } => {
                 let (ended, due) = cores.turned(now, core as usize, turn);
                 (ended, on_core(due))
@@ -195,6 +221,14 @@ impl Host {
             self.held = Some(*job);
         }
         (Some(Event::new(job.node, Message::Wake(job.timer, job.word, job.turn))), due)
+    }
+
+    /// When to come back besides the time that the last change returned: what one pod does may change what others have.
+    pub(super) fn also_due(&mut self) -> Due {
+        match &mut self.cores {
+            Cores::Limited(pods) => of_part(pods.next_due()),
+            Cores::Shared(_) | Cores::Turns { .. } => None,
+        }
     }
 
     /// The node has been told that its work has ended: the thread leaves its core if there was no more for it.
@@ -211,9 +245,18 @@ impl Host {
         self.free.push(at);
         match &mut self.cores {
             Cores::Shared(processor) => shared(processor.remove(now, at, 0)),
+            Cores::Limited(pods) => {
+                pods.remove(now, job.thread.pod, at);
+                of_part(pods.next_due())
+            }
             Cores::Turns { cores, .. } => on_core(cores.remove(now, at)),
         }
     }
+}
+
+/// What a pod's part is to be looked at again for: the part stands for the core.
+fn of_part(due: Option<PartDue>) -> Due {
+    due.map(|(at, part)| (at, part, 0))
 }
 
 /// A processor that all share has one place to look at, and knows itself which wake-ups it awaits.

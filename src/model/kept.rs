@@ -19,7 +19,11 @@ impl Kept {
     /// counted from when it sent its answer; none: for ever.
     pub fn new(connection: u32, now: Time, hop: Span, keepalive: Option<Span>) -> Kept {
         let sent = Time::from_nanos(now.nanos().saturating_sub(hop.nanos()));
-        Kept { connection, since: now, closes: keepalive.map_or(Time::MAX, |keepalive| sent + keepalive) }
+        Kept {
+            connection,
+            since: now,
+            closes: keepalive.map_or(Time::MAX, |keepalive| sent + keepalive),
+        }
     }
 
     /// Since when it is idle.

@@ -30,6 +30,7 @@ pub mod owners;
 pub mod pool;
 pub mod probe;
 pub mod queue;
+mod quota;
 pub mod registry;
 pub mod retry;
 pub mod scale;

@@ -6,7 +6,7 @@ use crate::kernel::{Span, Time};
 use std::collections::VecDeque;
 
 /// A node with such a thread has no other.
-const ONLY: ThreadOf = ThreadOf { number: 0, own_session: false };
+const ONLY: ThreadOf = ThreadOf { number: 0, pod: 0, own_session: false };
 
 /// One thread that does things in the order in which they come: on a core of its own, or on a machine's.
 #[derive(Debug)]

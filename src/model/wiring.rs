@@ -118,6 +118,12 @@ impl Wiring<'_> {
         HostId((self.hosts.len() - 1) as u16)
     }
 
+    /// A host of this node alone on which every pod may use `limit` cores.
+    pub fn limited_host(&mut self, cores: f64, speed: f64, limit: f64) -> HostId {
+        self.hosts.push(Host::limited(cores, speed, limit));
+        HostId((self.hosts.len() - 1) as u16)
+    }
+
     /// Key of the node's own streams: by name, so that other nodes do not matter.
     pub fn key(&self) -> Key {
         self.root.named(self.name)

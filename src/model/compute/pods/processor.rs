@@ -40,7 +40,8 @@ impl Pods {
     fn thread_of(&self, row: &Call, call: CallId) -> ThreadOf {
         let own = self.pods.len() as u32;
         let beside = row.b == OFFLOADED;
-        ThreadOf::number(if beside { own + call.slot } else { u32::from(row.address) })
+        let pod = u32::from(row.address);
+        ThreadOf { pod, ..ThreadOf::number(if beside { own + call.slot } else { pod }) }
     }
 
     #[inline(never)]

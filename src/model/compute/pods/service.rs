@@ -90,11 +90,8 @@ impl Component for Pods {
 
     fn build(spec: &PodsSpec, wiring: &mut Wiring) -> Result<Pods, String> {
         let pools = StorePool::all(&spec.pool, wiring)?;
-        let sharing = Sharing::Cores {
-            cores: spec.hosts.vcpu,
-            speed: spec.hosts.speed,
-            per_job: spec.cpu.unwrap_or(1.0).min(1.0),
-        };
+        let sharing =
+            Sharing::Cores { cores: spec.hosts.vcpu, speed: spec.hosts.speed, per_job: 1.0 };
         let own_pools = || StorePool::fresh(&pools);
         let listener = Listener::new(spec.backlog(), spec.somaxconn, spec.syncookies)
             .syn_backlog(spec.max_syn_backlog)
@@ -103,8 +100,9 @@ impl Component for Pods {
         let fleet = Fleet::build(spec, wiring)?;
         let (host_count, host_of) = hosts(spec);
         let machine = wiring.machine();
-        let hosts: Vec<HostId> =
-            (0..host_count).map(|_| machine.unwrap_or_else(|| wiring.host(sharing))).collect();
+        let hosts: Vec<HostId> = (0..host_count)
+            .map(|_| machine.unwrap_or_else(|| own_host(spec, sharing, wiring)))
+            .collect();
         let burst = Burst::build(&spec.hosts, host_count, sharing, wiring);
         let pod_count = places(spec);
         let mut pods: Vec<Pod> =
@@ -591,5 +589,13 @@ impl Pods {
             let me = ctx.me;
             self.finish(call, Outcome::failed(Cause::ClientTimeout, me, 0), ctx);
         }
+    }
+}
+
+/// A host of pods that are on no machine of the design.
+fn own_host(spec: &PodsSpec, sharing: Sharing, wiring: &mut Wiring) -> HostId {
+    match spec.cpu {
+        Some(limit) => wiring.limited_host(spec.hosts.vcpu, spec.hosts.speed, limit),
+        None => wiring.host(sharing),
     }
 }

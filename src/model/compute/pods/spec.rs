@@ -34,7 +34,7 @@ pub const ABOUT: About = About {
         "memory, garbage collection and out-of-memory kills",
         "what a host had on its processor when it was lost: it ends all the same",
         "the progress deadline of a rollout, and rollbacks",
-        "quota periods of the CPU limit: it acts as a slower processor",
+        "quota periods of the CPU limit: at it a pod is slower, not stopped and started",
     ],
     example: r#"{"replicas": 3, "hosts": {"count": 2, "instance": "t3.medium", "vcpu": 2},
         "runtime": {"event_loop": {}}, "concurrency": 100, "pool": {"db": {"max": 100}}}"#,
@@ -50,7 +50,8 @@ pub struct PodsSpec {
     /// The machines they run on; pods are placed on them in turn.
     #[serde(default)]
     pub hosts: Hosts,
-    /// Processor limit of a pod, vCPUs; none: as much as its threads can use.
+    /// Processor limit of a pod, vCPUs, for all its threads and workers together (a container's `resources.limits.cpu`); none: as
+    /// much as they can use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.001, max = 256.0))]
     pub cpu: Option<f64>,

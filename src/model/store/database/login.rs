@@ -161,7 +161,7 @@ impl Database {
 
     /// Who serves a connection.
     fn thread_of(&self, call: CallId) -> ThreadOf {
-        ThreadOf { number: call.slot.wrapping_add(1), own_session: self.sessions }
+        ThreadOf { own_session: self.sessions, ..ThreadOf::number(call.slot.wrapping_add(1)) }
     }
 
     pub(super) fn take(&mut self, slots: u32, ctx: &mut Ctx) {

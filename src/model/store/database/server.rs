@@ -326,7 +326,11 @@ impl Database {
     /// A connection ends: its slots are free, then its process needs processor time to go.
     pub(super) fn end(&mut self, slots: u32, ctx: &mut Ctx) {
         self.ended(slots, ctx);
-        self.end_process(self.exit, ThreadOf { number: ENDING, own_session: self.sessions }, ctx);
+        self.end_process(
+            self.exit,
+            ThreadOf { own_session: self.sessions, ..ThreadOf::number(ENDING) },
+            ctx,
+        );
     }
 
     pub(super) fn end_process(&mut self, work: Span, thread: ThreadOf, ctx: &mut Ctx) {
