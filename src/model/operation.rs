@@ -27,7 +27,8 @@ pub struct Operation {
 pub enum Action {
     /// A pod's process gets SIGTERM and drains: it takes no new connection and ends what it has begun.
     Terminate(PodNumber),
-    /// A pod's process dies at once (SIGKILL, out of memory, a crash): its connections are reset.
+    /// A pod's process dies at once (SIGKILL, out of memory, a crash): its connections are reset. With a `lifecycle` or an autoscaler it is
+    /// started again and balancers are told; without one nobody notices: it stays in every list until `start`.
     Kill(PodNumber),
     /// A pod's process is started; it serves at once.
     Start(PodNumber),

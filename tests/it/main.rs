@@ -44,6 +44,7 @@ mod measured;
 mod models;
 mod pod_life;
 mod precision;
+mod real_limits;
 mod reference_runs;
 mod report;
 mod retry_storm;

@@ -3,9 +3,13 @@
 use super::fleet::{Fleet, KUBELET};
 use super::replica::Stage;
 use super::service::Pods;
+use super::spec::PodsSpec;
 use crate::kernel::{Span, Time};
 use crate::model::context::Ctx;
+use crate::model::cpu::Sharing;
+use crate::model::host::HostId;
 use crate::model::operation::Action;
+use crate::model::wiring::Wiring;
 
 /// The lease of a lost host has run out: word is the pod.
 pub(super) const LEASE_OVER: u8 = KUBELET + 16;
@@ -102,5 +106,13 @@ impl Pods {
             fleet.stops(pod, false);
             self.ended(pod, ctx);
         }
+    }
+}
+
+/// A host of pods that are on no machine of the design.
+pub(super) fn own_host(spec: &PodsSpec, sharing: Sharing, wiring: &mut Wiring) -> HostId {
+    match spec.cpu {
+        Some(limit) => wiring.limited_host(spec.hosts.vcpu, spec.hosts.speed, limit),
+        None => wiring.host(sharing),
     }
 }

@@ -31,6 +31,8 @@ pub(super) const OFFLOADED: u32 = 8;
 
 /// At the driver's work for a connection that was refused.
 pub(super) const REFUSED: u32 = 11;
+/// At the signature of a TLS handshake; the request is not begun yet.
+pub(super) const SIGNING: u32 = 12;
 
 /// How every pod connects to one store.
 pub(super) struct StorePool {

@@ -1,6 +1,6 @@
 //! What pods do on their processors: one thread of an event loop, workers, threads, and threads beside an event loop.
 
-use super::pod::{GREETING, LATE, OFFLOADED, PREPARING, READING, REFUSED};
+use super::pod::{GREETING, LATE, OFFLOADED, PREPARING, READING, REFUSED, SIGNING};
 use super::service::{CPU, KindOf, Pods};
 use crate::kernel::Span;
 use crate::model::calls::Call;
@@ -30,6 +30,17 @@ impl Pods {
         self.on_processor(call, ctx);
     }
 
+    /// The server's part of a TLS handshake, which the request comes behind.
+    #[inline(never)]
+    pub(super) fn sign(&mut self, call: CallId, ctx: &mut Ctx) {
+        let pod = ctx.calls.get(call).address;
+        let work = self.work_of(pod, self.cpu_handshake, SIGNING);
+        let row = ctx.calls.get(call);
+        row.amount = work;
+        row.b = SIGNING;
+        self.compute(call, ctx);
+    }
+
     pub(super) fn on_processor(&mut self, call: CallId, ctx: &mut Ctx) {
         let row = *ctx.calls.get(call);
         let host = self.hosts[self.pods[row.address as usize].host as usize];
@@ -49,7 +60,7 @@ impl Pods {
         let now = ctx.now();
         let row = ctx.calls.get(call);
         let doing = row.b;
-        let driver = [OFFLOADED, GREETING, LATE, PREPARING, READING, REFUSED];
+        let driver = [OFFLOADED, GREETING, LATE, PREPARING, READING, REFUSED, SIGNING];
         row.step += u16::from(!driver.contains(&doing));
         let (pod, mark, amount) = (row.address, row.mark, row.amount);
         if let Some(fleet) = &mut self.fleet {
@@ -63,6 +74,10 @@ impl Pods {
             PREPARING => self.prepared(call, ctx),
             READING => self.read(call, ctx),
             REFUSED => self.refused(call, ctx),
+            SIGNING => {
+                ctx.calls.get(call).b = 0;
+                self.seat(call, ctx);
+            }
             _ => self.run(call, ctx),
         }
         if self.kind == KindOf::EventLoop {

@@ -2,13 +2,14 @@
 
 use super::burst::{Burst, CREDITS};
 use super::fleet::{FLEET, Fleet, hosts, places};
+use super::hosts::own_host;
 use super::limits::{Gauges, Limits};
 use super::operations::THAW;
-use super::pod::{IDLE, Life, Pod, RUNNING, StorePool};
+use super::pod::{IDLE, Life, Pod, RUNNING, SIGNING, StorePool};
 use super::runtime::{Pace, Runtime};
 use super::spec::PodsSpec;
 use super::supervisor::{SILENT_WORKER, Supervisor, WORKER_UP};
-use crate::kernel::Time;
+use crate::kernel::{Span, Time};
 use crate::model::calls::{Op, Via};
 use crate::model::component::{Component, NodeReport};
 use crate::model::context::Ctx;
@@ -52,6 +53,8 @@ pub struct Pods {
     pub(super) kind: KindOf,
     /// Connections that an event loop accepts in one turn.
     pub(super) accepts: u32,
+    /// Processor time of a full TLS handshake.
+    pub(super) cpu_handshake: Span,
     pub(super) pace: Pace,
     places: u32,
     queue_max: usize,
@@ -134,6 +137,7 @@ impl Component for Pods {
                 Runtime::EventLoop(event_loop) => event_loop.accepts,
                 Runtime::SyncWorkers(_) | Runtime::Threads(_) => u32::MAX,
             },
+            cpu_handshake: spec.cpu_handshake,
             pace: Pace::new(&spec.runtime, spec.warm_up.as_ref()),
             places,
             queue_max: spec.queue.map_or(usize::MAX, |n| n as usize),
@@ -365,9 +369,19 @@ impl Pods {
         }
     }
 
-    /// The request is read: a place, the waiting line, or a rejection.
+    /// The request is read, after the server's part of a TLS handshake if its connection is new.
     #[inline(always)]
     fn admit(&mut self, call: CallId, ctx: &mut Ctx) {
+        let row = ctx.calls.get(call);
+        if row.opening.tls() && row.via == Via::New && !self.cpu_handshake.is_zero() {
+            return self.sign(call, ctx);
+        }
+        self.seat(call, ctx);
+    }
+
+    /// A place, the waiting line, or a rejection.
+    #[inline(always)]
+    pub(super) fn seat(&mut self, call: CallId, ctx: &mut Ctx) {
         let now = ctx.now();
         let pod = ctx.calls.get(call).address as usize;
         if self.kind == KindOf::SyncWorkers {
@@ -461,7 +475,7 @@ impl Pods {
 
     /// A request that had begun is dropped.
     pub(super) fn left_progress(&mut self, call: CallId, ctx: &mut Ctx) {
-        if ctx.calls.get(call).b != 0 {
+        if ![0, SIGNING].contains(&ctx.calls.get(call).b) {
             self.in_progress -= 1;
             ctx.ledger.set(self.gauges.in_progress, ctx.queue.now(), self.in_progress);
         }
@@ -589,13 +603,5 @@ impl Pods {
             let me = ctx.me;
             self.finish(call, Outcome::failed(Cause::ClientTimeout, me, 0), ctx);
         }
-    }
-}
-
-/// A host of pods that are on no machine of the design.
-fn own_host(spec: &PodsSpec, sharing: Sharing, wiring: &mut Wiring) -> HostId {
-    match spec.cpu {
-        Some(limit) => wiring.limited_host(spec.hosts.vcpu, spec.hosts.speed, limit),
-        None => wiring.host(sharing),
     }
 }
