@@ -49,7 +49,7 @@ impl Limited {
 
     /// Reference work done so far, nanoseconds.
     pub(super) fn work_done(&self) -> f64 {
-        self.parts.iter().map(|part| part.work_done()).sum()
+        self.parts.iter().map(Processor::work_done).sum()
     }
 
     /// Reference work done by now, nanoseconds.
@@ -106,7 +106,7 @@ impl Limited {
         if !self.contended && self.limit * self.parts.len() as f64 <= self.cores {
             return;
         }
-        let busy = self.parts.iter().map(|part| part.len()).filter(|jobs| *jobs > 0);
+        let busy = self.parts.iter().map(Processor::len).filter(|jobs| *jobs > 0);
         let mut demands: Vec<f64> = busy.map(|jobs| self.limit.min(jobs as f64)).collect();
         if demands.iter().sum::<f64>() <= self.cores {
             if std::mem::take(&mut self.contended) {
@@ -154,8 +154,8 @@ mod tests {
     fn levels_fill_from_below() {
         assert_eq!(level(&[1.0, 1.0, 1.0], 2.0).to_bits(), (2.0_f64 / 3.0).to_bits());
         // Half a core is left alone; the others share three and a half.
-        assert_eq!(level(&[0.5, 2.0, 2.0], 4.0), 1.75);
-        assert_eq!(level(&[1.0, 4.0], 4.0), 3.0);
+        assert_eq!(level(&[0.5, 2.0, 2.0], 4.0).to_bits(), 1.75_f64.to_bits());
+        assert_eq!(level(&[1.0, 4.0], 4.0).to_bits(), 3.0_f64.to_bits());
     }
 
     /// The obvious slow twin: remaining work of every job, decremented at every event.

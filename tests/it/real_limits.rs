@@ -171,3 +171,28 @@ fn answers_to_a_lost_host_do_not_keep_the_run_going() {
     assert!((300.0..=452.0).contains(&end), "{end}");
     assert_eq!(row.unfinished, 0);
 }
+
+#[test]
+fn people_open_connections_of_their_own_and_leave_them_open() {
+    // 3,000 people in 30 s, one request each, 100 ms away: TCP, TLS and the request are three round trips, and nginx holds every
+    // connection for 75 s. A load generator with virtual users pays for a handshake once and holds some thirty.
+    let nodes = json!({"edge": {"nginx": {"upstream": ["api"], "workers": 1, "worker_connections": 8192,
+        "nofile": 65536}}, "api": pods(&json!({}))});
+    let users = |own: Value| {
+        let mut users = json!({"load": {"open": {"rate": {"steady": {"rate": "100/s", "for": "30s"}}}},
+            "request": "p", "connection": {"tls": true, "rtt": "100ms"}});
+        users["connection"].as_object_mut().unwrap().extend(own.as_object().unwrap().clone());
+        users
+    };
+    let work = json!([{"wait": {"constant": "1ms"}}]);
+    let most = |row: &Outturn| {
+        let gauge = row.ledger.gauges.iter().find(|gauge| gauge.name == "connections").unwrap();
+        gauge.levels.highs().iter().copied().max().unwrap()
+    };
+    let row = run(&users(json!({})), &work, "edge", &nodes, &json!([]));
+    assert!(row.ledger.classes[0].latency.quantile(0.5).unwrap() < 0.11 && most(&row) < 60);
+    let row = run(&users(json!({"kept_by": "user"})), &work, "edge", &nodes, &json!([]));
+    let median = row.ledger.classes[0].latency.quantile(0.5).unwrap();
+    assert!((median - 0.302).abs() < 0.005, "{median}");
+    assert!(most(&row) > 2_900, "{}", most(&row));
+}

@@ -11,7 +11,7 @@ mod user;
 use super::addresses::Race;
 use super::arrivals::Arrivals;
 use super::load::{Load, WhenBusy};
-use super::spec::{ClassSpec, Connection, Generator};
+use super::spec::{ClassSpec, Connection, Generator, KeptBy};
 use crate::kernel::{Key, LaneId, Name, Rank, Span, Time, prefetch};
 use crate::model::calls::{Call, Opening, Via};
 use crate::model::context::Ctx;
@@ -566,7 +566,10 @@ impl Class {
         user.turn = user.turn.wrapping_add(1);
         if let Some(connection) = user.connection.take() {
             if self.closed.is_none() && self.connection.keepalive {
-                self.spare.push(connection);
+                // A browser leaves its connection open, and nobody else's user goes on with it.
+                if self.connection.kept_by == KeptBy::Generator {
+                    self.spare.push(connection);
+                }
             } else if self.entry_listens || ctx.flows.any() {
                 ctx.hang_up(connection.node, connection.number, connection.tag.get());
             }

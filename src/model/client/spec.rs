@@ -94,6 +94,22 @@ pub struct Generator {
     pub timer: Span,
 }
 
+/// Whose kept connections are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum KeptBy {
+    /// The load generator's: who comes next goes on with the connection of somebody who has gone, and pays for no handshake.
+    #[default]
+    Generator,
+    /// The user's own, as a browser's: everybody opens one, and it stays open until the server closes it for being idle.
+    User,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_generator(kept_by: &KeptBy) -> bool {
+    *kept_by == KeptBy::Generator
+}
+
 /// How users connect.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -102,6 +118,10 @@ pub struct Connection {
     #[serde(default = "yes")]
     #[schemars(extend("x-source" = "HTTP/1.1 default; Node 20 and later"))]
     pub keepalive: bool,
+    /// Whose a kept connection is where users come and go (open loads, bursts, traces).
+    #[serde(default, skip_serializing_if = "is_generator")]
+    #[schemars(extend("x-source" = "k6 and other load generators: a connection is its virtual user's, who is many users one after the other"))]
+    pub kept_by: KeptBy,
     /// Whether connections are encrypted.
     #[serde(default = "yes")]
     #[schemars(extend("x-source" = "assumed: HTTPS", "x-assumed" = true))]
@@ -176,6 +196,7 @@ impl Default for Connection {
     fn default() -> Self {
         Connection {
             keepalive: true,
+            kept_by: KeptBy::default(),
             tls: true,
             tls_round_trips: one(),
             tls_resumption: None,
