@@ -9,6 +9,7 @@ use super::spec::Scenario;
 use super::threshold::{Comparison, Threshold};
 use crate::kernel::Span;
 use crate::model::client::{Load, Shape, Spike};
+use crate::model::pool::PoolMode;
 use crate::model::registry::NodeSpec;
 use crate::model::retry::Retry;
 use crate::model::wiring::Slots;
@@ -208,7 +209,10 @@ pub(super) fn pools(
             NodeSpec::Pods(pods) => {
                 let scaled = pods.autoscaler.as_ref().map_or(0, |own| own.bounds().1);
                 let most = u32::from(pods.replicas).max(scaled);
-                for (store, pool) in &pods.pool {
+                // Mode `direct` opens a connection for every statement, however many.
+                for (store, pool) in
+                    pods.pool.iter().filter(|(_, pool)| pool.mode != PoolMode::Direct)
+                {
                     claims.entry(store).or_default().push(Claim {
                         path: format!("{path}.nodes.{name}.pods.pool.{store}.max"),
                         words: format!("{most} pods of \"{name}\" × {}", pool.max),
@@ -240,7 +244,7 @@ pub(super) fn pools(
             "W0462",
             &claims[0].path,
             format!(
-                "{} = {sum} connections at most, and \"{store}\" has {usable} slots: under load, logins will be refused",
+                "{} = {sum} connections at most, and \"{store}\" has {usable} slots: when the pools fill, logins are refused",
                 words.join(" + ")
             ),
             "lower `max`, raise the slots of the database, or put a pooler in between",

@@ -208,6 +208,7 @@ fn pools_that_together_exceed_the_database_are_told_with_the_sums() {
     let words = "4 pods of \"api\" × 25 = 100 connections at most, and \"db\" has 97 slots";
     one(&pool, json!({"db": {"max": 25}}), "W0462", path, words);
     assert_eq!(found(&pool, json!({"db": {"max": 24}})), []);
+    assert_eq!(found(&pool, json!({"db": {"mode": "direct", "max": 100}})), []);
     // Two services that each stay within them.
     let mut scenario = shop();
     let nodes = &mut scenario["designs"]["small"]["nodes"];
