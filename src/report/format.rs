@@ -66,10 +66,10 @@ impl TimeUnit {
         }
     }
 
-    /// The unit of a figure and both ends of its interval: that of the figure, or of an end beside which the figure is nothing.
+    /// The unit of a figure and both ends of its interval: that of the figure, or of an end that is far larger.
     pub(super) fn of(estimate: &Estimate) -> TimeUnit {
         let (value, end) = (estimate.value.abs(), estimate.low.abs().max(estimate.high.abs()));
-        TimeUnit::of_size(if end.is_finite() && end >= value * 1000.0 { end } else { value })
+        TimeUnit::of_size(if end.is_finite() && end >= value * 5.0 { end } else { value })
     }
 
     /// A time in this unit.
