@@ -36,8 +36,9 @@ Examples:
   headroom explain designs.*.nodes.*.lambda.memory
 
 Exit codes:
-  0 ok, 1 run or file error, 2 wrong usage or scenario, 98 undecided thresholds with
-  --strict, 99 thresholds failed, 130 interrupted";
+  0 ok, 1 the run failed or a file could not be written, 2 wrong usage, a scenario with errors or
+  a file that could not be read, 98 undecided thresholds with --strict, 99 thresholds failed,
+  130 interrupted";
 
 /// Flags of every command.
 #[derive(Debug, Args, Default)]

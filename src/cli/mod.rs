@@ -28,9 +28,9 @@ use std::process::ExitCode;
 pub enum Exit {
     /// Done, all thresholds met.
     Ok = 0,
-    /// The run or a file failed.
+    /// The run failed, or a file could not be written.
     Failed = 1,
-    /// Wrong usage, or a scenario with errors.
+    /// Wrong usage, a scenario with errors, or a file that could not be read: what was asked cannot be begun.
     Usage = 2,
     /// Undecided thresholds under `--strict`.
     Undecided = 98,

@@ -46,12 +46,10 @@ pub(super) fn command(args: &RunArgs, shared: &Shared) -> Exit {
         return Exit::Failed;
     }
     if Watch::interrupted() {
-        let of = match args.precision.wanted() {
-            Some(_) => String::new(),
-            None => format!(" of {}", loaded.scenario.run.replications),
-        };
-        let done = result.replications;
-        say::error(&format!("interrupted: the figures rest on {done}{of} replications"));
+        say::error(&match &result.interrupted {
+            Some(own) => report::interrupted(own),
+            None => "interrupted after the last replication: the figures are whole".into(),
+        });
         return Exit::Interrupted;
     }
     if args.scenario.file.is_none() {

@@ -123,7 +123,7 @@ pub(super) fn folders(folders: &[PathBuf]) -> Result<Vec<Truth>, Exit> {
 fn read(path: &Path) -> Result<Vec<u8>, Exit> {
     files::read(path).map_err(|why| {
         say::error(&why.to_string());
-        Exit::Failed
+        Exit::Usage
     })
 }
 

@@ -6,7 +6,9 @@ use super::truths::{self, Truth};
 use super::{Exit, files, say, verify_hpa};
 use crate::experiment::verification::{Case, Verification};
 use crate::report;
+use crate::scenario::nearest;
 
+const NO_CASE: &str = "E0378";
 const NO_COUNTERPART: &str = "E0371";
 
 /// Verifies what was asked for.
@@ -20,10 +22,10 @@ pub(super) fn command(args: &VerifyArgs, shared: &Shared) -> Exit {
         Ok(truths) => truths,
         Err(exit) => return exit,
     };
-    truths.retain(|truth| {
-        let named = args.case.as_deref().is_none_or(|prefix| truth.id().starts_with(prefix));
-        named && (args.kind.is_empty() || args.kind.contains(&truth.kind()))
-    });
+    truths.retain(|truth| args.kind.is_empty() || args.kind.contains(&truth.kind()));
+    if let Err(exit) = named(args.case.as_deref(), &mut truths) {
+        return exit;
+    }
     if args.scenario {
         return scenarios(&truths);
     }
@@ -44,6 +46,25 @@ pub(super) fn command(args: &VerifyArgs, shared: &Shared) -> Exit {
     watch.done();
     let shown = show(args, &Verification::new(judged));
     if Watch::interrupted() { Exit::Interrupted } else { shown }
+}
+
+/// Keeps the cases whose names begin as asked; none at all is an error.
+fn named(prefix: Option<&str>, truths: &mut Vec<Truth>) -> Result<(), Exit> {
+    let ids: Vec<String> = truths.iter().map(|truth| truth.id().to_owned()).collect();
+    let prefix = prefix.unwrap_or_default();
+    truths.retain(|truth| truth.id().starts_with(prefix));
+    if truths.is_empty() {
+        let what = if prefix.is_empty() {
+            "there is no case".to_owned()
+        } else {
+            let near = Some(nearest(prefix, ids.iter())).filter(|text| text.starts_with("did"));
+            let some = || format!("there are {}, …", ids[..ids.len().min(5)].join(", "));
+            format!("no case begins with \"{prefix}\"; {}", near.unwrap_or_else(some))
+        };
+        say::error(&format!("error[{NO_CASE}]: {what}"));
+        return Err(Exit::Usage);
+    }
+    Ok(())
 }
 
 fn show(args: &VerifyArgs, result: &Verification) -> Exit {

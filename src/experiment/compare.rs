@@ -6,7 +6,7 @@
 //! whole table is 5 %.
 
 use super::estimate::mean;
-use super::result::{DesignResult, Estimate, RunResult};
+use super::result::{DesignResult, Estimate, Interrupted, RunResult};
 use super::student::{t_critical, two_sided};
 use serde::Serialize;
 
@@ -61,6 +61,9 @@ pub struct Side {
     pub seed: u64,
     /// Replications of every design.
     pub replications: u32,
+    /// Where the run was stopped before its end; only then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interrupted: Option<Interrupted>,
     /// Version of the program.
     pub headroom: String,
     /// Date of the price table.
@@ -187,6 +190,7 @@ fn side(result: &RunResult) -> Side {
         digest: result.scenario.digest.clone(),
         seed: result.seed,
         replications: result.replications,
+        interrupted: result.interrupted,
         headroom: result.headroom.clone(),
         prices: result.prices.date.clone(),
     }

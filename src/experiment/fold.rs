@@ -8,8 +8,8 @@ use super::limits::{bottleneck, limits};
 use super::plan::Plan;
 use super::replicate::{Observer, RunError, replicate};
 use super::result::{
-    ClassRow, Cost, CostLine, Counter, DesignResult, Difference, Estimate, FailureRow, Latency,
-    NodeRow, PER_USER, PER_USER_MONTHLY, PriceRef, Replicated, RunResult, SCHEMA_VERSION,
+    ClassRow, Cost, CostLine, Counter, DesignResult, Difference, Estimate, FailureRow, Interrupted,
+    Latency, NodeRow, PER_USER, PER_USER_MONTHLY, PriceRef, Replicated, RunResult, SCHEMA_VERSION,
 };
 use super::series::series;
 use super::steady::steady;
@@ -32,6 +32,7 @@ pub fn run(plan: &Plan, observer: &dyn Observer) -> Result<RunResult, RunError> 
 pub(super) fn fold(plan: &Plan, outturns: &[Vec<Outturn>]) -> Result<RunResult, RunError> {
     let scenario = &plan.scenario;
     let replications = outturns.first().map_or(0, Vec::len) as u32;
+    let planned = scenario.run.replications;
     let mut designs = Vec::new();
     for (name, rows) in scenario.designs.keys().zip(outturns) {
         let bills = rows.iter().map(|row| price(plan, row)).collect::<Result<Vec<_>, _>>()?;
@@ -53,6 +54,8 @@ pub(super) fn fold(plan: &Plan, outturns: &[Vec<Outturn>]) -> Result<RunResult, 
         seed: scenario.run.seed,
         replications,
         precision: None,
+        interrupted: (replications < planned)
+            .then_some(Interrupted { done: replications, planned }),
         prices: PriceRef {
             name: plan.prices.name.clone(),
             date: plan.prices.date.clone(),

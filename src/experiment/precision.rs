@@ -8,7 +8,7 @@
 use super::fold::fold;
 use super::plan::Plan;
 use super::replicate::{Observer, RunError, more, replicate};
-use super::result::{DesignResult, Estimate, Reached, RunResult};
+use super::result::{DesignResult, Estimate, Interrupted, Reached, RunResult};
 use serde::{Deserialize, Serialize};
 
 /// Replications before the first look.
@@ -64,6 +64,7 @@ pub fn run_until(
         let next = next(n, width / precision.relative, most);
         let added = more(&plan, n..next, observer)?;
         if added.first().is_none_or(|design| design.len() < (next - n) as usize) {
+            result.interrupted = Some(Interrupted { done: n, planned: next });
             return Ok(result);
         }
         for (design, added) in rows.iter_mut().zip(added) {

@@ -35,6 +35,9 @@ pub struct RunResult {
     /// What `--precision` came to; only where it was asked for.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub precision: Option<Reached>,
+    /// Where the run was stopped before its end; only then.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub interrupted: Option<Interrupted>,
     /// Which price table priced it.
     pub prices: PriceRef,
     /// One entry a design, in the order of the scenario.
@@ -95,6 +98,15 @@ pub struct Reached {
     pub design: String,
     /// Figure with the widest interval.
     pub metric: String,
+}
+
+/// A run that was stopped before its end: every figure rests on fewer replications than were planned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Interrupted {
+    /// Replications of every design that were done.
+    pub done: u32,
+    /// Replications of every design that were planned; with `--precision`, those before the next look.
+    pub planned: u32,
 }
 
 /// Names the price table.
@@ -377,7 +389,7 @@ pub struct Bottleneck {
     pub at: f64,
     /// Share of the replications in which it bound.
     pub bound_in: f64,
-    /// Failed requests it caused, per replication.
+    /// Calls (attempts of requests, and calls between nodes) that it made fail, per replication.
     pub failures: Estimate,
     /// Seconds of waiting it caused, summed over requests, per replication.
     pub waiting: Estimate,

@@ -53,9 +53,9 @@ fn limits(design: &DesignResult) -> Vec<Moment> {
         let (failed, waited) = (limit.failures.value, limit.waiting.value);
         let effect = match (failed > 0.0, waited > 0.0) {
             (true, true) => {
-                format!("refuses {}, {} of waiting in all", figure(failed), seconds(waited))
+                format!("refuses {} calls, {} of waiting in all", figure(failed), seconds(waited))
             }
-            (true, false) => format!("refuses {} in all", figure(failed)),
+            (true, false) => format!("refuses {} calls in all", figure(failed)),
             _ => format!("makes calls wait, {} in all", seconds(waited)),
         };
         moment(

@@ -66,6 +66,11 @@ pub fn summary(result: &RunResult) -> String {
         rows.extend(design.cost.per_user_monthly.map(|e| own(PER_USER_MONTHLY, currency, &e)));
         rows.extend(latencies(design, "latency", &design.latency));
         rows.extend(latencies(design, "latency_all", &design.latency_all));
+        if let Some(cut) = &result.interrupted {
+            let exact = |n: u32| Estimate::exact(f64::from(n));
+            rows.push(own("interrupted_after", "replications", &exact(cut.done)));
+            rows.push(own("interrupted_planned", "replications", &exact(cut.planned)));
+        }
         if let Some(latency) = &design.latency_from_schedule {
             rows.extend(latencies(design, "latency_from_schedule", latency));
         }

@@ -1,7 +1,7 @@
 //! Two results side by side, for a terminal, a pull request or a program.
 
 use super::csv::text;
-use super::format::{count, interval, money, seconds, share};
+use super::format::{self, TimeUnit, count, money, seconds, share};
 use crate::experiment::compare::{Change, Comparison, Delta, Side};
 use crate::experiment::result::Estimate;
 use comfy_table::{Cell, CellAlignment, Table, presets};
@@ -28,15 +28,17 @@ fn signed(value: f64, show: impl Fn(f64) -> String) -> String {
 
 /// A difference; that of shares in points.
 fn difference(row: &Delta, currency: &str) -> String {
+    let unit = TimeUnit::of(&row.delta);
     let show = |value: f64| match row.metric.as_str() {
         "success_rate" => format!("{:.3} pt", value * 100.0),
+        metric if metric.starts_with("latency") => unit.show(value),
         metric => figure(metric, value, currency),
     };
-    interval(&row.delta, |v| signed(v, show))
+    format::difference(&row.delta, |v| signed(v, show))
 }
 
 fn percent(relative: &Estimate) -> String {
-    interval(relative, |v| signed(v, |v| format!("{:.1} %", v * 100.0)))
+    format::difference(relative, |v| signed(v, |v| format!("{:.1} %", v * 100.0)))
 }
 
 fn word(change: Change) -> &'static str {
@@ -75,8 +77,14 @@ fn pairing(diff: &Comparison) -> String {
 
 fn side(side: &Side) -> String {
     format!(
-        "{} ({}), {} replications, seed {}, headroom {}, prices of {}",
-        side.scenario, side.digest, side.replications, side.seed, side.headroom, side.prices
+        "{} ({}), {} replications{}, seed {}, headroom {}, prices of {}",
+        side.scenario,
+        side.digest,
+        side.replications,
+        side.interrupted.map_or(String::new(), |own| format!(" of {}, interrupted", own.planned)),
+        side.seed,
+        side.headroom,
+        side.prices
     )
 }
 

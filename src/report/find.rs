@@ -26,7 +26,7 @@ fn write(out: &mut String, found: &Found, colour: bool) -> std::fmt::Result {
                 format!(
                     "{} of it between {:.6} and {:.6}",
                     found.criterion.join(", "),
-                    e.low,
+                    e.low.max(0.0),
                     e.high
                 )
             } else {

@@ -41,22 +41,52 @@ pub(super) fn count(value: f64) -> String {
 
 /// Seconds: `7.47 s`, `33 ms`, `1.2 ms`, `2m10s`.
 pub(super) fn seconds(value: f64) -> String {
-    if !value.is_finite() {
-        return "–".into();
+    TimeUnit::of_size(value).show(value)
+}
+
+/// How a time is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TimeUnit {
+    Hours,
+    /// `2m10s`.
+    Minutes,
+    Seconds,
+    Millis,
+    Micros,
+}
+
+impl TimeUnit {
+    fn of_size(value: f64) -> TimeUnit {
+        match value {
+            v if v >= 7200.0 => TimeUnit::Hours,
+            v if v >= 100.0 => TimeUnit::Minutes,
+            v if v >= 1.0 || v == 0.0 => TimeUnit::Seconds,
+            v if v >= 1e-3 => TimeUnit::Millis,
+            _ => TimeUnit::Micros,
+        }
     }
-    if value >= 7200.0 {
-        return format!("{} h", digits(value / 3600.0, 3));
+
+    /// The unit of a figure and both ends of its interval: that of the figure, or of an end that is far larger.
+    pub(super) fn of(estimate: &Estimate) -> TimeUnit {
+        let (value, end) = (estimate.value.abs(), estimate.low.abs().max(estimate.high.abs()));
+        TimeUnit::of_size(if end.is_finite() && end >= value * 5.0 { end } else { value })
     }
-    if value >= 100.0 {
-        let whole = value.round() as u64;
-        return format!("{}m{:02}s", whole / 60, whole % 60);
-    }
-    if value >= 1.0 || value == 0.0 {
-        format!("{} s", digits(value, 3))
-    } else if value >= 1e-3 {
-        format!("{} ms", digits(value * 1e3, 3))
-    } else {
-        format!("{} µs", digits(value * 1e6, 3))
+
+    /// A time in this unit.
+    pub(super) fn show(self, value: f64) -> String {
+        if !value.is_finite() {
+            return "–".into();
+        }
+        match self {
+            TimeUnit::Hours => format!("{} h", digits(value / 3600.0, 3)),
+            TimeUnit::Minutes => {
+                let whole = value.round() as u64;
+                format!("{}m{:02}s", whole / 60, whole % 60)
+            }
+            TimeUnit::Seconds => format!("{} s", digits(value, 3)),
+            TimeUnit::Millis => format!("{} ms", digits(value * 1e3, 3)),
+            TimeUnit::Micros => format!("{} µs", digits(value * 1e6, 3)),
+        }
     }
 }
 
@@ -93,8 +123,21 @@ pub(super) fn money(value: f64, currency: &str) -> String {
     format!("{sign}{}", digits(value, 3))
 }
 
-/// A figure with its interval, by the given way of showing one value: `7.47 s [7.40, 7.55]`.
+/// A figure that cannot be negative, with its interval, by the given way of showing one value: `43.5 % [42.1, 44.9]`. The interval
+/// of a mean over few replications may reach below zero; what is shown of it begins there.
 pub(super) fn interval(estimate: &Estimate, show: impl Fn(f64) -> String) -> String {
+    let low = if estimate.low < 0.0 { 0.0 } else { estimate.low };
+    difference(&Estimate { low, ..*estimate }, show)
+}
+
+/// A time with its interval, in one unit: `7.47 s [7.40, 7.55]`.
+pub(super) fn time_interval(estimate: &Estimate) -> String {
+    let unit = TimeUnit::of(estimate);
+    interval(estimate, |v| unit.show(v))
+}
+
+/// A figure of either sign with its interval.
+pub(super) fn difference(estimate: &Estimate, show: impl Fn(f64) -> String) -> String {
     let (value, low, high) = (show(estimate.value), show(estimate.low), show(estimate.high));
     if low == value && high == value {
         return value;
@@ -143,9 +186,26 @@ mod tests {
     #[test]
     fn intervals_share_their_unit() {
         let estimate = Estimate { value: 7.468, low: 7.4, high: 7.55 };
-        assert_eq!(interval(&estimate, seconds), "7.47 s [7.40, 7.55]");
+        assert_eq!(time_interval(&estimate), "7.47 s [7.40, 7.55]");
+        let of = |value, low, high| time_interval(&Estimate { value, low, high });
+        assert_eq!(of(0.9996, 0.98, 1.02), "1,000 ms [980, 1,020]");
+        assert_eq!(of(130.2, 95.0, 165.4), "2m10s [1m35s, 2m45s]");
+        assert_eq!(of(0.000_002, 0.0, 0.5), "0.00200 ms [0, 500]");
+        assert_eq!(of(0.0, 0.0, 0.0), "0 s");
         let exact = Estimate { value: 1.0, low: 1.0, high: 1.0 };
         assert_eq!(interval(&exact, share), "100 %");
         assert_eq!(cut("abcdef", 4), "abc…");
+    }
+
+    #[test]
+    fn what_cannot_be_negative_is_not_shown_so() {
+        let waiting = Estimate { value: 1.03, low: -1.827, high: 3.88 };
+        assert_eq!(time_interval(&waiting), "1.03 s [0, 3.88]");
+        let lost = Estimate { value: 464.0, low: -826.0, high: 1753.0 };
+        assert_eq!(interval(&lost, count), "464 [0, 1,753]");
+        let paid = Estimate { value: 2.39e-5, low: -1.67e-5, high: 6.46e-5 };
+        assert_eq!(interval(&paid, |v| money(v, "USD")), "$0.0000239 [$0, $0.0000646]");
+        let unit = TimeUnit::of(&waiting);
+        assert_eq!(difference(&waiting, |v| unit.show(v)), "1.03 s [-1.83, 3.88]");
     }
 }

@@ -1,7 +1,7 @@
 //! The result for a pull request.
 
-use super::format::{count, interval, money, seconds, share};
-use super::words::{capital, incident, precision};
+use super::format::{count, interval, money, seconds, share, time_interval};
+use super::words::{capital, incident, interrupted, precision};
 use crate::experiment::result::{DesignResult, RunResult, Verdict};
 use std::fmt::Write as _;
 
@@ -25,6 +25,9 @@ fn write(out: &mut String, result: &RunResult) -> std::fmt::Result {
         "{} replications, seed {}, prices {} of {}. Intervals are 95 %.\n",
         result.replications, result.seed, result.prices.name, result.prices.date
     )?;
+    if let Some(own) = &result.interrupted {
+        writeln!(out, "**{}.**\n", capital(&interrupted(own)))?;
+    }
     if let Some(own) = &result.precision {
         writeln!(out, "{}.\n", capital(&precision(own)))?;
     }
@@ -39,7 +42,7 @@ fn write(out: &mut String, result: &RunResult) -> std::fmt::Result {
             cell(&design.name),
             interval(&design.success_rate, share),
             seconds(l.p50.value),
-            interval(&l.p95, seconds),
+            time_interval(&l.p95),
             seconds(l.p99.value),
             interval(&design.cost.per_user, |v| money(v, &result.prices.currency)),
             first.map_or("–".into(), |b| cell(&format!(

@@ -20,3 +20,4 @@ pub use markdown::markdown;
 pub use sweep::{sweep_csv, sweep_json, sweep_table};
 pub use table::table;
 pub use verification::{verification, verification_json};
+pub use words::interrupted;

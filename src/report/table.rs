@@ -1,7 +1,11 @@
 //! One screen that a person understands: what survives, how slow, what breaks first, what it costs.
 
-use super::format::{count, cut, interval, money, seconds, share};
-use super::words::{capital, first_limit, incident, outcome, plural, precision, steady};
+use super::format::{
+    TimeUnit, count, cut, difference, interval, money, seconds, share, time_interval,
+};
+use super::words::{
+    capital, first_limit, incident, interrupted, outcome, plural, precision, steady,
+};
 use crate::experiment::result::{
     Counterfactual, DesignResult, Estimate, RunResult, ThresholdResult, Verdict,
 };
@@ -53,6 +57,10 @@ impl Screen<'_> {
         )?;
         if !result.scenario.about.is_empty() {
             writeln!(self.out, "{}", cut(&result.scenario.about, self.width))?;
+        }
+        if let Some(own) = &result.interrupted {
+            let text = self.paint(RED, &capital(&interrupted(own)));
+            writeln!(self.out, "{text}")?;
         }
         if let Some(own) = &result.precision {
             writeln!(self.out, "{}", wrap(&capital(&precision(own)), self.width, 0))?;
@@ -144,7 +152,7 @@ impl Screen<'_> {
             };
             let observed = match &row.observed {
                 None => "no success to measure".into(),
-                Some(e) if row.metric.starts_with("latency") => interval(e, seconds),
+                Some(e) if row.metric.starts_with("latency") => time_interval(e),
                 Some(e) if row.metric == "success_rate" => interval(e, share),
                 Some(e) if row.metric.starts_with("cost") => {
                     interval(e, |v| money(v, self.currency))
@@ -195,11 +203,9 @@ impl Screen<'_> {
                 ("p99", l.p99),
                 ("p99.9", l.p99_9),
             ];
-            let shown: Vec<String> = quantiles
-                .iter()
-                .map(|(name, e)| format!("{name} {}", interval(e, seconds)))
-                .collect();
-            let mean = format!("mean {}", interval(&l.mean, seconds));
+            let shown: Vec<String> =
+                quantiles.iter().map(|(name, e)| format!("{name} {}", time_interval(e))).collect();
+            let mean = format!("mean {}", time_interval(&l.mean));
             let text = wrap(&format!("{mean}  {}", shown.join("  ")), self.width - 13, 13);
             writeln!(self.out, "  latency    {text}")?;
         }
@@ -253,12 +259,12 @@ impl Screen<'_> {
         }
         if let Some(limit) = &design.bottleneck {
             let effect = if limit.failures.value > 0.0 {
-                format!("caused {} failures", count(limit.failures.value))
+                format!("{} calls failed by it", count(limit.failures.value))
             } else {
-                format!("caused {} of waiting in all", seconds(limit.waiting.value))
+                format!("it caused {} of waiting in all", seconds(limit.waiting.value))
             };
             let text = format!(
-                "{} of {} bound first, at {}; it {effect}",
+                "{} of {} bound first, at {}; {effect}",
                 limit.about,
                 limit.node,
                 seconds(limit.at)
@@ -310,13 +316,13 @@ impl Screen<'_> {
                 |text: String| if text.starts_with('-') { text } else { format!("+{text}") };
             let shown = match row.metric.as_str() {
                 "success_rate" => {
-                    interval(&row.difference, |v| signed(format!("{:.2} points", v * 100.0)))
+                    difference(&row.difference, |v| signed(format!("{:.2} points", v * 100.0)))
                 }
-                "latency_mean" => interval(&row.difference, |v| {
-                    let size = seconds(v.abs());
+                "latency_mean" => difference(&row.difference, |v| {
+                    let size = TimeUnit::of(&row.difference).show(v.abs());
                     if v < 0.0 { format!("-{size}") } else { format!("+{size}") }
                 }),
-                "cost_per_user" => interval(&row.difference, |v| {
+                "cost_per_user" => difference(&row.difference, |v| {
                     let size = money(v.abs(), self.currency);
                     if v < 0.0 { format!("-{size}") } else { format!("+{size}") }
                 }),
@@ -358,7 +364,7 @@ fn without(told: &Counterfactual, design: &DesignResult) -> String {
         share(design.success_rate.value),
         interval(&told.success_rate, share),
         seconds(design.latency.p95.value),
-        interval(&told.latency.p95, seconds)
+        time_interval(&told.latency.p95)
     )
 }
 

@@ -1,7 +1,9 @@
 //! Sentences about a design that more than one report says.
 
-use super::format::{count, interval, seconds, share};
-use crate::experiment::result::{Bottleneck, DesignResult, Incident, Lost, Reached, Steady};
+use super::format::{count, interval, seconds, share, time_interval};
+use crate::experiment::result::{
+    Bottleneck, DesignResult, Incident, Interrupted, Lost, Reached, Steady,
+};
 
 /// How a design did, in half a sentence, and whether every request succeeded.
 pub(super) fn outcome(design: &DesignResult) -> (bool, String) {
@@ -46,6 +48,14 @@ pub(super) fn incident(own: &Incident) -> String {
     format!("{} at {}{times}: {}", own.what.replace('_', " "), own.node, parts.join("; "))
 }
 
+/// That a run was stopped before its end, in a sentence.
+pub fn interrupted(own: &Interrupted) -> String {
+    format!(
+        "interrupted: all figures rest on {} of {} replications of each design",
+        own.done, own.planned
+    )
+}
+
 /// What a wanted precision came to, in a sentence.
 pub(super) fn precision(own: &Reached) -> String {
     let percent = |v: f64| format!("{:.3} %", v * 100.0).replace(".000 %", " %");
@@ -75,7 +85,7 @@ pub(super) fn steady(own: &Steady) -> String {
         facts.push(format!("success {}", interval(e, share)));
     }
     if let Some(e) = &own.latency_mean {
-        facts.push(format!("mean {}", interval(e, seconds)));
+        facts.push(format!("mean {}", time_interval(e)));
     }
     if let Some(e) = &own.throughput {
         facts.push(format!("{} ok/s", interval(e, count)));

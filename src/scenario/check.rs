@@ -3,6 +3,7 @@
 //! All problems are reported at once, each with the path of the value that is wrong. Building a checked scenario cannot fail.
 
 use super::graph;
+use super::sense;
 use super::spec::Scenario;
 use super::threshold::Threshold;
 use crate::kernel::{Key, Span};
@@ -45,8 +46,8 @@ impl Problems {
     }
 }
 
-/// "did you mean" for a name among `known`.
-pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a String>) -> String {
+/// "did you mean" for a name among `known`; without a near one, all of them.
+pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a String>) -> String {
     let known: Vec<&String> = known.collect();
     let best = known
         .iter()
@@ -91,14 +92,13 @@ pub fn check(scenario: &Scenario, data: &Data, prices: Option<&Table>) -> Vec<Pr
     }
     for (metric, expressions) in &scenario.thresholds {
         for (i, text) in expressions.iter().enumerate() {
-            if let Err(why) = Threshold::parse(metric, text) {
-                let path = format!("thresholds.{metric}[{i}]");
-                problems.add(
-                    "E0309",
-                    &path,
-                    why,
-                    "metrics: success_rate, latency, cost_per_user, …",
-                );
+            let path = format!("thresholds.{metric}[{i}]");
+            match Threshold::parse(metric, text) {
+                Ok(own) => sense::threshold(&path, metric, text, &own, &mut problems),
+                Err(why) => {
+                    let remedy = "see `headroom explain thresholds` for metrics and statistics";
+                    problems.add("E0309", &path, why, remedy);
+                }
             }
         }
     }
@@ -254,6 +254,8 @@ fn workload(
         );
     }
     load(&path, &class.load, data, problems);
+    sense::load(&path, &class.load, problems);
+    sense::retry(&path, &class.retry, problems);
 }
 
 fn load(path: &str, load: &Load, data: &Data, problems: &mut Problems) {
@@ -472,6 +474,8 @@ fn design(scenario: &Scenario, name: &str, spec: &DesignSpec, problems: &mut Pro
     machines(&path, spec, problems);
     reservations(&path, spec, problems);
     graph::check(scenario, name, spec, problems);
+    sense::pools(&path, spec, &known.slots, problems);
+    sense::unreached(scenario, &path, spec, problems);
 }
 
 /// Functions reserve what an account can give.

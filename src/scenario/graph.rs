@@ -168,7 +168,7 @@ fn steps(scenario: &Scenario, path: &str, spec: &DesignSpec, problems: &mut Prob
 }
 
 /// Kinds of request that reach this design, in the order of the scenario.
-fn used_work<'a>(scenario: &'a Scenario, spec: &'a DesignSpec) -> Vec<&'a String> {
+pub(super) fn used_work<'a>(scenario: &'a Scenario, spec: &'a DesignSpec) -> Vec<&'a String> {
     let mut open: Vec<&String> = Vec::new();
     for class in spec.enter.keys().filter_map(|class| scenario.workload.get(class)) {
         open.extend(&class.request);

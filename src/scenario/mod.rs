@@ -10,6 +10,7 @@ mod read;
 mod render;
 mod resolve;
 mod schema;
+mod sense;
 mod shape;
 pub mod spec;
 pub mod threshold;
@@ -19,7 +20,7 @@ mod vary_values;
 mod words;
 mod yaml;
 
-pub use check::{REQUESTS_MAX, USERS_MAX, check};
+pub use check::{REQUESTS_MAX, USERS_MAX, check, nearest};
 pub use codes::{CODES, Code, explain_code, find_code};
 pub use explain::explain;
 pub use finding::{Finding, Findings, Severity};

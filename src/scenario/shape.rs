@@ -28,7 +28,7 @@ impl Walk<'_> {
 
     fn value(&mut self, tree: &Tree, schema: &Value, path: &Path) {
         if tree.kind == Kind::Null && allows_null(schema) {
-            return;
+            return self.unfinished(tree, path);
         }
         let root = self.root;
         let schema = unwrap_optional(root, schema);
@@ -56,6 +56,17 @@ impl Walk<'_> {
             }
             Some(number @ ("integer" | "number")) => self.number(tree, schema, number, path),
             _ => {}
+        }
+    }
+
+    /// A null that is written counts as a key that is not; a key of YAML with nothing after it is one that was not finished.
+    fn unfinished(&mut self, tree: &Tree, path: &Path) {
+        if tree.span.is_empty() {
+            let what = "there is nothing after this key".to_owned();
+            let remedy = format!(
+                "write the value; leave the key out, or write null, for what `headroom explain {path}` says of none"
+            );
+            self.push("E0206", path, tree, what, remedy);
         }
     }
 

@@ -42,7 +42,15 @@ pub struct Scenario {
     pub work: BTreeMap<String, Vec<StepSpec>>,
     /// Designs by name; the first is the one that others are compared with.
     pub designs: IndexMap<String, DesignSpec>,
-    /// What is demanded: metric to expressions in k6's syntax.
+    /// What is demanded: metric to a list of expressions in k6's syntax, `STATISTIC COMPARISON LIMIT` with `<`, `<=`, `>` or `>=`.
+    ///
+    /// - `success_rate`: `rate`, a share from 0 to 1, e.g. `rate>0.999`.
+    /// - `latency` (of successes), `latency_all`: `avg`, `med`, `max`, `p(50)`, `p(90)`, `p(95)`, `p(99)`, `p(99.9)`, with a unit, e.g.
+    ///   `p(95)<500ms`; without one, milliseconds.
+    /// - `throughput` (successes per second), `cost_per_user`, `cost_per_user_monthly`, `cost_per_request`, `cost_total`: `value`, e.g.
+    ///   `value<0.002`.
+    ///
+    /// A threshold passes or fails where the whole 95 % interval does, and is undecided otherwise.
     #[serde(default)]
     pub thresholds: BTreeMap<String, Vec<String>>,
     /// How it is run.

@@ -39,6 +39,8 @@ pub struct Threshold {
     pub comparison: Comparison,
     /// Against what: seconds, share or money.
     pub limit: f64,
+    /// Whether a time is written without a unit: milliseconds then, as in k6.
+    pub bare: bool,
 }
 
 /// Metrics that thresholds may name, and what each takes.
@@ -98,6 +100,7 @@ impl Threshold {
             }
             (other, false) => return fail(&format!("\"{other}\" is no statistic of {metric}")),
         };
+        let bare = timed && right.parse::<f64>().is_ok();
         let limit = if timed {
             // k6 writes bare numbers in milliseconds.
             match right.parse::<f64>() {
@@ -116,7 +119,7 @@ impl Threshold {
         if !limit.is_finite() {
             return fail("the limit is not finite");
         }
-        Ok(Threshold { statistic, comparison, limit })
+        Ok(Threshold { statistic, comparison, limit, bare })
     }
 
     /// Whether a value meets it.
@@ -139,6 +142,9 @@ mod tests {
         let parse = |m, t| Threshold::parse(m, t).unwrap();
         let p95 = parse("latency", "p(95) < 500");
         assert_eq!((p95.statistic, p95.limit), (Statistic::Percentile(95.0), 0.5));
+        assert!(
+            p95.bare && !parse("latency", "avg<1s").bare && !parse("throughput", "value>1").bare
+        );
         assert!((parse("latency", "p(99.9)<1s").limit - 1.0).abs() < 1e-12);
         assert_eq!(parse("latency", "avg<=1.5s").comparison, Comparison::LessOrEqual);
         assert!(parse("success_rate", "rate>0.999").met_by(1.0));

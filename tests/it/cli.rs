@@ -121,6 +121,12 @@ fn wrong_files_are_told_kindly() {
         (vec!["run".into(), "--prices".into(), write("p.json", b"{}")], 2, "E0320"),
         (vec!["explain".into(), "workload.*.laod".into()], 2, "did you mean `load`"),
         (vec!["chekc".into()], 2, "check"),
+        (vec!["report".into(), "nowhere.json".into()], 2, "E0001"),
+        (vec!["diff".into(), "nowhere.json".into(), "nowhere.json".into()], 2, "E0001"),
+        (vec!["verify".into(), "--hpa".into(), "nowhere.json".into()], 2, "E0001"),
+        (vec!["verify".into(), "--measured".into(), "nowhere".into()], 2, "E0001"),
+        (vec!["verify".into(), "--case".into(), "nope".into()], 2, "E0378"),
+        (vec!["verify".into(), "--case".into(), "mm1-lod".into()], 2, "did you mean \"mm1"),
         (vec!["run".into(), "--replications".into(), "1".into()], 2, "2..=100000"),
     ] {
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
@@ -246,6 +252,7 @@ fn ctrl_c_stops_cleanly_and_shows_nothing_half_done() {
     // Whole replications of every design are kept, and the table says how many.
     let out = text(&output.stdout);
     assert!(out.is_empty() || err.contains("of 100000 replications"), "{err}");
+    assert!(out.is_empty() || out.contains("Interrupted: all figures rest on"), "{out}");
 }
 
 /// Every `$ headroom …` block of the README and the docs is run, and prints what the block says.

@@ -49,6 +49,7 @@ mod reference_runs;
 mod report;
 mod retry_storm;
 mod scenario;
+mod sense;
 mod steady;
 mod stores;
 mod sweep;

@@ -2,7 +2,11 @@
 
 use headroom::model::data::Data;
 use headroom::price::Table;
-use headroom::scenario::{Findings, read, schema_of, schema_text, spec::Scenario};
+use headroom::scenario::threshold::{METRICS, PERCENTILES};
+use headroom::scenario::{
+    CODES, Findings, explain, explain_code, read, schema_of, schema_text, spec::Scenario,
+};
+use std::collections::BTreeSet;
 
 pub(crate) fn findings(bytes: &[u8]) -> Findings {
     let (scenario, mut findings) = read(bytes);
@@ -110,6 +114,18 @@ fn notes_on_a_design_that_was_taken_out_are_told_once() {
 }
 
 #[test]
+fn thresholds_are_explained_with_all_metrics_and_statistics() {
+    let text = explain(&schema_of::<Scenario>(), "thresholds", false).unwrap();
+    let metrics = METRICS.iter().map(|(name, _)| (*name).to_owned());
+    let quantiles = PERCENTILES.iter().map(|p| format!("p({p})"));
+    for name in
+        metrics.chain(quantiles).chain(["rate", "avg", "med", "max", "value"].map(Into::into))
+    {
+        assert!(text.contains(&format!("`{name}`")), "{name}: {text}");
+    }
+}
+
+#[test]
 fn circles_of_calls_are_refused() {
     let text = COMPARE.replacen(
         "\"checkout\": [",
@@ -139,4 +155,50 @@ fn every_scenario_meets_the_published_schema() {
         let errors: Vec<String> = validator.iter_errors(&value).map(|e| e.to_string()).collect();
         assert!(errors.is_empty(), "{name}: {errors:?}");
     }
+}
+
+#[test]
+fn codes_are_unique_sorted_and_explained() {
+    assert!(CODES.windows(2).all(|pair| pair[0].code < pair[1].code));
+    for entry in CODES {
+        assert!(entry.code.len() == 5 && !entry.title.is_empty(), "{}", entry.code);
+        assert!(entry.explanation.len() > 40, "{}", entry.code);
+    }
+    assert!(explain_code("e0102").is_some_and(|text| text.contains("closing bracket")));
+    assert_eq!(explain_code("E9999"), None);
+}
+
+/// Reads the sources: a code in quotes anywhere must have its entry, and back.
+#[test]
+fn every_code_in_use_is_in_the_table_and_back() {
+    let mut used = BTreeSet::new();
+    let mut folders = vec![std::path::PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))];
+    let own = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src/scenario/codes.rs"));
+    let mut files = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|e| e == "rs") && path != own {
+                files.push(path);
+            }
+        }
+    }
+    for path in files {
+        let source = String::from_utf8(std::fs::read(path).unwrap()).unwrap();
+        let source = source.split("#[cfg(test)]").next().unwrap();
+        for piece in source.split('"') {
+            let code = piece.len() == 5
+                && piece.starts_with(['E', 'W'])
+                && piece[1..].bytes().all(|b| b.is_ascii_digit());
+            if code {
+                used.insert(piece.to_owned());
+            }
+        }
+    }
+    let listed: BTreeSet<String> = CODES.iter().map(|entry| entry.code.to_owned()).collect();
+    assert_eq!(used.difference(&listed).collect::<Vec<_>>(), Vec::<&String>::new());
+    let unused: Vec<_> = listed.difference(&used).collect();
+    assert!(unused.is_empty(), "in the table but never given: {unused:?}");
 }

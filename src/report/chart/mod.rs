@@ -50,7 +50,19 @@ pub fn chart_names() -> impl Iterator<Item = &'static str> {
 
 /// All charts of a result.
 pub fn charts(result: &RunResult) -> Vec<Chart> {
-    let drawn = CHARTS.iter().map(|(name, draw)| (*name, draw(result)));
+    let drawn = CHARTS.iter().map(|(name, draw)| {
+        let mut scene = draw(result);
+        if let Some(own) = &result.interrupted {
+            let words = format!("interrupted: {} of {} replications", own.done, own.planned);
+            scene.text(
+                (scene.size.0 - frame::MARGIN, 22.0),
+                &words,
+                (scene::VERMILLION, frame::SMALL),
+                scene::Hang::End,
+            );
+        }
+        (*name, scene)
+    });
     drawn
         .map(|(name, scene)| Chart { name, svg: paint::svg(&scene), png: paint::png(&scene) })
         .collect()

@@ -96,6 +96,7 @@ fn result(designs: Vec<DesignResult>) -> RunResult {
         seed: 1,
         replications: 3,
         precision: None,
+        interrupted: None,
         prices: PriceRef { currency: "USD".into(), ..PriceRef::default() },
         designs,
         differences: Vec::new(),

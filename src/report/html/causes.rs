@@ -5,7 +5,7 @@ use crate::experiment::result::{
     Change, Counterfactual, Difference, Estimate, Incident, Moment, RunResult, Sensitivity, Varied,
     Verdict,
 };
-use crate::report::format::{interval, money, seconds, share};
+use crate::report::format::{TimeUnit, difference, interval, money, seconds, share, time_interval};
 use crate::report::words::{first_limit, incident};
 use maud::{Markup, html};
 
@@ -36,10 +36,11 @@ pub(super) fn events(incidents: &[Incident]) -> Markup {
 /// A difference with its sign.
 pub(super) fn signed(row: &Difference, currency: &str) -> String {
     let size = |v: f64, text: String| if v < 0.0 { format!("-{text}") } else { format!("+{text}") };
-    interval(&row.difference, |v| match row.metric.as_str() {
+    let unit = TimeUnit::of(&row.difference);
+    difference(&row.difference, |v| match row.metric.as_str() {
         "success_rate" => format!("{:+.2} points", v * 100.0),
         metric if metric.starts_with("cost") => size(v, money(v.abs(), currency)),
-        _ => size(v, seconds(v.abs())),
+        _ => size(v, unit.show(v.abs())),
     })
 }
 
@@ -63,7 +64,7 @@ pub(super) fn counterfactual(
                 @for (metric, name, was, is) in rows {
                     @let show = |e: Option<&Estimate>| e.map_or("–".to_owned(), |e| match metric {
                         "success_rate" => interval(e, share),
-                        "latency_p95" => interval(e, seconds),
+                        "latency_p95" => time_interval(e),
                         _ => interval(e, |v| money(v, currency)),
                     });
                     tr {
@@ -177,7 +178,7 @@ fn cells(rows: &[&Sensitivity], side: &Varied) -> Markup {
                     None => "–",
                     Some(e) if e.value == 0.0 && e.low == 0.0 && e.high == 0.0 => "0",
                     Some(e) => {
-                        (interval(&e, percent)) @if i == 0 { " points" } @else { " %" }
+                        (difference(&e, percent)) @if i == 0 { " points" } @else { " %" }
                         (bar(e.value, widest, side.factor))
                     },
                 }

@@ -7,7 +7,7 @@ use super::summary::chart;
 use crate::experiment::result::{
     Bottleneck, ClassRow, DesignResult, FailureRow, GaugeSeries, NodeRow,
 };
-use crate::report::format::{count, interval, seconds, share};
+use crate::report::format::{count, interval, seconds, share, time_interval};
 use crate::report::words::{capital, first_limit, outcome, steady};
 use maud::{Markup, html};
 
@@ -53,7 +53,7 @@ pub(super) fn section(at: usize, design: &DesignResult, currency: &str) -> Marku
 fn figures(design: &DesignResult) -> Markup {
     let l = &design.latency;
     let served = l.count > 0;
-    let time = |e| if served { interval(e, seconds) } else { "–".to_owned() };
+    let time = |e| if served { time_interval(e) } else { "–".to_owned() };
     let rows = [
         ("success", interval(&design.success_rate, share)),
         ("requests", interval(&design.requests, count)),
@@ -61,7 +61,7 @@ fn figures(design: &DesignResult) -> Markup {
         ("users served", interval(&design.users_served, count)),
         ("attempts per request", interval(&design.attempts_per_request, count)),
         ("unfinished", interval(&design.unfinished, count)),
-        ("duration", interval(&design.duration, seconds)),
+        ("duration", time_interval(&design.duration)),
         ("successes per second", interval(&design.throughput, count)),
         ("latency, mean", time(&l.mean)),
         ("latency, p50", time(&l.p50)),
@@ -117,9 +117,9 @@ fn failures(rows: &[FailureRow]) -> Markup {
 fn limits(design: &str, rows: &[Bottleneck]) -> Markup {
     let table = html! {
         table {
-            caption { "Limits that bound, by first time. Failures and waiting are of requests and of calls between nodes" }
+            caption { "Limits that bound, by first time. A request is one call or many: its attempts, and the calls between nodes that it needs" }
             thead { tr {
-                @for head in ["First at", "Node", "Limit", "In replications", "Failures", "Waiting, summed"] { th scope="col" { (head) } }
+                @for head in ["First at", "Node", "Limit", "In replications", "Calls failed", "Calls' waiting, summed"] { th scope="col" { (head) } }
             } }
             tbody {
                 @for row in rows {
@@ -129,7 +129,7 @@ fn limits(design: &str, rows: &[Bottleneck]) -> Markup {
                         th scope="row" { (row.about) }
                         td.figure { (share(row.bound_in)) }
                         td.figure { (interval(&row.failures, count)) }
-                        td.figure { (interval(&row.waiting, seconds)) }
+                        td.figure { (time_interval(&row.waiting)) }
                     }
                 }
             }
@@ -186,7 +186,7 @@ fn nodes(design: &str, rows: &[NodeRow]) -> Markup {
                         td.figure { (count(row.failed.value)) }
                         td.figure { (interval(&row.busy_mean, count)) }
                         td.figure { (count(row.busy_max)) }
-                        td.figure { (interval(&row.time_mean, seconds)) }
+                        td.figure { (time_interval(&row.time_mean)) }
                         td.counters {
                             @for (i, counter) in row.counters.iter().enumerate() {
                                 @if i > 0 { ", " } (counter.name.replace('_', " ")) " " (count(counter.value.value))
@@ -215,7 +215,7 @@ fn classes(design: &str, rows: &[ClassRow]) -> Markup {
                         td.figure { (interval(&row.requests, count)) }
                         td.figure { @if row.requests.value > 0.0 { (interval(&row.success_rate, share)) } @else { "–" } }
                         @for e in [&row.latency.p50, &row.latency.p95, &row.latency.p99] {
-                            td.figure { @if row.latency.count > 0 { (interval(e, seconds)) } @else { "–" } }
+                            td.figure { @if row.latency.count > 0 { (time_interval(e)) } @else { "–" } }
                         }
                     }
                 }

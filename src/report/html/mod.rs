@@ -14,7 +14,7 @@ mod summary;
 
 use crate::experiment::result::RunResult;
 use crate::experiment::verification::Verification;
-use crate::report::words::plural;
+use crate::report::words::{capital, interrupted, plural};
 pub use ledger::page as verification_html;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use script::{SCRIPT, SCRIPT_HASH, STYLE};
@@ -135,6 +135,7 @@ fn head(result: &RunResult) -> Markup {
                 " · era " (scenario.era) " · prices " (result.prices.name) " of " (result.prices.date)
                 ". Figures in brackets are 95 % confidence intervals."
             }
+            @if let Some(own) = &result.interrupted { p role="note" { strong { (capital(&interrupted(own))) "." } } }
             div.tools hidden {
                 button type="button" id="download" data-name=(file_name(&scenario.name)) { "Download the result (JSON)" }
                 button type="button" id="theme" { "Theme: as the system" }

@@ -3,7 +3,7 @@
 use super::causes::signed;
 use super::framed;
 use crate::experiment::result::{DesignResult, Estimate, RunResult, Verdict};
-use crate::report::format::{count, interval, money, seconds, share};
+use crate::report::format::{count, interval, money, share, time_interval};
 use crate::report::words::{capital, first_limit, outcome};
 use maud::{Markup, html};
 
@@ -67,7 +67,7 @@ fn badge(verdict: Verdict) -> Markup {
 
 fn thresholds(result: &RunResult) -> Markup {
     let show = |metric: &str, e: &Estimate| match metric {
-        "latency" | "latency_all" => interval(e, seconds),
+        "latency" | "latency_all" => time_interval(e),
         "throughput" => format!("{} per s", interval(e, count)),
         cost if cost.starts_with("cost") => interval(e, |v| money(v, &result.prices.currency)),
         _ => interval(e, share),
@@ -114,9 +114,9 @@ pub(super) fn designs(result: &RunResult) -> Markup {
                         th scope="row" { (design.name) }
                         td.figure { (interval(&design.success_rate, share)) (success.bar(&design.success_rate)) }
                         @if served {
-                            td.figure { (interval(&design.latency.p50, seconds)) }
-                            td.figure { (interval(&design.latency.p95, seconds)) (p95.bar(&design.latency.p95)) }
-                            td.figure { (interval(&design.latency.p99, seconds)) }
+                            td.figure { (time_interval(&design.latency.p50)) }
+                            td.figure { (time_interval(&design.latency.p95)) (p95.bar(&design.latency.p95)) }
+                            td.figure { (time_interval(&design.latency.p99)) }
                         } @else {
                             @for _ in 0..3 { td.figure { "–" } }
                         }

@@ -259,6 +259,14 @@ impl Spec for PodsSpec {
                 "lower `hosts.count` or raise `replicas`",
             );
         }
+        if let Some(cpu) = self.cpu.filter(|cpu| *cpu > self.hosts.vcpu) {
+            let what = format!(
+                "a pod may use {cpu} vCPUs, and its host has {}: the limit never binds",
+                self.hosts.vcpu
+            );
+            let remedy = "lower `cpu`, or say what the hosts have by `hosts.vcpu`";
+            check.problem("W0408", "cpu", what, remedy);
+        }
         for (i, slow) in self.slow.iter().enumerate() {
             if slow.pod >= self.replicas {
                 check.problem(

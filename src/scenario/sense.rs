@@ -1,0 +1,253 @@
+//! Settings that can be read but hardly meant: a spike after the end, a threshold that can never hold, a node that nothing
+//! leads to, more connections than slots.
+//!
+//! What no run could follow is an error; what a run follows otherwise than its author may think is a warning.
+
+use super::check::Problems;
+use super::graph::used_work;
+use super::spec::Scenario;
+use super::threshold::{Comparison, Threshold};
+use crate::kernel::Span;
+use crate::model::client::{Load, Shape, Spike};
+use crate::model::pool::PoolMode;
+use crate::model::registry::NodeSpec;
+use crate::model::retry::Retry;
+use crate::model::wiring::Slots;
+use crate::model::work::StepSpec;
+use crate::model::world::DesignSpec;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A load that lasts no time, a spike that never comes or is cut off.
+pub(super) fn load(path: &str, load: &Load, problems: &mut Problems) {
+    let at = match load {
+        Load::Closed(_) => "closed.for",
+        Load::Open(open) => match open.rate {
+            Shape::Steady(_) => "open.rate.steady.for",
+            Shape::Stages(_) => "open.rate.stages.stages",
+            Shape::Spike(_) => "open.rate.spike.for",
+            Shape::Diurnal(_) => "open.rate.diurnal.for",
+        },
+        Load::Burst(_) | Load::Trace(_) => return,
+    };
+    if load.ends().is_some_and(Span::is_zero) {
+        problems.add(
+            "E0392",
+            &format!("{path}.load.{at}"),
+            "the load lasts no time at all: nobody comes".into(),
+            "say for how long users come, e.g. \"60s\"",
+        );
+    } else if let Load::Open(open) = load
+        && let Shape::Spike(own) = &open.rate
+    {
+        spike(&format!("{path}.load.open.rate.spike"), own, problems);
+    }
+}
+
+fn spike(path: &str, own: &Spike, problems: &mut Problems) {
+    let over = own.at + own.lasts;
+    if own.at >= own.duration {
+        problems.add(
+            "E0392",
+            &format!("{path}.at"),
+            format!(
+                "the spike begins at {}, when the load of {} is over: it never comes",
+                own.at, own.duration
+            ),
+            "begin the spike before the end, or raise `for`",
+        );
+    } else if over > own.duration {
+        problems.add(
+            "W0405",
+            &format!("{path}.lasts"),
+            format!(
+                "the spike would last until {over}, and the load ends at {}: the rest of the spike never comes",
+                own.duration
+            ),
+            "shorten the spike, or raise `for`, so that what follows it is seen as well",
+        );
+    }
+}
+
+/// A cap that leaves nothing of the growth.
+pub(super) fn retry(path: &str, retry: &Retry, problems: &mut Problems) {
+    if let Retry::Exponential(own) = retry
+        && own.cap < own.base
+    {
+        problems.add(
+            "W0406",
+            &format!("{path}.retry.exponential.cap"),
+            format!(
+                "no pause is longer than the cap of {}, and the first should be {}: `base` and `factor` have no effect",
+                own.cap, own.base
+            ),
+            "raise `cap` above `base`, or lower `base`",
+        );
+    }
+}
+
+/// A threshold that decides nothing, or whose unit has to be guessed.
+pub(super) fn threshold(
+    path: &str,
+    metric: &str,
+    text: &str,
+    own: &Threshold,
+    problems: &mut Problems,
+) {
+    let limit = own.limit;
+    let share = metric == "success_rate";
+    let never = match own.comparison {
+        Comparison::Less => limit <= 0.0,
+        Comparison::LessOrEqual => limit < 0.0,
+        Comparison::Greater => share && limit >= 1.0,
+        Comparison::GreaterOrEqual => share && limit > 1.0,
+    };
+    let verdict = if never { "it can never hold" } else { "it always holds" };
+    if share && !(0.0..=1.0).contains(&limit) {
+        let remedy = if (1.0..=100.0).contains(&limit) {
+            format!("write {} for {limit} %", (limit * 1e7).round() / 1e9)
+        } else {
+            "compare with a number from 0 to 1".into()
+        };
+        let what = format!("\"{text}\": a share lies between 0 and 1, so {verdict}");
+        problems.add("E0393", path, what, &remedy);
+    } else if never {
+        let (what, remedy) = if share {
+            ("a share lies between 0 and 1", "write rate>=1 if no request may fail")
+        } else {
+            ("no time, cost or throughput is below 0", "compare with a number above 0")
+        };
+        problems.add("E0393", path, format!("\"{text}\": {what}, so {verdict}"), remedy);
+    } else if own.bare {
+        let ms = text.rsplit(['<', '>', '=']).next().unwrap_or_default().trim();
+        problems.add(
+            "W0407",
+            path,
+            format!("\"{text}\": a time without a unit is read as k6 does, as {ms} ms"),
+            &format!("write {ms}ms, or {ms}s if seconds are meant"),
+        );
+    }
+}
+
+/// Nodes that no user, no other node and no step of the work leads to. Not told where there are errors: a name that is written
+/// wrong leaves the node that was meant without a way to it.
+pub(super) fn unreached(
+    scenario: &Scenario,
+    path: &str,
+    spec: &DesignSpec,
+    problems: &mut Problems,
+) {
+    if problems.0.iter().any(|problem| problem.code.starts_with('E')) {
+        return;
+    }
+    let mut open: Vec<&str> = spec.enter.values().map(String::as_str).collect();
+    open.extend(spec.events.iter().map(|event| event.node.as_str()));
+    open.extend(spec.machines.values().flat_map(|row| &row.nodes).map(String::as_str));
+    for work in used_work(scenario, spec) {
+        open.extend(scenario.work.get(work).into_iter().flatten().filter_map(named_by_step));
+    }
+    let mut reached = BTreeSet::new();
+    while let Some(name) = open.pop() {
+        if let Some(node) = spec.nodes.get(name)
+            && reached.insert(name)
+        {
+            open.extend(led_to(node));
+        }
+    }
+    for (name, node) in &spec.nodes {
+        if !reached.contains(name.as_str()) {
+            let paid = if node.items(scenario.era).is_empty() { "" } else { ", and is paid for" };
+            problems.add(
+                "W0404",
+                &format!("{path}.nodes.{name}"),
+                format!("nothing leads to \"{name}\": it serves no request{paid}"),
+                "lead to it (by `enter`, another node or a step of the work), or take it out",
+            );
+        }
+    }
+}
+
+fn named_by_step(step: &StepSpec) -> Option<&str> {
+    match step {
+        StepSpec::Query(query) => Some(&query.to),
+        StepSpec::Call(call) => Some(&call.to),
+        StepSpec::Publish(publish) => Some(&publish.to),
+        StepSpec::Event(event) => Some(&event.to),
+        StepSpec::Cpu(_) | StepSpec::Wait(_) | StepSpec::Fail(_) => None,
+    }
+}
+
+/// Nodes that a node sends to, connects to or hands its failures to.
+fn led_to(node: &NodeSpec) -> Vec<&str> {
+    let mut names: Vec<&str> =
+        node.spec().targets().into_iter().map(|(_, target)| target).collect();
+    match node {
+        NodeSpec::Pods(pods) => names.extend(pods.pool.keys().map(String::as_str)),
+        NodeSpec::Lambda(lambda) => names.extend(lambda.events.on_failure.as_deref()),
+        _ => {}
+    }
+    names
+}
+
+/// Connections that one node may open to a store.
+struct Claim {
+    /// Where the scenario says so.
+    path: String,
+    words: String,
+    connections: u64,
+}
+
+/// Pools that together may want more connections than their database has slots.
+pub(super) fn pools(
+    path: &str,
+    spec: &DesignSpec,
+    slots: &BTreeMap<String, Slots>,
+    problems: &mut Problems,
+) {
+    let mut claims: BTreeMap<&str, Vec<Claim>> = BTreeMap::new();
+    for (name, node) in &spec.nodes {
+        match node {
+            NodeSpec::Pods(pods) => {
+                let scaled = pods.autoscaler.as_ref().map_or(0, |own| own.bounds().1);
+                let most = u32::from(pods.replicas).max(scaled);
+                // Mode `direct` opens a connection for every statement, however many.
+                for (store, pool) in
+                    pods.pool.iter().filter(|(_, pool)| pool.mode != PoolMode::Direct)
+                {
+                    claims.entry(store).or_default().push(Claim {
+                        path: format!("{path}.nodes.{name}.pods.pool.{store}.max"),
+                        words: format!("{most} pods of \"{name}\" × {}", pool.max),
+                        connections: u64::from(most) * u64::from(pool.max),
+                    });
+                }
+            }
+            NodeSpec::Pgbouncer(own) => {
+                let size = own.default_pool_size.saturating_add(own.reserve_pool_size);
+                claims.entry(&own.to).or_default().push(Claim {
+                    path: format!("{path}.nodes.{name}.pgbouncer.default_pool_size"),
+                    words: format!("{size} of \"{name}\""),
+                    connections: u64::from(size),
+                });
+            }
+            _ => {}
+        }
+    }
+    for (store, claims) in claims {
+        let Some(usable) = slots.get(store).map(|own| own.usable) else { continue };
+        let sum: u64 = claims.iter().map(|claim| claim.connections).sum();
+        // A single pooler that wants too many is told by its own check.
+        let alone = claims.len() == 1 && claims[0].path.ends_with("default_pool_size");
+        if sum <= u64::from(usable) || alone {
+            continue;
+        }
+        let words: Vec<&str> = claims.iter().map(|claim| claim.words.as_str()).collect();
+        problems.add(
+            "W0462",
+            &claims[0].path,
+            format!(
+                "{} = {sum} connections at most, and \"{store}\" has {usable} slots: when the pools fill, logins are refused",
+                words.join(" + ")
+            ),
+            "lower `max`, raise the slots of the database, or put a pooler in between",
+        );
+    }
+}

@@ -1,0 +1,221 @@
+//! Settings that can be read but hardly meant: each is told with a code, a place, what was found and a remedy.
+
+use super::scenario::findings;
+use serde_json::{Value, json};
+
+/// A shop with nothing to say about: users, nginx, four pods, a database.
+fn shop() -> Value {
+    json!({"name": "shop", "workload": {"buyers": {"request": "buy", "patience": {"timeout": "3s"},
+            "load": {"open": {"rate": {"spike": {"base": "40/s", "peak": "300/s", "at": "60s", "lasts": "60s", "for": "240s"}}}},
+            "retry": {"exponential": {"attempts": 4, "base": "200ms"}}}},
+        "work": {"buy": [{"cpu": {"constant": "5ms"}}, {"query": {"to": "db", "hold": {"constant": "5ms"}}}]},
+        "designs": {"small": {"enter": {"buyers": "edge"}, "nodes": {
+            "edge": {"nginx": {"upstream": ["api"], "host": {"instance": "t3.small"}}},
+            "api": {"pods": {"replicas": 4, "hosts": {"count": 2, "instance": "t3.medium", "vcpu": 2}, "pool": {"db": {"max": 10}}}},
+            "db": {"postgres": {"connections": 100, "vcpu": 2, "class": "rds.postgres.t3.medium"}}}}},
+        "thresholds": {"success_rate": ["rate>0.99"], "latency": ["p(95)<1s"]}})
+}
+
+/// Codes, places and messages of what is found once `value` is put at a pointer.
+fn found(place: &str, value: Value) -> Vec<(String, String, String)> {
+    let mut scenario = shop();
+    let (parent, key) = place.rsplit_once('/').unwrap();
+    scenario.pointer_mut(parent).unwrap()[key] = value;
+    told(&scenario.to_string())
+}
+
+fn told(text: &str) -> Vec<(String, String, String)> {
+    let tell = |finding: &headroom::scenario::Finding| {
+        assert!(!finding.remedy.is_empty() && finding.span.is_some(), "{finding:?}");
+        (finding.code.to_owned(), finding.path.clone(), finding.message.clone())
+    };
+    findings(text.as_bytes()).sorted().into_iter().map(tell).collect()
+}
+
+/// Exactly one finding, with this code and place, whose message has these words.
+fn one(place: &str, value: Value, code: &str, path: &str, words: &str) {
+    let found = found(place, value);
+    assert_eq!(found.len(), 1, "{place}: {found:?}");
+    let (own, at, message) = &found[0];
+    assert_eq!((own.as_str(), at.as_str()), (code, path), "{message}");
+    assert!(message.contains(words), "{message}");
+}
+
+const NODES: &str = "/designs/small/nodes";
+const SPIKE: &str = "/workload/buyers/load/open/rate/spike";
+
+#[test]
+fn what_is_meant_is_not_told() {
+    assert_eq!(told(&shop().to_string()), []);
+}
+
+#[test]
+fn a_node_that_nothing_leads_to_is_told() {
+    let spare = json!({"pods": {"replicas": 1, "hosts": {"instance": "t3.small", "count": 1}}});
+    let place = format!("{NODES}/spare");
+    let path = "designs.small.nodes.spare";
+    one(&place, spare, "W0404", path, "serves no request, and is paid for");
+    // Neither does one count that only an unreached node leads to.
+    let proxy = json!({"nginx": {"upstream": ["other"], "host": {"instance": "t3.small"}}});
+    let mut scenario = shop();
+    scenario["designs"]["small"]["nodes"]["spare"] = proxy;
+    scenario["designs"]["small"]["nodes"]["other"] =
+        scenario["designs"]["small"]["nodes"]["api"].clone();
+    let codes: Vec<_> = told(&scenario.to_string()).into_iter().map(|row| (row.0, row.1)).collect();
+    let both = ["other", "spare"].map(|n| ("W0404".into(), format!("designs.small.nodes.{n}")));
+    assert!(both.iter().all(|row| codes.contains(row)), "{codes:?}");
+}
+
+#[test]
+fn what_leads_to_a_node_in_any_way_counts() {
+    let node = |kind: &str, spec: Value| json!({kind: spec});
+    let mut scenario = shop();
+    let design = &mut scenario["designs"]["small"];
+    let nodes = &mut design["nodes"];
+    // By a step of the work, a queue's consumer and its failures, a function's failures, a pool, a pooler, a cache.
+    nodes["jobs"] = node("sqs", json!({"to": "fn", "visibility": "30s", "dead_letters": "dead"}));
+    nodes["dead"] = node("sqs", json!({}));
+    nodes["lost"] = node("sqs", json!({}));
+    nodes["fn"] = node(
+        "lambda",
+        json!({"memory": "512MB", "runtime": "nodejs22", "timeout": "3s", "account": "main",
+            "events": {"on_failure": "lost"}}),
+    );
+    nodes["front"] = node("cache", json!({"to": "pooler", "contents": {"hit_ratio": 0.9}}));
+    nodes["pooler"] = node("pgbouncer", json!({"to": "second", "instance": "t3.small"}));
+    nodes["second"] = nodes["db"].clone();
+    nodes["named"] = nodes["db"].clone();
+    nodes["api"]["pods"]["pool"]["named"] = json!({"max": 2});
+    // By an event and by a machine.
+    nodes["hit"] = nodes["db"].clone();
+    nodes["shared"] = nodes["db"].clone();
+    design["accounts"] = json!({"main": {"concurrency": 1000}});
+    design["events"] = json!([{"at": "1s", "node": "hit", "do": {"down": {"for": "1s"}}}]);
+    design["machines"] = json!({"one": {"nodes": ["shared"], "vcpu": 2}});
+    scenario["work"]["buy"] = json!([
+        {"query": {"to": "front", "hold": {"constant": "1ms"}}},
+        {"publish": {"to": "jobs", "request": "later"}}]);
+    scenario["work"]["later"] = json!([{"query": {"to": "db", "hold": {"constant": "1ms"}}}]);
+    let found = told(&scenario.to_string());
+    assert!(found.iter().all(|row| !row.0.starts_with('E') && row.0 != "W0404"), "{found:?}");
+}
+
+#[test]
+fn no_committed_scenario_has_such_settings() {
+    let codes = ["W0404", "W0405", "W0406", "W0407", "W0408"];
+    for (name, text) in super::golden::scenarios() {
+        for (code, path, message) in told(&text) {
+            assert!(!codes.contains(&code.as_str()), "{name}: {code} at {path}: {message}");
+        }
+    }
+}
+
+#[test]
+fn loads_and_spikes_that_never_come_are_refused() {
+    let at = |key: &str| format!("{SPIKE}/{key}");
+    let path = |key: &str| format!("workload.buyers.load.open.rate.spike.{key}");
+    one(&at("at"), json!("240s"), "E0392", &path("at"), "it never comes");
+    one(&at("at"), json!("600s"), "E0392", &path("at"), "begins at 10m");
+    one(&at("for"), json!("0s"), "E0392", &path("for"), "lasts no time");
+    one(&at("lasts"), json!("181s"), "W0405", &path("lasts"), "would last until 241s");
+    assert_eq!(found(&at("lasts"), json!("180s")), []);
+    let load = "/workload/buyers/load";
+    let wrong = [
+        ("closed.for", json!({"closed": {"users": 5, "for": "0s"}})),
+        (
+            "open.rate.steady.for",
+            json!({"open": {"rate": {"steady": {"rate": "5/s", "for": "0s"}}}}),
+        ),
+        ("open.rate.stages.stages", json!({"open": {"rate": {"stages": {"stages": []}}}})),
+    ];
+    for (inside, value) in wrong {
+        one(load, value, "E0392", &format!("workload.buyers.load.{inside}"), "nobody comes");
+    }
+    let jump = json!([{"duration": "0s", "target": "5/s"}, {"duration": "9s", "target": "5/s"}]);
+    assert_eq!(found(load, json!({"open": {"rate": {"stages": {"stages": jump}}}})), []);
+    assert_eq!(found(load, json!({"burst": {"requests": 5}})), []);
+}
+
+#[test]
+fn retries_and_limits_without_effect_are_told() {
+    let place = "/workload/buyers/retry/exponential/cap";
+    let path = "workload.buyers.retry.exponential.cap";
+    one(place, json!("10ms"), "W0406", path, "the cap of 10ms");
+    assert_eq!(found(place, json!("200ms")), []);
+    let cpu = format!("{NODES}/api/pods/cpu");
+    let path = "designs.small.nodes.api.pods.cpu";
+    one(&cpu, json!(8), "W0408", path, "may use 8 vCPUs, and its host has 2");
+    assert_eq!(found(&cpu, json!(2)), []);
+}
+
+#[test]
+fn thresholds_that_decide_nothing_are_refused() {
+    let rate = |text: &str, words: &str| {
+        let place = "/thresholds/success_rate";
+        one(place, json!([text]), "E0393", "thresholds.success_rate[0]", words);
+    };
+    rate("rate>99", "between 0 and 1, so it can never hold");
+    rate("rate<99", "so it always holds");
+    rate("rate>1", "it can never hold");
+    rate("rate<0", "it can never hold");
+    assert_eq!(found("/thresholds/success_rate", json!(["rate>=1", "rate>0.5"])), []);
+    let remedy = |text: &str| {
+        let mut scenario = shop();
+        scenario["thresholds"] = json!({"success_rate": [text]});
+        findings(scenario.to_string().as_bytes()).sorted()[0].remedy.clone()
+    };
+    assert_eq!(remedy("rate>99.9"), "write 0.999 for 99.9 %");
+    let never = json!(["p(95)<0s"]);
+    one("/thresholds/latency", never, "E0393", "thresholds.latency[0]", "below 0");
+}
+
+#[test]
+fn a_time_without_a_unit_is_read_aloud() {
+    let (place, path) = ("/thresholds/latency", "thresholds.latency[0]");
+    one(place, json!(["p(95)<1"]), "W0407", path, "as k6 does, as 1 ms");
+    one(place, json!(["avg <= 1.1"]), "W0407", path, "as 1.1 ms");
+}
+
+#[test]
+fn a_key_of_yaml_with_nothing_after_it_is_unfinished() {
+    let yaml = |timeout: &str| {
+        format!(
+            "name: x\nworkload:\n  users:\n    load: {{burst: {{requests: 1}}}}\n    request: r\n    patience:\n      timeout:{timeout}\n\
+             work: {{r: [wait: {{constant: 1ms}}]}}\ndesigns:\n  d: {{enter: {{users: g}}, nodes: {{g: {{function_url: {{to: f}}}}, f: {{lambda: {{memory: 512MB, \
+             runtime: nodejs22, timeout: 3s, account: a}}}}}}, accounts: {{a: {{concurrency: 1000}}}}}}\n"
+        )
+    };
+    let empty = told(&yaml(""));
+    assert_eq!(empty.len(), 1, "{empty:?}");
+    assert_eq!(
+        (empty[0].0.as_str(), empty[0].1.as_str()),
+        ("E0206", "workload.users.patience.timeout")
+    );
+    assert_eq!(told(&yaml(" # later")).len(), 1);
+    // Said aloud, none is none.
+    for none in [" null", " ~", " 3s"] {
+        assert_eq!(told(&yaml(none)), [], "{none}");
+    }
+    let place = "/workload/buyers/patience/timeout";
+    assert_eq!(found(place, Value::Null), []);
+}
+
+#[test]
+fn pools_that_together_exceed_the_database_are_told_with_the_sums() {
+    let pool = format!("{NODES}/api/pods/pool");
+    let path = "designs.small.nodes.api.pods.pool.db.max";
+    // 97 of 100 slots are for everybody: PostgreSQL keeps three for administrators.
+    let words = "4 pods of \"api\" × 25 = 100 connections at most, and \"db\" has 97 slots";
+    one(&pool, json!({"db": {"max": 25}}), "W0462", path, words);
+    assert_eq!(found(&pool, json!({"db": {"max": 24}})), []);
+    assert_eq!(found(&pool, json!({"db": {"mode": "direct", "max": 100}})), []);
+    // Two services that each stay within them.
+    let mut scenario = shop();
+    let nodes = &mut scenario["designs"]["small"]["nodes"];
+    nodes["api"]["pods"]["pool"]["db"]["max"] = json!(20);
+    nodes["more"] = nodes["api"].clone();
+    nodes["edge"]["nginx"]["upstream"] = json!(["api", "more"]);
+    let found = told(&scenario.to_string());
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].2.contains("4 pods of \"api\" × 20 + 4 pods of \"more\" × 20 = 160"));
+}
