@@ -56,7 +56,7 @@ fn fields(kind: &str, limit: &str, spec: &Value) -> Result<Vec<Field>, &'static 
         ("node_port", "local_endpoints") => vec![own(&["external_traffic_policy"], "cluster")],
         ("haproxy", "maxconn") => vec![own(&["maxconn"], 1_000_000)],
         ("haproxy", "server_maxconn") => vec![own(&["server_maxconn"], Value::Null)],
-        ("haproxy", "cpu") => vec![own(&["cpu_request"], "0s")],
+        ("haproxy", "cpu") => vec![own(&["cpu_request"], "0s"), own(&["cpu_handshake"], "0s")],
         ("api_gateway", "gateway_rate") => {
             vec![own(&["rate"], "1000000/s"), own(&["burst"], 10_000_000)]
         }

@@ -6,8 +6,8 @@ use std::path::Path;
 /// Families of examples that this program models, by sheet.
 const LAMBDA: [&str; 13] =
     ["ENV", "CON", "ASY", "SQS", "GW", "ERR", "SDK", "DB", "USL", "DDB", "COST", "NEW", "SEED"];
-const CLUSTER: [&str; 12] =
-    ["X", "DNS", "TCP", "TLS", "NGX", "H2", "KP", "POD", "POOL", "ALB", "CRED", "LG"];
+const CLUSTER: [&str; 13] =
+    ["X", "DNS", "TCP", "TLS", "NGX", "HAP", "H2", "KP", "POD", "POOL", "ALB", "CRED", "LG"];
 
 /// Ids of a sheet, such as `T-CON-11`.
 fn ids(sheet: &str, families: &[&str]) -> BTreeSet<String> {

@@ -326,7 +326,9 @@ fn drawn(seed: u64) -> Value {
         "keepalive_requests": pick(&[json!(1), json!(7), json!(1000)]), "nofile": pick(&[json!(40), json!(1024)]),
         "worker_connections": pick(&[json!(30), json!(768)]), "keepalive_timeout": pick(&[json!("20ms"), json!("75s")]),
         "http2_max_concurrent_streams": pick(&[json!(1), json!(5), json!(128)]), "cpu_request": pick(&[json!("0s"), json!("3ms")])});
-    let haproxy = json!({"upstream": ["a"], "maxconn": pick(&[json!(2), json!(2000)]), "server_maxconn": pick(&[json!(5), json!(500)])});
+    let haproxy = json!({"upstream": ["a"], "maxconn": pick(&[json!(2), json!(2000)]), "server_maxconn": pick(&[json!(5), json!(500)]),
+        "http_reuse": pick(&[json!("never"), json!("safe"), json!("always")]), "abortonclose": pick(&[json!(false), json!(true)]),
+        "timeout_client": pick(&[json!("20ms"), json!("1h")])});
     let edge = pick(&[json!("front"), json!("proxy"), json!("lb"), json!("name"), json!("nlb")]);
     let event = pick(&[
         json!([]),

@@ -23,6 +23,7 @@ mod fact_ids;
 mod facts_balancer;
 mod facts_cluster;
 mod facts_events;
+mod facts_haproxy;
 mod facts_lambda;
 mod facts_proxy;
 mod facts_services;

@@ -1,105 +1,175 @@
-//! HAProxy as it runs: clients in front, one queue, servers behind.
+//! HAProxy as it runs: what it holds, who handles which message, and its clients' connections.
 
+use super::pool::{Pool, Private};
 use super::ring::{Draws, Ring};
-use super::spec::{HaproxyBalance, HaproxySpec};
+use super::spec::{HaproxyBalance, HaproxySpec, HttpReuse};
 use crate::kernel::{LaneId, Rank, Span, Time, TimerId};
-use crate::model::calls::{Call, Opening, Via};
+use crate::model::calls::Via;
 use crate::model::component::{Component, NodeReport};
 use crate::model::context::Ctx;
-use crate::model::ledger::{GaugeId, LimitId};
+use crate::model::ledger::{GaugeId, Ledger, LimitId};
 use crate::model::listener::{Connect, Listener, SynRetry};
-use crate::model::message::{CallId, Cause, Event, Message, NodeId, Outcome};
+use crate::model::message::{CallId, Cause, Event, Message, NodeId};
 use crate::model::thread::Thread;
 use crate::model::usage::UsageLine;
 use crate::model::wiring::Wiring;
 use std::collections::VecDeque;
 
 const READ: u8 = 0;
-const SEND: u8 = 1;
+pub(super) const SEND: u8 = 1;
 const SYN_END: u8 = 2;
 const DATA: u8 = 3;
-const CONNECT_TIMEOUT: u8 = 4;
-const SERVER_TIMEOUT: u8 = 5;
-const QUEUE_TIMEOUT: u8 = 6;
-const RETRY: u8 = 7;
+pub(super) const CONNECT_TIMEOUT: u8 = 4;
+pub(super) const SERVER_TIMEOUT: u8 = 5;
+pub(super) const QUEUE_TIMEOUT: u8 = 6;
+pub(super) const RETRY: u8 = 7;
+/// The thread has done its part of a TLS handshake.
+const HANDSHAKE: u8 = 8;
+/// A client's connection has been idle for long.
+const IDLE: u8 = 9;
+/// Idle connections to a server that nobody needs are closed.
+pub(super) const PURGE: u8 = 10;
 
-/// HAProxy waits this long before it connects to the same server again (`proxy.c`, `cf_retry` "turn-around").
+/// HAProxy waits this long, or for timeout connect if that is shorter, before it connects to the same server again
+/// (`back_handle_st_cer`, 2.6).
 const TURN_AROUND: Span = Span::from_secs(1);
-
-// Where a request stands, in the second word of its call.
-const QUEUED: u32 = 1;
-const SENT: u32 = 2;
+/// Between two looks for idle connections to a server that nobody needs (`pool-purge-delay`).
+pub(super) const PURGE_DELAY: Span = Span::from_secs(5);
 
 /// One server.
 #[derive(Debug)]
-struct Server {
-    node: NodeId,
-    address: u16,
-    connections: u32,
+pub(super) struct Server {
+    pub(super) node: NodeId,
+    pub(super) address: u16,
+    /// Requests that have its places.
+    pub(super) connections: u32,
+    /// How long it keeps an idle connection.
+    pub(super) keepalive: Option<Span>,
+    pub(super) pool: Pool,
+    /// Whether idle connections to it are looked at after a while.
+    pub(super) purging: bool,
 }
 
 /// One client's connection: whether it is open and who holds its other end.
 #[derive(Debug, Clone, Copy)]
-struct Client {
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about one connection")]
+pub(super) struct Client {
     owner: (NodeId, u32),
     open: bool,
+    /// Whether a request has come on it.
+    pub(super) begun: bool,
     /// Requests on it.
-    streams: u32,
+    pub(super) streams: u32,
     /// Whether it may carry several at a time.
-    http2: bool,
+    pub(super) http2: bool,
     /// Whether it is closed after the last of them.
-    leaving: bool,
+    pub(super) leaving: bool,
+    /// Ends it while it carries none; `turn` is raised whenever that is armed or of no use any more.
+    timer: TimerId,
+    turn: u32,
 }
 
 /// One request under way.
 #[derive(Debug, Clone, Copy)]
-struct Exchange {
-    client: u32,
-    server: u16,
-    retries: u16,
-    connect_timer: TimerId,
-    timer: TimerId,
-    since: Time,
+pub(super) struct Exchange {
+    pub(super) client: u32,
+    pub(super) server: u16,
+    pub(super) retries: u16,
+    /// Whether it is the first of its client's connection.
+    pub(super) first: bool,
+    /// Whether it went over a connection that had served another.
+    pub(super) reused: bool,
+    pub(super) connect_timer: TimerId,
+    pub(super) timer: TimerId,
+    pub(super) since: Time,
 }
 
 /// HAProxy as it runs.
 pub struct Haproxy {
-    name: String,
-    instance: Option<String>,
-    servers: Vec<Server>,
-    next: usize,
-    balance: HaproxyBalance,
-    random_draws: u8,
-    ring: Ring,
-    draws: Draws,
-    server_max: u32,
-    maxconn: u32,
-    retries: u16,
-    listener: Listener,
-    waiting: VecDeque<(CallId, Time)>,
-    clients: Vec<Client>,
-    free_clients: Vec<u32>,
-    clients_open: u32,
-    exchanges: Vec<Exchange>,
-    free_exchanges: Vec<u32>,
-    queue: VecDeque<CallId>,
-    lanes: [LaneId; 3],
-    server_span: Span,
-    hop: Span,
-    syn_retry: SynRetry,
-    cpu_request: Span,
-    thread: Thread,
-    limits: Limits,
-    queue_gauge: GaugeId,
-    queue_timeouts: u64,
+    pub(super) name: String,
+    pub(super) instance: Option<String>,
+    pub(super) servers: Vec<Server>,
+    pub(super) next: usize,
+    pub(super) balance: HaproxyBalance,
+    pub(super) random_draws: u8,
+    pub(super) ring: Ring,
+    pub(super) draws: Draws,
+    pub(super) server_max: u32,
+    pub(super) maxconn: u32,
+    pub(super) retries: u16,
+    pub(super) listener: Listener,
+    pub(super) waiting: VecDeque<(CallId, Time)>,
+    pub(super) clients: Vec<Client>,
+    pub(super) free_clients: Vec<u32>,
+    pub(super) clients_open: u32,
+    pub(super) exchanges: Vec<Exchange>,
+    pub(super) free_exchanges: Vec<u32>,
+    pub(super) queue: VecDeque<CallId>,
+    /// For timeout connect, server and queue.
+    pub(super) lanes: [LaneId; 3],
+    /// For a client's idle connection.
+    pub(super) idle: Option<LaneId>,
+    pub(super) abort_on_close: bool,
+    pub(super) reuse: HttpReuse,
+    /// With `http-reuse never`: what belongs to each client's connection.
+    pub(super) private: Vec<Private>,
+    pub(super) turn_around: Span,
+    pub(super) server_span: Span,
+    pub(super) hop: Span,
+    pub(super) syn_retry: SynRetry,
+    pub(super) cpu_request: Span,
+    pub(super) cpu_handshake: Span,
+    pub(super) thread: Thread,
+    pub(super) limits: Limits,
+    pub(super) queue_gauge: GaugeId,
+    pub(super) queue_timeouts: u64,
+    /// Connections to servers that were opened.
+    pub(super) server_connections: u64,
 }
 
-struct Limits {
-    listen: LimitId,
-    maxconn: LimitId,
-    server: LimitId,
-    upstream: LimitId,
-    cpu: LimitId,
+pub(super) struct Limits {
+    pub(super) listen: LimitId,
+    pub(super) maxconn: LimitId,
+    pub(super) server: LimitId,
+    pub(super) upstream: LimitId,
+    pub(super) cpu: LimitId,
+}
+
+impl Limits {
+    fn announce(spec: &HaproxySpec, places: usize, me: NodeId, ledger: &mut Ledger) -> Limits {
+        let per_server = spec
+            .server_maxconn
+            .map_or("no maxconn per server".into(), |n| format!("maxconn {n} per server"));
+        Limits {
+            listen: ledger.limit(me, "listen_queue", format!("listen queue of {places}")),
+            maxconn: ledger.limit(me, "maxconn", format!("maxconn {}", spec.maxconn)),
+            server: ledger.limit(me, "server_maxconn", per_server),
+            upstream: ledger.limit(me, "upstream", "servers that fail or do not answer".into()),
+            cpu: ledger.limit(me, "cpu", "one thread".into()),
+        }
+    }
+}
+
+/// The servers: every address of every node that is named.
+///
+/// # Errors
+/// A name that is no node.
+fn servers(names: &[String], wiring: &mut Wiring) -> Result<Vec<Server>, String> {
+    let mut servers = Vec::new();
+    for name in names {
+        let node = wiring.node(name)?;
+        let keepalive = wiring.keepalive(node);
+        let server = |address| Server {
+            node,
+            address,
+            connections: 0,
+            keepalive,
+            pool: Pool::default(),
+            purging: false,
+        };
+        servers.extend((0..wiring.addresses(node)).map(server));
+    }
+    Ok(servers)
 }
 
 impl Component for Haproxy {
@@ -107,12 +177,7 @@ impl Component for Haproxy {
 
     fn build(spec: &HaproxySpec, wiring: &mut Wiring) -> Result<Haproxy, String> {
         let me = wiring.me;
-        let mut servers = Vec::new();
-        for name in &spec.upstream {
-            let node = wiring.node(name)?;
-            let server = |address| Server { node, address, connections: 0 };
-            servers.extend((0..wiring.addresses(node)).map(server));
-        }
+        let servers = servers(&spec.upstream, wiring)?;
         let listener = Listener::new(spec.backlog.unwrap_or(spec.maxconn), spec.somaxconn, true);
         let lanes = [
             wiring.queue.lane(spec.timeout_connect, Rank::Timeout),
@@ -121,18 +186,9 @@ impl Component for Haproxy {
         ];
         let thread = Thread::new(wiring.machine());
         let hop = wiring.way(spec.upstream_rtt);
+        let idle = spec.idle().map(|span| wiring.queue.lane(span, Rank::Timeout));
         let ledger = &mut *wiring.ledger;
-        let places = listener.places();
-        let per_server = spec
-            .server_maxconn
-            .map_or("no maxconn per server".into(), |n| format!("maxconn {n} per server"));
-        let limits = Limits {
-            listen: ledger.limit(me, "listen_queue", format!("listen queue of {places}")),
-            maxconn: ledger.limit(me, "maxconn", format!("maxconn {}", spec.maxconn)),
-            server: ledger.limit(me, "server_maxconn", per_server),
-            upstream: ledger.limit(me, "upstream", "servers that fail or do not answer".into()),
-            cpu: ledger.limit(me, "cpu", "one thread".into()),
-        };
+        let limits = Limits::announce(spec, listener.places(), me, ledger);
         Ok(Haproxy {
             name: wiring.name.to_owned(),
             instance: spec.instance.clone(),
@@ -154,14 +210,21 @@ impl Component for Haproxy {
             free_exchanges: Vec::new(),
             queue: VecDeque::new(),
             lanes,
+            idle,
+            abort_on_close: spec.abortonclose,
+            reuse: spec.http_reuse,
+            private: Vec::new(),
+            turn_around: TURN_AROUND.min(spec.timeout_connect),
             server_span: spec.timeout_server,
             hop,
             syn_retry: spec.upstream_syn_retry,
             cpu_request: spec.cpu_request,
+            cpu_handshake: spec.cpu_handshake,
             thread,
             queue_gauge: ledger.gauge(me, "queue", None),
             limits,
             queue_timeouts: 0,
+            server_connections: 0,
         })
     }
 
@@ -179,8 +242,10 @@ impl Component for Haproxy {
                     self.close_client(client, ctx);
                 }
             }
+            Message::Wake(IDLE, client, turn) => self.idle_for_long(client, turn, ctx),
+            Message::Wake(PURGE, server, _) => self.purge(server, ctx),
             Message::Wake(timer, slot, turn) => {
-                if timer == SEND {
+                if matches!(timer, SEND | HANDSHAKE) {
                     self.thread.done(ctx);
                 }
                 let call = CallId { slot, turn };
@@ -188,6 +253,7 @@ impl Component for Haproxy {
                     return;
                 }
                 match timer {
+                    HANDSHAKE => self.await_request(call, ctx),
                     READ => self.request_in(call, ctx),
                     SEND => self.dispatch(call, ctx),
                     DATA => self.data_again(call, ctx),
@@ -208,7 +274,10 @@ impl Component for Haproxy {
         let end = ctx.now();
         let host = |instance: &String| UsageLine::hosts(&self.name, instance, 1.0, end);
         NodeReport {
-            counters: vec![("queue_timeouts", self.queue_timeouts)],
+            counters: vec![
+                ("queue_timeouts", self.queue_timeouts),
+                ("server_connections", self.server_connections),
+            ],
             usage: self.instance.iter().map(host).collect(),
         }
     }
@@ -228,6 +297,7 @@ impl Haproxy {
             };
             if let Some(kept) = known.filter(takes) {
                 kept.streams += 1;
+                self.busy(client, ctx);
                 return self.read(call, client, ctx);
             }
             if ctx.speaks_http2(row.from) {
@@ -277,34 +347,58 @@ impl Haproxy {
                 ctx.fail(call, Cause::ClientTimeout, 0);
                 continue;
             }
-            let http2 = ctx.speaks_http2(row.from);
-            let owner = (row.from, row.tag);
-            let client = Client { owner, open: true, streams: 1, http2, leaving: false };
-            let at = match self.free_clients.pop() {
-                Some(at) => {
-                    self.clients[at as usize] = client;
-                    at
-                }
-                None => {
-                    self.clients.push(client);
-                    self.clients.len() as u32 - 1
-                }
-            };
-            self.clients_open += 1;
+            let at = self.new_client((row.from, row.tag), ctx.speaks_http2(row.from));
             ctx.calls.get(call).via = Via::Open(at);
-            if row.mark > now {
-                ctx.wake_at(row.mark, Rank::Arrival, READ, call.slot, call.turn);
+            if row.opening.tls() {
+                // The hello is in one round trip before the request.
+                let cost = self.cpu_handshake;
+                let done = self.thread.run(cost, HANDSHAKE, call.slot, call.turn, ctx);
+                ctx.ledger.waited_for(self.limits.cpu, now + cost, done);
             } else {
-                self.request_in(call, ctx);
+                self.await_request(call, ctx);
             }
+        }
+    }
+
+    fn new_client(&mut self, owner: (NodeId, u32), http2: bool) -> u32 {
+        let client = Client {
+            owner,
+            open: true,
+            begun: false,
+            streams: 1,
+            http2,
+            leaving: false,
+            timer: TimerId::NONE,
+            turn: 0,
+        };
+        self.clients_open += 1;
+        if let Some(at) = self.free_clients.pop() {
+            let turn = self.clients[at as usize].turn;
+            self.clients[at as usize] = Client { turn, ..client };
+            return at;
+        }
+        self.clients.push(client);
+        if self.reuse == HttpReuse::Never {
+            self.private.push(Private::default());
+        }
+        self.clients.len() as u32 - 1
+    }
+
+    /// The request's first byte is here, or comes later.
+    fn await_request(&mut self, call: CallId, ctx: &mut Ctx) {
+        let mark = ctx.calls.get(call).mark;
+        if mark > ctx.now() {
+            ctx.wake_at(mark, Rank::Arrival, READ, call.slot, call.turn);
+        } else {
+            self.request_in(call, ctx);
         }
     }
 
     /// The first request of a connection is here.
     fn request_in(&mut self, call: CallId, ctx: &mut Ctx) {
         let Via::Open(client) = ctx.via(call) else { return };
-        if self.clients[client as usize].http2 && ctx.calls.get(call).abandoned {
-            // Nobody knows of the connection any more.
+        if ctx.calls.get(call).abandoned {
+            // Its client left before it had sent it; nobody knows of the connection any more.
             self.close_client(client, ctx);
             return ctx.fail(call, Cause::ClientTimeout, 0);
         }
@@ -312,250 +406,48 @@ impl Haproxy {
         self.read(call, client, ctx);
     }
 
-    /// The request is here: the thread turns to it when it has done what came before.
-    fn read(&mut self, call: CallId, client: u32, ctx: &mut Ctx) {
-        let now = ctx.now();
-        let exchange = Exchange {
-            client,
-            server: u16::MAX,
-            retries: 0,
-            connect_timer: TimerId::NONE,
-            timer: TimerId::NONE,
-            since: now,
-        };
-        let at = match self.free_exchanges.pop() {
-            Some(at) => {
-                self.exchanges[at as usize] = exchange;
-                at
-            }
-            None => {
-                self.exchanges.push(exchange);
-                self.exchanges.len() as u32 - 1
-            }
-        };
-        let row = ctx.calls.get(call);
-        row.a = at;
-        row.b = 0;
-        let done = self.thread.run(self.cpu_request, SEND, call.slot, call.turn, ctx);
-        ctx.ledger.waited_for(self.limits.cpu, now + self.cpu_request, done);
-    }
-
-    /// A server that has a place.
-    fn choose(&mut self, ctx: &mut Ctx) -> Option<usize> {
-        let n = self.servers.len();
-        let endpoints = &ctx.endpoints;
-        let free = |at: usize| {
-            let server = &self.servers[at];
-            server.connections < self.server_max && endpoints.takes(server.node, server.address)
-        };
-        let in_turn = (0..n).map(|i| (self.next + i) % n).filter(|&at| free(at));
-        let at = match self.balance {
-            HaproxyBalance::Roundrobin => in_turn.into_iter().next()?,
-            HaproxyBalance::Leastconn => in_turn.min_by_key(|&at| self.servers[at].connections)?,
-            HaproxyBalance::Random => {
-                let up =
-                    |at: usize| endpoints.takes(self.servers[at].node, self.servers[at].address);
-                let draws = &mut self.draws;
-                let best = draws.take(self.random_draws.into());
-                let best = best.filter_map(|key| self.ring.nearest(key, up));
-                let best = best.reduce(|best, next| {
-                    let load = |at: usize| self.servers[at].connections;
-                    if load(next) > load(best) { best } else { next }
-                })?;
-                if !free(best) {
-                    return None;
-                }
-                best
-            }
-        };
-        self.next = (at + 1) % n;
-        Some(at)
-    }
-
-    /// A request gets a server, or its place in the queue.
-    fn dispatch(&mut self, call: CallId, ctx: &mut Ctx) {
-        let at = ctx.calls.get(call).a as usize;
-        if ctx.calls.get(call).abandoned {
-            let left = Outcome::failed(Cause::ClientTimeout, ctx.me, 0);
-            return self.answer(call, left, ctx);
+    /// A client's connection carries no request any more, and is kept.
+    pub(super) fn rest(&mut self, client: u32, ctx: &mut Ctx) {
+        if let Some(lane) = self.idle {
+            let row = &mut self.clients[client as usize];
+            row.turn = row.turn.wrapping_add(1);
+            row.timer = ctx.arm(lane, IDLE, client, row.turn);
         }
-        let server = if self.queue.is_empty() { self.choose(ctx) } else { None };
-        if let Some(server) = server {
-            self.assign(call, server, ctx);
+    }
+
+    /// A client's connection is not idle any more.
+    fn busy(&mut self, client: u32, ctx: &mut Ctx) {
+        if self.idle.is_some() {
+            let row = &mut self.clients[client as usize];
+            row.turn = row.turn.wrapping_add(1);
+            ctx.queue.cancel(std::mem::replace(&mut row.timer, TimerId::NONE));
+        }
+    }
+
+    fn idle_for_long(&mut self, client: u32, turn: u32, ctx: &mut Ctx) {
+        let row = self.clients[client as usize];
+        if !row.open || row.turn != turn || row.streams > 0 {
             return;
         }
-        self.exchanges[at].since = ctx.now();
-        self.exchanges[at].timer = ctx.arm(self.lanes[2], QUEUE_TIMEOUT, call.slot, call.turn);
-        ctx.calls.get(call).b = QUEUED;
-        self.queue.push_back(call);
-        ctx.ledger.set(self.queue_gauge, ctx.queue.now(), self.queue.len() as u64);
+        if row.http2 {
+            ctx.go_away(row.owner, Span::ZERO);
+        }
+        self.close_client(client, ctx);
     }
 
-    fn assign(&mut self, call: CallId, server: usize, ctx: &mut Ctx) {
-        let at = ctx.calls.get(call).a as usize;
-        self.servers[server].connections += 1;
-        self.exchanges[at].server = server as u16;
-        self.connect(call, ctx);
-    }
-
-    /// Connects to the request's server and sends the request.
-    fn connect(&mut self, call: CallId, ctx: &mut Ctx) {
-        let at = ctx.calls.get(call).a as usize;
-        let exchange = self.exchanges[at];
-        let server = &self.servers[usize::from(exchange.server)];
-        let (node, address) = (server.node, server.address);
-        let parent = *ctx.calls.get(call);
-        let child = Call {
-            address,
-            visit: parent.visit | exchange.retries << 8,
-            amount: self.hop * 2,
-            hop: self.hop,
-            opening: Opening::plain(self.syn_retry),
-            ..parent.child(ctx.me, node, call)
-        };
-        let child = ctx.call(child, self.hop);
-        let row = ctx.calls.get(call);
-        row.child = child;
-        row.b = SENT;
-        self.exchanges[at].connect_timer =
-            ctx.arm(self.lanes[0], CONNECT_TIMEOUT, call.slot, call.turn);
-        self.exchanges[at].timer = ctx.arm(self.lanes[1], SERVER_TIMEOUT, call.slot, call.turn);
-    }
-
-    fn connect_timed_out(&mut self, call: CallId, ctx: &mut Ctx) {
-        let row = *ctx.calls.get(call);
-        if row.b != SENT || !ctx.calls.alive(row.child) {
+    pub(super) fn close_client(&mut self, client: u32, ctx: &mut Ctx) {
+        if !self.clients[client as usize].open {
             return;
         }
-        if ctx.calls.get(row.child).established == Time::MAX {
-            ctx.abandon(row.child);
-            self.retry(call, Cause::UpstreamConnectTimeout, ctx);
-        }
-    }
-
-    /// A connection to the server failed: again, a second later, or 503.
-    fn retry(&mut self, call: CallId, cause: Cause, ctx: &mut Ctx) {
-        let at = ctx.calls.get(call).a as usize;
-        self.stop_timers(at, ctx);
-        if self.exchanges[at].retries < self.retries {
-            self.exchanges[at].retries += 1;
-            ctx.wake(TURN_AROUND, RETRY, call.slot, call.turn);
-            return;
-        }
-        ctx.ledger.refused_by(self.limits.upstream, ctx.now());
-        self.free_server(at, ctx);
-        self.answer(call, Outcome::failed(cause, ctx.me, 503), ctx);
-    }
-
-    fn server_timed_out(&mut self, call: CallId, ctx: &mut Ctx) {
-        let now = ctx.now();
-        let row = *ctx.calls.get(call);
-        if row.b != SENT || !ctx.calls.alive(row.child) {
-            return;
-        }
-        let sent = ctx.calls.get(row.child).established;
-        let due = if sent == Time::MAX { now } else { sent + self.hop * 2 } + self.server_span;
-        if due > now {
-            return ctx.wake_at(due, Rank::Timeout, SERVER_TIMEOUT, call.slot, call.turn);
-        }
-        ctx.abandon(row.child);
-        ctx.ledger.refused_by(self.limits.upstream, now);
-        self.free_server(row.a as usize, ctx);
-        self.answer(call, Outcome::failed(Cause::UpstreamTimeout, ctx.me, 504), ctx);
-    }
-
-    fn queue_timed_out(&mut self, call: CallId, ctx: &mut Ctx) {
-        if ctx.calls.get(call).b != QUEUED {
-            return;
-        }
-        self.queue_timeouts += 1;
-        self.queue.retain(|other| *other != call);
-        ctx.ledger.refused_by(self.limits.server, ctx.now());
-        self.answer(call, Outcome::failed(Cause::QueueFull, ctx.me, 503), ctx);
-    }
-
-    fn stop_timers(&mut self, at: usize, ctx: &mut Ctx) {
-        ctx.queue.cancel(self.exchanges[at].connect_timer);
-        ctx.queue.cancel(self.exchanges[at].timer);
-    }
-
-    /// A server has a place again: the first in the queue gets it.
-    fn free_server(&mut self, at: usize, ctx: &mut Ctx) {
-        self.stop_timers(at, ctx);
-        let server = usize::from(self.exchanges[at].server);
-        self.servers[server].connections -= 1;
-        let now = ctx.now();
-        while let Some(next) = self.queue.pop_front() {
-            ctx.ledger.set(self.queue_gauge, now, self.queue.len() as u64);
-            let waiting = ctx.calls.get(next).a as usize;
-            ctx.queue.cancel(self.exchanges[waiting].timer);
-            ctx.ledger.waited_for(self.limits.server, self.exchanges[waiting].since, now);
-            if !ctx.calls.get(next).abandoned {
-                return self.assign(next, server, ctx);
-            }
-            let left = Outcome::failed(Cause::ClientTimeout, ctx.me, 0);
-            self.answer(next, left, ctx);
-        }
-    }
-
-    fn answered(&mut self, child: CallId, ctx: &mut Ctx) {
-        let answer = ctx.take_reply(child);
-        let call = answer.parent;
-        let at = ctx.calls.get(call).a as usize;
-        ctx.calls.get(call).child = CallId::NONE;
-        if answer.outcome.status != 0 {
-            self.free_server(at, ctx);
-            return self.answer(call, answer.outcome, ctx);
-        }
-        match answer.outcome.cause {
-            Some(Cause::Refused | Cause::ConnectTimeout) => self.retry(call, Cause::Refused, ctx),
-            _ => {
-                ctx.ledger.refused_by(self.limits.upstream, ctx.now());
-                self.free_server(at, ctx);
-                self.answer(call, Outcome::failed(Cause::UpstreamClosed, ctx.me, 502), ctx);
+        self.busy(client, ctx);
+        self.clients[client as usize].open = false;
+        self.clients_open -= 1;
+        self.free_clients.push(client);
+        if let Some(own) = self.private.get_mut(client as usize) {
+            for (server, kept) in own.close() {
+                ctx.hang_up(self.servers[usize::from(server)].node, kept.connection, 0);
             }
         }
-    }
-
-    fn answer(&mut self, call: CallId, outcome: Outcome, ctx: &mut Ctx) {
-        let row = *ctx.calls.get(call);
-        let client = self.exchanges[row.a as usize].client;
-        self.free_exchanges.push(row.a);
-        ctx.calls.get(call).via = Via::Open(client);
-        let own = &mut self.clients[client as usize];
-        own.streams -= 1;
-        let closes = if own.http2 {
-            own.leaving && own.streams == 0
-        } else {
-            !row.keep_alive || row.abandoned
-        };
-        if closes {
-            ctx.calls.get(call).keep_alive &= !self.clients[client as usize].http2;
-            self.close_client(client, ctx);
-        }
-        ctx.reply(call, outcome);
-    }
-
-    fn close_client(&mut self, client: u32, ctx: &mut Ctx) {
-        let row = &mut self.clients[client as usize];
-        if row.open {
-            row.open = false;
-            self.clients_open -= 1;
-            self.free_clients.push(client);
-            self.accept(ctx);
-        }
-    }
-
-    /// The client went away; what waits in the queue is skipped when its turn comes.
-    fn client_left(&mut self, call: CallId, ctx: &mut Ctx) {
-        if !ctx.calls.alive(call) {
-            return;
-        }
-        let row = *ctx.calls.get(call);
-        if row.b == SENT && ctx.calls.alive(row.child) {
-            ctx.abandon(row.child);
-            self.free_server(row.a as usize, ctx);
-            self.answer(call, Outcome::failed(Cause::ClientTimeout, ctx.me, 0), ctx);
-        }
+        self.accept(ctx);
     }
 }
