@@ -398,7 +398,9 @@ fn mistakes_about_stores_are_told() {
             "designs": {"d": {"enter": {"users": "api"}, "nodes": {"api": {"pods": {"replicas": 1,
                 "hosts": {"count": 1, "instance": "t3.medium"}}}, "db": nodes["db"], "server": nodes["server"]}}}});
         let found = super::scenario::findings(text.to_string().as_bytes());
-        found.sorted().iter().map(|finding| finding.code).collect::<Vec<_>>()
+        // Nothing leads to `server` where `db` is a server itself.
+        let codes = found.sorted().iter().map(|finding| finding.code).collect::<Vec<_>>();
+        codes.into_iter().filter(|code| *code != "W0404").collect::<Vec<_>>()
     };
     let server = json!({"postgres": {"connections": 50}});
     let with = |db: Value| json!({"db": db, "server": server});
