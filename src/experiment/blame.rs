@@ -8,7 +8,12 @@ const COMMON: &[&str] = &["timeout", "rate"];
 /// Finds the limit behind each way of failing.
 pub(super) fn blame(failures: &mut [FailureRow], limits: &[Bottleneck]) {
     for row in failures {
-        row.blame = refused(row, limits).or_else(|| waited(row, limits));
+        // Whoever gave up waiting was refused by nobody.
+        row.blame = if row.cause == "client_timeout" {
+            waited(row, limits).or_else(|| refused(row, limits))
+        } else {
+            refused(row, limits).or_else(|| waited(row, limits))
+        };
     }
 }
 

@@ -359,8 +359,11 @@ fn without(told: &Counterfactual, design: &DesignResult) -> String {
         return format!("{name} was not lifted: {why}");
     }
     let next = told.next.as_ref().map_or("none".into(), first_limit);
+    let success = told.differences.iter().find(|own| own.metric == "success_rate");
+    let worse = success.is_some_and(|own| own.significant && own.difference.value < 0.0);
+    let worse = if worse { " (worse: it keeps load from what is behind it)" } else { "" };
     format!(
-        "if {name} were lifted: success {} -> {}, p95 {} -> {}; next limit: {next}",
+        "if {name} were lifted: success {} -> {}{worse}, p95 {} -> {}; next limit: {next}",
         share(design.success_rate.value),
         interval(&told.success_rate, share),
         seconds(design.latency.p95.value),

@@ -196,3 +196,25 @@ fn people_open_connections_of_their_own_and_leave_them_open() {
     assert!((median - 0.302).abs() < 0.005, "{median}");
     assert!(most(&row) > 2_900, "{}", most(&row));
 }
+
+#[test]
+fn idle_clients_are_closed_by_balancers_and_servers_too() {
+    // A request every 90 s, 200 ms away, over TLS: TCP, TLS and the request are 0.6 s where the connection was closed meanwhile. An ALB
+    // does so after 60 s, Node.js after 5 s, nginx after 75 s.
+    let mut users = closed(5, "1000s", true, "200ms");
+    users["load"]["closed"]["think"] = json!({"constant": "90s"});
+    let work = json!([{"wait": {"constant": "1ms"}}]);
+    let mut web = pods(&json!({"keepalive_timeout": "5s"}));
+    for (entry, nodes) in [
+        ("front", json!({"front": {"alb": {"to": ["web"]}}, "web": web.clone()})),
+        ("front", json!({"front": {"nginx": {"upstream": ["web"]}}, "web": web.clone()})),
+        ("web", json!({"web": web.clone()})),
+    ] {
+        let row = run(&users, &work, entry, &nodes, &json!([]));
+        assert!((mean(&row) - 0.602).abs() < 0.006, "{nodes}: {}", mean(&row));
+    }
+    // Kept for two minutes only the first pays.
+    web["pods"]["keepalive_timeout"] = json!("120s");
+    let row = run(&users, &work, "web", &json!({"web": web}), &json!([]));
+    assert!(mean(&row) < 0.26, "{}", mean(&row));
+}

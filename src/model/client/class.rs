@@ -87,8 +87,10 @@ pub struct Class {
     /// Users that are here.
     present: usize,
     next_user: u32,
-    /// Connections kept by users that are gone (open load): reused most recent first.
-    spare: Vec<Kept>,
+    /// Connections kept by users that are gone (open load), and since when: reused most recent first.
+    spare: Vec<(Kept, Time)>,
+    /// After how long the entry closes an idle connection, where it does not keep account of its clients' connections itself.
+    idle_close: Option<Span>,
     /// Until when the load generator opens connections that are wanted already.
     opening_until: Time,
     /// Name of the connection that was opened last: each has one of its own.
@@ -196,6 +198,7 @@ impl Class {
             present: 0,
             next_user: 0,
             spare: Vec::new(),
+            idle_close: wiring.keepalive(entry),
             opening_until: Time::ZERO,
             opened: NonZeroU32::MAX,
             waiting: VecDeque::new(),
@@ -399,7 +402,13 @@ impl Class {
         if user.request == 0 {
             ctx.ledger.classes[self.index].users += 1;
         }
-        user.sent = now;
+        let idle_since = std::mem::replace(&mut user.sent, now);
+        if user.connection.is_some()
+            && self.idle_close.is_some_and(|idle| now.since(idle_since) > idle)
+        {
+            self.was_closed(slot, ctx);
+        }
+        let user = &mut self.users[slot as usize];
         user.attempt = 0;
         user.last_cause = None;
         if let Some(backoff) = self.backoffs.get_mut(slot as usize) {
@@ -498,6 +507,8 @@ impl Class {
         let user = &mut self.users[slot as usize];
         ctx.ledger.end(self.index, now, user.sent, user.scheduled, outcome);
         self.in_progress -= 1;
+        // From here on a connection that is kept is idle.
+        user.sent = now;
         if outcome.is_ok() && !user.served {
             user.served = true;
             ctx.ledger.classes[self.index].users_served += 1;
@@ -568,7 +579,7 @@ impl Class {
             if self.closed.is_none() && self.connection.keepalive {
                 // A browser leaves its connection open, and nobody else's user goes on with it.
                 if self.connection.kept_by == KeptBy::Generator {
-                    self.spare.push(connection);
+                    self.spare.push((connection, ctx.now()));
                 }
             } else if self.entry_listens || ctx.flows.any() {
                 ctx.hang_up(connection.node, connection.number, connection.tag.get());

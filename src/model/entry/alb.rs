@@ -108,6 +108,9 @@ fn overhead_default() -> Dist {
 }
 
 impl Spec for AlbSpec {
+    fn keepalive(&self) -> Option<Span> {
+        Some(self.idle_timeout)
+    }
     fn targets(&self) -> Vec<(String, &str)> {
         self.to.iter().enumerate().map(|(i, name)| (format!("to[{i}]"), name.as_str())).collect()
     }

@@ -21,7 +21,11 @@ pub const ABOUT: About = About {
         "dead addresses are handed out like live ones",
         "falling back to the next address of the answer, by kind of client (`connection.addresses` of the workload)",
     ],
-    leaves_out: &["resolvers that keep answers beyond the time to live", "the time a lookup takes"],
+    leaves_out: &[
+        "resolvers that keep answers beyond the time to live",
+        "the time a lookup takes",
+        "in front of pods with a lifecycle or an autoscaler (a headless service): resolvers that still have the address of a pod that is not ready any more; it leaves all answers at once",
+    ],
     example: r#"{"to": ["api"], "ttl": "60s"}"#,
 };
 

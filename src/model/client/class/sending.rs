@@ -25,9 +25,10 @@ impl Class {
     #[inline(always)]
     pub(super) fn send(&mut self, slot: u32, ctx: &mut Ctx) {
         let user = &mut self.users[slot as usize];
-        if user.connection.is_none() && self.connection.keepalive {
-            user.connection = self.spare.pop();
+        if user.connection.is_none() && !self.spare.is_empty() {
+            self.take_spare(slot, ctx);
         }
+        let user = &mut self.users[slot as usize];
         let turn = user.turn;
         let opens = user.connection.is_none();
         if let Some(lane) = self.timeout {
@@ -38,6 +39,28 @@ impl Class {
         }
         if let Some(opens) = self.take_stream(slot, ctx) {
             self.sends(slot, opens, ctx);
+        }
+    }
+
+    /// Takes the connection over that was idle for the shortest time, unless the server has closed it and all others.
+    #[inline(never)]
+    fn take_spare(&mut self, slot: u32, ctx: &mut Ctx) {
+        let Some((connection, since)) = self.spare.pop() else { return };
+        self.users[slot as usize].connection = Some(connection);
+        let idle = ctx.now().since(since);
+        if self.idle_close.is_some_and(|most| idle > most) {
+            self.was_closed(slot, ctx);
+            while let Some((older, _)) = self.spare.pop() {
+                ctx.hang_up(older.node, older.number, older.tag.get());
+            }
+        }
+    }
+
+    /// The server has closed a user's connection, which was idle for too long.
+    #[inline(never)]
+    pub(super) fn was_closed(&mut self, slot: u32, ctx: &mut Ctx) {
+        if let Some(connection) = self.users[slot as usize].connection.take() {
+            ctx.hang_up(connection.node, connection.number, connection.tag.get());
         }
     }
 
