@@ -127,17 +127,22 @@ impl<E: Copy> Lanes<E> {
         let row = &self.rows[usize::from(lane.0)];
         let key = order::key(now + row.delay, row.rank);
         let (at, listed) = (row.last, row.listed);
-        match self.blocks.get_mut(at as usize) {
-            Some(block) if listed && block.used < PLACES => {
-                let used = block.used;
-                block.armed |= 1 << used;
-                block.used = used + 1;
-                let timer = TimerId { place: at * PLACES + used, turn: block.turn };
-                self.places[timer.place as usize] = Armed { key, sequence, event };
-                timer
-            }
-            _ => self.arm_first(lane, key, sequence, event),
+        match if listed { self.put(at, key, sequence, event) } else { None } {
+            Some(timer) => timer,
+            None => self.arm_first(lane, key, sequence, event),
         }
+    }
+
+    /// Takes the next place of a block, if it has one left.
+    #[inline(always)]
+    fn put(&mut self, at: u32, key: u64, sequence: u64, event: E) -> Option<TimerId> {
+        let block = self.blocks.get_mut(at as usize).filter(|block| block.used < PLACES)?;
+        let used = block.used;
+        block.armed |= 1 << used;
+        block.used = used + 1;
+        let timer = TimerId { place: at * PLACES + used, turn: block.turn };
+        self.places[timer.place as usize] = Armed { key, sequence, event };
+        Some(timer)
     }
 
     /// Arms an event of a lane that was empty, or whose last block is full. The event comes in parts, which stay in registers.
@@ -148,16 +153,9 @@ impl<E: Copy> Lanes<E> {
         if !row.listed {
             self.list(lane, key);
         }
-        match self.blocks.get_mut(at as usize) {
-            Some(block) if block.used < PLACES => {
-                let used = block.used;
-                block.armed |= 1 << used;
-                block.used = used + 1;
-                let timer = TimerId { place: at * PLACES + used, turn: block.turn };
-                self.places[timer.place as usize] = Armed { key, sequence, event };
-                timer
-            }
-            _ => self.extend(lane, key, sequence, event),
+        match self.put(at, key, sequence, event) {
+            Some(timer) => timer,
+            None => self.extend(lane, key, sequence, event),
         }
     }
 
