@@ -414,12 +414,12 @@ fn a_network_balancer_charges_its_largest_dimension() {
 
 #[test]
 fn t_cost_10_kept_connections_of_an_alb_are_active_and_its_rules_are_charged() {
-    // 300 users keep a connection for two hours and ask every 100 s: 300 / 3,000 · 2 h, and next to nothing else.
-    let mut users = closed(300, 7_200, constant(100_000.0));
-    users["connection"] = json!({"rtt": "0s", "tls": false, "keepalive": true});
-    let alb = |rules: u32| {
+    // 300 users keep a connection for two hours and ask every 50 s: 300 / 3,000 · 2 h, and next to nothing else.
+    let alb = |rules: u32, think: f64| {
+        let mut users = closed(300, 7_200, constant(think));
+        users["connection"] = json!({"rtt": "0s", "tls": false, "keepalive": true});
         let mut scenario = balanced(&json!({}), "1/s", 1);
-        scenario["workload"]["users"] = users.clone();
+        scenario["workload"]["users"] = users;
         scenario["run"]["horizon"] = json!("3h");
         scenario["designs"]["d"]["nodes"]["door"] = json!({"alb": {"to": ["api"], "overhead": {"constant": "0s"},
             "target_rtt": "0s", "bytes_per_request": "1B", "rules": rules}});
@@ -430,10 +430,13 @@ fn t_cost_10_kept_connections_of_an_alb_are_active_and_its_rules_are_charged() {
             row.ledger.classes[0].issued as f64,
         )
     };
-    let (units, hours, _) = alb(0);
+    let (units, hours, _) = alb(0, 50_000.0);
     assert!((units / (0.1 * hours) - 1.0).abs() < 0.01, "{units} in {hours} h");
+    // Every 100 s: the balancer has closed each after 60 s, and three new ones a second are 3 / 25 units.
+    let (units, hours, _) = alb(0, 100_000.0);
+    assert!((units / (0.12 * hours) - 1.0).abs() < 0.02, "{units} in {hours} h");
     // Ten of a thousand rules are free: 990 evaluations a request, and 1,000 a second are a unit.
-    let (units, _, requests) = alb(1_000);
+    let (units, _, requests) = alb(1_000, 50_000.0);
     let evaluations = requests * 990.0 / (1_000.0 * 3_600.0);
     assert!((units / evaluations - 1.0).abs() < 1e-3, "{units} {evaluations}");
 }
