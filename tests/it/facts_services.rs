@@ -442,6 +442,22 @@ fn t_cost_10_kept_connections_of_an_alb_are_active_and_its_rules_are_charged() {
 }
 
 #[test]
+fn connections_that_people_left_open_are_active_until_the_balancer_closes_them() {
+    // A person a second for two hours, one request each, connections of their own, closed after 600 s of silence: 600 of 3,000 are a
+    // fifth of a unit, from the tenth minute on.
+    let mut users = super::theory::poisson(1.0, 7_200.0);
+    users["connection"] = json!({"rtt": "0s", "tls": false, "kept_by": "user"});
+    let mut scenario = balanced(&json!({}), "1/s", 1);
+    scenario["workload"]["users"] = users;
+    scenario["run"]["horizon"] = json!("3h");
+    scenario["designs"]["d"]["nodes"]["door"] = json!({"alb": {"to": ["api"], "overhead": {"constant": "0s"},
+        "target_rtt": "0s", "bytes_per_request": "1B", "idle_timeout": "600s"}});
+    let units = usage(&first(&scenario), "alb.lcu_hour");
+    let wanted = 0.2 * (2.0 - 1.0 / 12.0);
+    assert!((units / wanted - 1.0).abs() < 0.05, "{units} and not {wanted}");
+}
+
+#[test]
 fn a_silent_connection_is_reset_and_its_successor_is_served() {
     // A user asks every 400 s on a kept connection: the balancer has forgotten it each time.
     let run = |think: f64, idle: &str| {

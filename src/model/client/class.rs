@@ -3,6 +3,7 @@
 //! Everything random about user u's request k is keyed by (class, u, k): the same in every design, whatever retries,
 //! other users or other nodes do.
 
+mod coming;
 mod http2;
 mod race;
 mod sending;
@@ -87,9 +88,10 @@ pub struct Class {
     /// Users that are here.
     present: usize,
     next_user: u32,
-    /// Connections kept by users that are gone (open load), and since when: reused most recent first.
-    spare: Vec<(Kept, Time)>,
-    /// After how long the entry closes an idle connection, where it does not keep account of its clients' connections itself.
+    /// Connections that users who have gone left open (open load), and since when, the oldest first. Those of a load generator are
+    /// used again, the most recent first.
+    spare: VecDeque<(Kept, Time)>,
+    /// After how long the entry closes an idle connection, as far as its users learn it before they send.
     idle_close: Option<Span>,
     /// Until when the load generator opens connections that are wanted already.
     opening_until: Time,
@@ -197,7 +199,7 @@ impl Class {
             free: NIL,
             present: 0,
             next_user: 0,
-            spare: Vec::new(),
+            spare: VecDeque::new(),
             idle_close: wiring.keepalive(entry),
             opening_until: Time::ZERO,
             opened: NonZeroU32::MAX,
@@ -278,32 +280,6 @@ impl Class {
         }
     }
 
-    /// Starts the `number`-th closed user and wakes for the next one.
-    fn start_closed(&mut self, number: u32, ctx: &mut Ctx) {
-        let Some(closed) = &self.closed else { return };
-        let (users, ramp) = (closed.users, closed.ramp);
-        let scheduled = Time::MAX;
-        let slot = self.new_user(scheduled);
-        self.exhausted = number + 1 >= users;
-        if !self.exhausted {
-            let at = self.tick(Time::ZERO + ramp.scaled(f64::from(number + 1) / f64::from(users)));
-            if at > ctx.now() {
-                ctx.wake_at(at, Rank::Arrival, START, number + 1, 0);
-            } else {
-                ctx.wake(Span::ZERO, START, number + 1, 0);
-            }
-        }
-        self.goes_on_with(slot, ctx);
-    }
-
-    /// The next arrival of an open load is here.
-    #[inline(never)]
-    fn comes(&mut self, ctx: &mut Ctx) {
-        let now = ctx.now();
-        self.arrive(now, ctx);
-        self.schedule_arrival(ctx);
-    }
-
     /// A user begins the next request of a session.
     #[inline(never)]
     fn goes_on_with(&mut self, slot: u32, ctx: &mut Ctx) {
@@ -314,62 +290,6 @@ impl Class {
     #[inline(never)]
     fn tries_again(&mut self, slot: u32, ctx: &mut Ctx) {
         self.attempt(slot, ctx);
-    }
-
-    #[inline(always)]
-    fn schedule_arrival(&mut self, ctx: &mut Ctx) {
-        if let Some(at) = self.arrivals.as_mut().and_then(Arrivals::take_next) {
-            ctx.wake_at(self.tick(at.max(ctx.now())), Rank::Arrival, ARRIVAL, 0, 0);
-        } else if self.closed.is_none() {
-            self.exhausted = true;
-        }
-    }
-
-    /// An open arrival, scheduled for `scheduled`.
-    #[inline(always)]
-    fn arrive(&mut self, scheduled: Time, ctx: &mut Ctx) {
-        if let Some((max, when_busy)) = self.vus
-            && self.present >= max as usize
-        {
-            match when_busy {
-                WhenBusy::Drop => self.dropped += 1,
-                WhenBusy::Wait => self.waiting.push_back(scheduled),
-            }
-            return;
-        }
-        let slot = self.new_user(scheduled);
-        self.begin(slot, ctx);
-    }
-
-    #[inline(always)]
-    fn new_user(&mut self, scheduled: Time) -> u32 {
-        let user = User::new(self.next_user, scheduled);
-        self.next_user = self.next_user.wrapping_add(1);
-        let own = (!self.retry.shared()).then(|| self.retry.state());
-        let session = self.session_of_before(u64::from(user.index));
-        self.present += 1;
-        let slot = self.free;
-        if let Some(row) = self.users.get_mut(slot as usize) {
-            self.free = row.index;
-            *row = User { turn: row.turn, ..user };
-            if let (Some(new), Some(until)) = (session, self.sessions.get_mut(slot as usize)) {
-                *until = new;
-            }
-            if let (Some(new), Some(tokens)) = (own, self.own.get_mut(slot as usize)) {
-                *tokens = new;
-            }
-            return slot;
-        }
-        self.users.push(user);
-        self.sessions.extend(session);
-        self.own.extend(own);
-        if self.addresses.is_some() {
-            self.races.push(Race::default());
-        }
-        if let Some(http2) = &mut self.http2 {
-            http2.add_user();
-        }
-        u32::try_from(self.users.len() - 1).unwrap_or(u32::MAX)
     }
 
     /// When the load generator's clock says that a time has come.
@@ -577,9 +497,9 @@ impl Class {
         user.turn = user.turn.wrapping_add(1);
         if let Some(connection) = user.connection.take() {
             if self.closed.is_none() && self.connection.keepalive {
-                // A browser leaves its connection open, and nobody else's user goes on with it.
-                if self.connection.kept_by == KeptBy::Generator {
-                    self.spare.push((connection, ctx.now()));
+                // A browser's stays open until the server closes it, or to the end.
+                if self.connection.kept_by == KeptBy::Generator || self.idle_close.is_some() {
+                    self.spare.push_back((connection, ctx.now()));
                 }
             } else if self.entry_listens || ctx.flows.any() {
                 ctx.hang_up(connection.node, connection.number, connection.tag.get());
@@ -594,14 +514,6 @@ impl Class {
         if !self.waiting.is_empty() {
             self.comes_late(ctx);
         }
-    }
-
-    /// A scheduled arrival that waited for a user of the load generator has one.
-    #[inline(never)]
-    fn comes_late(&mut self, ctx: &mut Ctx) {
-        let Some(scheduled) = self.waiting.pop_front() else { return };
-        debug_assert!(scheduled <= ctx.now());
-        self.arrive(scheduled, ctx);
     }
 
     /// Longest wait of an attempt.

@@ -35,6 +35,7 @@ pub const ABOUT: About = About {
     ],
     leaves_out: &[
         "stickiness, weights; its nodes check as one",
+        "the closing of a client's idle connection before its user's next request: until then it counts as active",
         "its own scaling: AWS publishes no limit",
     ],
     example: r#"{"to": ["api"]}"#,

@@ -1,7 +1,7 @@
 //! How an attempt leaves: a connection for it, what the load generator has to do, the SYN or the request.
 
 use super::http2::WITH_THE_FIRST;
-use super::{Class, OPEN, SEND, TIMEOUT};
+use super::{Class, KeptBy, OPEN, SEND, TIMEOUT};
 use crate::kernel::{Rank, Span, Time};
 use crate::model::calls::Via;
 use crate::model::context::Ctx;
@@ -42,17 +42,18 @@ impl Class {
         }
     }
 
-    /// Takes the connection over that was idle for the shortest time, unless the server has closed it and all others.
+    /// Takes over the connection that was left last, after those that the server has closed meanwhile are gone.
     #[inline(never)]
     fn take_spare(&mut self, slot: u32, ctx: &mut Ctx) {
-        let Some((connection, since)) = self.spare.pop() else { return };
-        self.users[slot as usize].connection = Some(connection);
-        let idle = ctx.now().since(since);
-        if self.idle_close.is_some_and(|most| idle > most) {
-            self.was_closed(slot, ctx);
-            while let Some((older, _)) = self.spare.pop() {
-                ctx.hang_up(older.node, older.number, older.tag.get());
+        let now = ctx.now();
+        if let Some(most) = self.idle_close {
+            let open = self.spare.iter().position(|(_, since)| now.since(*since) <= most);
+            for (kept, _) in self.spare.drain(..open.unwrap_or(self.spare.len())) {
+                ctx.hang_up(kept.node, kept.number, kept.tag.get());
             }
+        }
+        if self.connection.kept_by == KeptBy::Generator {
+            self.users[slot as usize].connection = self.spare.pop_back().map(|(kept, _)| kept);
         }
     }
 

@@ -22,6 +22,7 @@ pub(super) struct User {
     pub(super) connection: Option<Kept>,
     pub(super) call: CallId,
     pub(super) timer: TimerId,
+    /// When its present request began; between two, since when its connection is idle.
     pub(super) sent: Time,
     pub(super) scheduled: Time,
 }

@@ -1,4 +1,5 @@
 //! Pods: replicas of one service on shared hosts.
+mod accepting;
 mod autoscaler;
 mod burst;
 mod fleet;

@@ -56,7 +56,7 @@ pub struct Pods {
     /// Processor time of a full TLS handshake.
     pub(super) cpu_handshake: Span,
     pub(super) pace: Pace,
-    places: u32,
+    pub(super) places: u32,
     queue_max: usize,
     reject_status: u16,
     cancel: bool,
@@ -64,9 +64,9 @@ pub struct Pods {
     /// Connections opened to stores so far: their numbers.
     pub(super) connections: u32,
     pub(super) limits: Limits,
-    gauges: Gauges,
+    pub(super) gauges: Gauges,
     in_progress: u64,
-    in_accept_queue: u64,
+    pub(super) in_accept_queue: u64,
     pub(super) counts: Counts,
     pub(super) fleet: Option<Box<Fleet>>,
     pub(super) burst: Option<Box<Burst>>,
@@ -332,19 +332,6 @@ impl Pods {
         }
     }
 
-    /// Whether the process would take a new connection at once.
-    fn accepts_now(&self, pod: u16) -> bool {
-        let pod = &self.pods[pod as usize];
-        if pod.frozen {
-            return false;
-        }
-        match self.kind {
-            KindOf::EventLoop => !pod.loop_busy,
-            KindOf::SyncWorkers => pod.running < self.places,
-            KindOf::Threads => true,
-        }
-    }
-
     /// The kernel completed the handshake; the request's bytes come after the remaining round trips.
     fn established(&mut self, call: CallId, ctx: &mut Ctx) {
         let now = ctx.now();
@@ -459,41 +446,12 @@ impl Pods {
         }
     }
 
-    /// An idle process takes what waits in the accept queue.
-    pub(super) fn accept_waiting(&mut self, pod: u16, ctx: &mut Ctx) {
-        while self.accepts_now(pod) {
-            let Some(call) = self.next_connection(pod, ctx) else { return };
-            self.accept(call, ctx);
-        }
-    }
-
-    /// So many connections have left a pod's accept queue.
-    pub(super) fn left_accept_queue(&mut self, n: usize, ctx: &mut Ctx) {
-        self.in_accept_queue -= n as u64;
-        ctx.ledger.set(self.gauges.accept_queue, ctx.queue.now(), self.in_accept_queue);
-    }
-
     /// A request that had begun is dropped.
     pub(super) fn left_progress(&mut self, call: CallId, ctx: &mut Ctx) {
         if ![0, SIGNING].contains(&ctx.calls.get(call).b) {
             self.in_progress -= 1;
             ctx.ledger.set(self.gauges.in_progress, ctx.queue.now(), self.in_progress);
         }
-    }
-
-    pub(super) fn next_connection(&mut self, pod: u16, ctx: &mut Ctx) -> Option<CallId> {
-        let call = self.pods[pod as usize].accept_queue.pop_front()?;
-        let now = ctx.now();
-        self.in_accept_queue -= 1;
-        ctx.ledger.set(self.gauges.accept_queue, now, self.in_accept_queue);
-        let row = ctx.calls.get(call);
-        let since = row.established;
-        let waited_for = match self.kind {
-            KindOf::SyncWorkers => self.limits.places,
-            KindOf::EventLoop | KindOf::Threads => self.limits.cpu,
-        };
-        ctx.ledger.waited_for(waited_for, since, now);
-        Some(call)
     }
 
     /// A connection, statement or call on behalf of a request was answered.

@@ -33,6 +33,7 @@ pub const ABOUT: About = About {
     ],
     leaves_out: &[
         "memory, garbage collection and out-of-memory kills",
+        "keepalive_timeout toward users who come over DNS, a NodePort or an NLB",
         "a limit of connections that threads accept (gthread: worker_connections 1,000 each): those wait in the process, not in the kernel",
         "what a host had on its processor when it was lost: it ends all the same",
         "the progress deadline of a rollout, and rollbacks",

@@ -1,0 +1,49 @@
+//! The accept queue from the process's side: whether it takes a connection now, and which.
+
+use super::service::{KindOf, Pods};
+use crate::model::context::Ctx;
+use crate::model::message::CallId;
+
+impl Pods {
+    /// Whether the process would take a new connection at once.
+    pub(super) fn accepts_now(&self, pod: u16) -> bool {
+        let pod = &self.pods[pod as usize];
+        if pod.frozen {
+            return false;
+        }
+        match self.kind {
+            KindOf::EventLoop => !pod.loop_busy,
+            KindOf::SyncWorkers => pod.running < self.places,
+            KindOf::Threads => true,
+        }
+    }
+
+    /// An idle process takes what waits in the accept queue.
+    pub(super) fn accept_waiting(&mut self, pod: u16, ctx: &mut Ctx) {
+        while self.accepts_now(pod) {
+            let Some(call) = self.next_connection(pod, ctx) else { return };
+            self.accept(call, ctx);
+        }
+    }
+
+    /// So many connections have left a pod's accept queue.
+    pub(super) fn left_accept_queue(&mut self, n: usize, ctx: &mut Ctx) {
+        self.in_accept_queue -= n as u64;
+        ctx.ledger.set(self.gauges.accept_queue, ctx.queue.now(), self.in_accept_queue);
+    }
+
+    pub(super) fn next_connection(&mut self, pod: u16, ctx: &mut Ctx) -> Option<CallId> {
+        let call = self.pods[pod as usize].accept_queue.pop_front()?;
+        let now = ctx.now();
+        self.in_accept_queue -= 1;
+        ctx.ledger.set(self.gauges.accept_queue, now, self.in_accept_queue);
+        let row = ctx.calls.get(call);
+        let since = row.established;
+        let waited_for = match self.kind {
+            KindOf::SyncWorkers => self.limits.places,
+            KindOf::EventLoop | KindOf::Threads => self.limits.cpu,
+        };
+        ctx.ledger.waited_for(waited_for, since, now);
+        Some(call)
+    }
+}
