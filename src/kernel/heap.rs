@@ -1,10 +1,12 @@
-//! A 4-ary min-heap of 8-byte keys, each with a slot number beside it.
+//! The next of some 8-byte keys, each with a slot number beside it: a sorted list while they are few, then a 4-ary min-heap.
 //!
-//! Four children stand in a cache line of their own, and the choice of the smallest is free of unpredictable
+//! Where only some tens wait, to move a handful of neighbours costs less than to sift, and to take the next costs nothing. In the
+//! heap four children stand in a cache line of their own, and the choice of the smallest is free of unpredictable
 //! branches. `pop` leaves the root vacant, because the handler of an event mostly adds the next one at once: to replace the root
 //! then costs one sift-down instead of a sift-up and an earlier sift-down, and the slot is used again. Among equal keys the order
 //! is arbitrary; the heap says when there are any, and [`Pending`](super::pending::Pending) puts them in order.
 
+use std::cmp::Reverse;
 use std::hint::select_unpredictable;
 
 /// Four siblings in a cache line of their own. Places that are not taken hold the key [`u64::MAX`].
@@ -23,6 +25,11 @@ impl Four {
     }
 }
 
+/// So many below the first stand in the sorted list at most.
+const FEW: usize = 32;
+/// A heap with no more below its root becomes a sorted list again.
+const FEW_AGAIN: usize = 12;
+
 const NOTHING: Four = Four { keys: [u64::MAX; 4], slots: [0; 4] };
 
 /// Min-heap of (key, slot).
@@ -33,13 +40,21 @@ pub(super) struct Heap {
     vacant: bool,
     /// How many stand below the root.
     below: usize,
-    /// The children of the root are group 0, those of place p group p + 1.
+    /// What stands below the root while that is few, in descending order: the next is the last.
+    few: [(u64, u32); FEW],
+    /// The children of the root are group 0, those of place p group p + 1. Empty while there are few.
     fours: Vec<Four>,
 }
 
 impl Default for Heap {
     fn default() -> Self {
-        Heap { root: (u64::MAX, 0), vacant: false, below: 0, fours: Vec::new() }
+        Heap {
+            root: (u64::MAX, 0),
+            vacant: false,
+            below: 0,
+            few: [(u64::MAX, 0); FEW],
+            fours: Vec::new(),
+        }
     }
 }
 
@@ -51,6 +66,17 @@ fn least(four: &[u64; 4]) -> (usize, u64) {
     let last = second < first;
     let at = select_unpredictable(last, 2 + usize::from(right), usize::from(left));
     (at, select_unpredictable(last, second, first))
+}
+
+/// Puts an entry in its place of a descending list whose last place is free.
+#[inline(always)]
+fn sort_in(few: &mut [(u64, u32)], entry: (u64, u32)) {
+    let Some(mut free) = few.len().checked_sub(1) else { return };
+    while free > 0 && few[free - 1].0 < entry.0 {
+        few[free] = few[free - 1];
+        free -= 1;
+    }
+    few[free] = entry;
 }
 
 impl Heap {
@@ -71,16 +97,47 @@ impl Heap {
     pub(super) fn replace(&mut self, key: u64) {
         debug_assert!(self.vacant, "nothing was taken");
         self.vacant = false;
-        self.sift_down(key, self.root.1);
+        if self.fours.is_empty() {
+            self.sink(key, self.root.1);
+        } else {
+            self.sift_down(key, self.root.1);
+        }
     }
 
     /// Adds an entry; the root is not vacant. O(log4 n).
+    #[inline]
     pub(super) fn push(&mut self, key: u64, slot: u32) {
         debug_assert!(!self.vacant, "replace costs less");
+        if self.below == FEW && self.fours.is_empty() {
+            self.grow();
+        }
+        if !self.fours.is_empty() {
+            return self.push_heap(key, slot);
+        }
         if self.root.0 == u64::MAX {
             self.root = (key, slot);
             return;
         }
+        self.below += 1;
+        let mut later = (key, slot);
+        if key < self.root.0 {
+            later = std::mem::replace(&mut self.root, later);
+        }
+        sort_in(&mut self.few[..self.below], later);
+    }
+
+    /// Makes a heap of the sorted list: in ascending order it is one already.
+    #[cold]
+    fn grow(&mut self) {
+        self.fours.resize(FEW / 4, NOTHING);
+        for (at, (key, slot)) in self.few.iter().rev().enumerate() {
+            self.fours[at / 4].set(at % 4, *key, *slot);
+        }
+    }
+
+    /// Adds an entry to the heap.
+    #[inline(always)]
+    fn push_heap(&mut self, key: u64, slot: u32) {
         let at = self.below;
         self.below += 1;
         if at / 4 == self.fours.len() {
@@ -108,7 +165,10 @@ impl Heap {
     /// Whether another entry has the key that was taken last, whose place is vacant.
     #[inline(always)]
     pub(super) fn tied(&self, key: u64) -> bool {
-        self.fours.first().is_some_and(|four| four.keys.contains(&key))
+        match self.fours.first() {
+            Some(four) => four.keys.contains(&key),
+            None => self.few[..self.below].last().is_some_and(|next| next.0 == key),
+        }
     }
 
     /// The slot of the first entry, unless it was taken just now.
@@ -121,7 +181,10 @@ impl Heap {
     /// likely.
     #[inline]
     pub(super) fn soon(&self) -> [Option<u32>; 2] {
-        let Some(four) = self.fours.first() else { return [None; 2] };
+        let Some(four) = self.fours.first() else {
+            let mut slots = self.few[..self.below].iter().rev().map(|entry| entry.1);
+            return [slots.next(), slots.next()];
+        };
         let mut keys = four.keys;
         let (first, key) = least(&keys);
         keys[first] = u64::MAX;
@@ -133,20 +196,34 @@ impl Heap {
     /// All entries, in no order; the heap is empty afterwards.
     pub(super) fn drain(&mut self) -> impl Iterator<Item = (u64, u32)> + use<> {
         debug_assert!(!self.vacant, "the root was taken");
-        let Heap { root, fours, below, .. } = std::mem::take(self);
-        let entry = move |at: usize| (fours[at / 4].keys[at % 4], fours[at / 4].slots[at % 4]);
+        let Heap { root, fours, below, few, .. } = std::mem::take(self);
+        let entry = move |at: usize| match fours.get(at / 4) {
+            Some(four) => (four.keys[at % 4], four.slots[at % 4]),
+            None => few[at],
+        };
         let first = (root.0 != u64::MAX).then_some(root);
         first.into_iter().chain((0..below).map(entry))
     }
 
-    /// Closes the gap that the last `pop` left, with the last entry.
-    #[inline(never)]
+    /// Closes the gap that the last `pop` left.
+    #[inline(always)]
     pub(super) fn close(&mut self) {
         self.vacant = false;
-        if self.below == 0 {
-            self.root.0 = u64::MAX;
-            return;
+        if !self.fours.is_empty() {
+            return self.close_heap();
         }
+        match self.few[..self.below].last() {
+            Some(next) => {
+                self.root = *next;
+                self.below -= 1;
+            }
+            None => self.root.0 = u64::MAX,
+        }
+    }
+
+    /// Closes the gap with the last entry of the heap; what is left may be few.
+    #[inline(never)]
+    fn close_heap(&mut self) {
         self.below -= 1;
         let (group, place) = (self.below / 4, self.below % 4);
         let four = &mut self.fours[group];
@@ -156,6 +233,14 @@ impl Heap {
             self.fours.truncate(group);
         }
         self.sift_down(key, slot);
+        if self.below <= FEW_AGAIN {
+            let few = &mut self.few[..self.below];
+            for (at, entry) in few.iter_mut().enumerate() {
+                *entry = (self.fours[at / 4].keys[at % 4], self.fours[at / 4].slots[at % 4]);
+            }
+            few.sort_unstable_by_key(|entry| Reverse(entry.0));
+            self.fours.clear();
+        }
     }
 
     fn sift_up(&mut self, mut at: usize, key: u64, slot: u32) {
@@ -176,7 +261,20 @@ impl Heap {
         self.fours[at / 4].set(at % 4, rising.0, rising.1);
     }
 
-    /// Lets (key, slot) sink from the vacant root.
+    /// Lets (key, slot) go from the vacant root to its place.
+    #[inline(never)]
+    fn sink(&mut self, key: u64, slot: u32) {
+        let few = &mut self.few[..self.below];
+        match few.last() {
+            Some(next) if next.0 < key => {
+                self.root = *next;
+                sort_in(few, (key, slot));
+            }
+            _ => self.root = (key, slot),
+        }
+    }
+
+    /// Lets (key, slot) sink from the vacant root of the heap.
     #[inline(never)]
     fn sift_down(&mut self, key: u64, slot: u32) {
         let fours = self.fours.as_mut_slice();

@@ -43,17 +43,24 @@ impl Class {
     }
 
     /// Takes over the connection that was left last, after those that the server has closed meanwhile are gone.
-    #[inline(never)]
+    #[inline(always)]
     fn take_spare(&mut self, slot: u32, ctx: &mut Ctx) {
-        let now = ctx.now();
-        if let Some(most) = self.idle_close {
-            let open = self.spare.iter().position(|(_, since)| now.since(*since) <= most);
-            for (kept, _) in self.spare.drain(..open.unwrap_or(self.spare.len())) {
-                ctx.hang_up(kept.node, kept.number, kept.tag.get());
-            }
+        if let Some(most) = self.idle_close
+            && self.spare.front().is_some_and(|(_, since)| ctx.now().since(*since) > most)
+        {
+            self.close_spare(most, ctx);
         }
         if self.connection.kept_by == KeptBy::Generator {
             self.users[slot as usize].connection = self.spare.pop_back().map(|(kept, _)| kept);
+        }
+    }
+
+    /// The server has closed the connections that were idle for longer than this.
+    #[cold]
+    fn close_spare(&mut self, most: Span, ctx: &mut Ctx) {
+        let now = ctx.now();
+        while let Some((kept, _)) = self.spare.pop_front_if(|(_, since)| now.since(*since) > most) {
+            ctx.hang_up(kept.node, kept.number, kept.tag.get());
         }
     }
 
