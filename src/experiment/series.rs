@@ -90,17 +90,30 @@ fn padded(cells: impl Iterator<Item = f64>, buckets: usize) -> Vec<f64> {
     cells.chain(std::iter::repeat(0.0)).take(buckets).collect()
 }
 
+/// Nanoseconds that all replications together spent in each bucket: one that is over has no level any more, which is not a level of
+/// zero.
+fn covered(rows: &[Outturn], clock: Clock, buckets: usize) -> Vec<f64> {
+    let width = clock.width().nanos();
+    let of = |bucket: u64| {
+        let spent =
+            rows.iter().map(|row| row.end.nanos().saturating_sub(bucket * width).min(width));
+        // What ends with the bucket's first moment has no area there either.
+        spent.sum::<u64>().max(1) as f64
+    };
+    (0..buckets as u64).map(of).collect()
+}
+
 fn gauges(rows: &[Outturn], clock: Clock, buckets: usize) -> Vec<GaugeSeries> {
     let Some(first) = rows.first() else { return Vec::new() };
-    let width = clock.width().nanos() as f64 * rows.len() as f64;
+    let covered = covered(rows, clock, buckets);
     let gauge = |(at, gauge): (usize, &crate::model::ledger::NodeGauge)| {
         let mut mean = vec![0.0; buckets];
         let mut max = vec![0.0_f64; buckets];
         for row in rows {
             let mut levels = row.ledger.gauges[at].levels.clone();
             levels.widen(clock);
-            for (sum, &area) in mean.iter_mut().zip(levels.areas()) {
-                *sum += area as f64 / width;
+            for ((sum, &area), covered) in mean.iter_mut().zip(levels.areas()).zip(&covered) {
+                *sum += area as f64 / covered;
             }
             for (high, &level) in max.iter_mut().zip(levels.highs()) {
                 *high = high.max(level as f64);
