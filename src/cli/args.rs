@@ -118,7 +118,7 @@ pub(super) struct AlsoArgs {
     /// Also give success, mean latency and throughput of the steady state under load, without the warm-up
     #[arg(long)]
     pub(super) steady_state: bool,
-    /// Run every design again with its first bottleneck lifted, under the same users: what it would gain, what would bind next
+    /// Run every design again with its bottleneck lifted, under the same users: what it would gain, what would bind next
     #[arg(long)]
     pub(super) counterfactual: bool,
     /// Run again with every assumed figure halved and doubled: which assumptions the answer hangs on; takes long

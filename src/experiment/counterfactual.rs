@@ -1,4 +1,4 @@
-//! "If this limit were lifted": every design again, with its first bottleneck out of the way, under the same users.
+//! "If this limit were lifted": every design again, with its bottleneck out of the way, under the same users.
 
 use super::fold::run;
 use super::lift::lift;

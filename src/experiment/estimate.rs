@@ -10,11 +10,16 @@
 //! A ratio or a quantile of the whole has a *linearised* value in each replication: the figure plus what this replication
 //! pulls it up or down by. Their mean is the figure and their spread its error, so figures can be paired like means.
 //!
-//! Where all replications agree exactly, a share of 0 or 1 gets the exact (Clopper-Pearson) bound of its count: never
-//! having seen a failure does not prove that there is none.
+//! A share of few events, or of all but few, is at least as uncertain as Clopper's and Pearson's exact interval of its count, which
+//! holds if requests fail independently of one another: never having seen a failure does not prove that there is none, and a single
+//! one says little about their rate. Rare failures that come together, as in an outage, cannot be bounded so: runs without one do
+//! not tell how often there is one.
+//!
+//! Requests that had no answer when the run was stopped may have succeeded or not: the interval of a share reaches from all of
+//! them lost to all of them served.
 
 use super::result::Estimate;
-use super::student::{t_critical, t_quantile};
+use super::student::{clopper_pearson, t_critical, t_quantile};
 use crate::kernel::Histogram;
 
 impl Estimate {
@@ -100,20 +105,42 @@ pub fn ratio(pairs: &[(f64, f64)]) -> Option<Estimate> {
     Some(Estimate::around(r, half))
 }
 
+/// Up to so many events, exact bounds of a share are wider than what they differ by between replications tells.
+const FEW: u64 = 100;
+
+/// A cell of a histogram is heavy with more than one part in so many of what lies on its smaller side.
+const HEAVY: u64 = 4;
+
 /// Share of successes in trials, one (successes, trials) pair per replication; none without trials.
 pub fn share(pairs: &[(u64, u64)]) -> Option<Estimate> {
     let floats: Vec<(f64, f64)> = pairs.iter().map(|&(k, n)| (k as f64, n as f64)).collect();
     let estimate = ratio(&floats)?;
     let (k, n) = pairs.iter().fold((0, 0), |s, p| (s.0 + p.0, s.1 + p.1));
-    // Clopper-Pearson at the edge: the one-sided 97.5 % bound is 1 − 0.025^(1/n).
-    let edge = 1.0 - libm::pow(0.025, 1.0 / n as f64);
-    Some(if k == n {
-        Estimate { value: 1.0, low: 1.0 - edge, high: 1.0 }
-    } else if k == 0 {
-        Estimate { value: 0.0, low: 0.0, high: edge }
-    } else {
-        estimate.clamped(0.0, 1.0)
-    })
+    let few = k.min(n - k);
+    if few > FEW {
+        return Some(estimate.clamped(0.0, 1.0));
+    }
+    let (low, high) = clopper_pearson(few, n);
+    let (low, high) = if few == k { (low, high) } else { (1.0 - high, 1.0 - low) };
+    // Where all replications agree, what is left of their spread is rounding.
+    let wider = if few == 0 { Estimate::exact(estimate.value.round()) } else { estimate };
+    Some(
+        Estimate { value: wider.value, low: wider.low.min(low), high: wider.high.max(high) }
+            .clamped(0.0, 1.0),
+    )
+}
+
+/// The same share if `open` more trials, beside the `ended` ones, may have gone either way.
+pub fn with_open(share: Option<Estimate>, ended: u64, open: u64) -> Option<Estimate> {
+    let (ended, open) = (ended as f64, open as f64);
+    match share {
+        None => (open > 0.0).then_some(Estimate { value: 0.0, low: 0.0, high: 1.0 }),
+        Some(own) => Some(Estimate {
+            value: own.value,
+            low: own.low * ended / (ended + open),
+            high: (own.high * ended + open) / (ended + open),
+        }),
+    }
 }
 
 /// Values of a ratio ΣY / ΣX, one per replication: R + (Y − R·X) / mean X; none if ΣX is 0.
@@ -136,29 +163,42 @@ pub struct Quantile {
     pub values: Vec<f64>,
 }
 
-/// Quantile `q` of durations, one histogram per replication; `whole` is all of them merged. None without values.
-pub fn quantile(whole: &Histogram, sections: &[Histogram], q: f64) -> Option<Quantile> {
+/// Quantile `q` of durations, one histogram per replication; `whole` is all of them merged, and `open` more were not over yet, whose
+/// durations may be larger than all others. None without values.
+pub fn quantile(whole: &Histogram, sections: &[Histogram], q: f64, open: u64) -> Option<Quantile> {
     let value = whole.quantile(q)?;
     let n = sections.len();
     let total = whole.count() as f64;
     let per_section = total / n as f64;
-    let below: Vec<f64> = sections.iter().map(|section| section.at_most(value)).collect();
-    let share = below.iter().sum::<f64>() / total;
     // What each replication adds to the share below the quantile.
-    let pulls = below.iter().zip(sections).map(|(k, section)| {
-        let own = section.count() as f64;
-        (k - share * own) / per_section
-    });
-    let half = half_width(pulls.clone(), n);
+    let pulls = |below: &dyn Fn(&Histogram) -> f64| -> Vec<f64> {
+        let share = sections.iter().map(below).sum::<f64>() / total;
+        let pull = |section: &Histogram| below(section) - share * section.count() as f64;
+        sections.iter().map(|section| pull(section) / per_section).collect()
+    };
+    let spread = |pulls: &[f64]| half_width(pulls.iter().copied(), n);
+    let (below, own) = whole.around(value);
+    let pulls = if own * HEAVY > (below + own).min(whole.count() - below) {
+        // The middle of a cell with a good part of all values would hide half of what that part varies by.
+        let without = pulls(&|section| section.around(value).0 as f64);
+        let with =
+            pulls(&|section| section.around(value).0 as f64 + section.around(value).1 as f64);
+        if spread(&without) > spread(&with) { without } else { with }
+    } else {
+        pulls(&|section| section.at_most(value))
+    };
+    let half = spread(&pulls);
     let (low_q, high_q) = ((q - half).max(0.0), (q + half).min(1.0));
-    let low = whole.ranked(low_q * total).unwrap_or(value).min(value);
-    let high = whole.ranked(high_q * total).unwrap_or(value).max(value);
+    let ranked = |q: f64| whole.ranked(q * total).unwrap_or(value);
+    let (low, high) = (ranked(low_q).min(value), ranked(high_q).max(value));
+    // If all that are open end later than these, a larger one of these has the rank.
+    let late = ranked((high_q * (1.0 + open as f64 / total)).min(1.0)).max(high);
     // Seconds for a unit of share: the slope of the quantile function over the interval.
     let slope = if high_q > low_q { (high - low) / (high_q - low_q) } else { 0.0 };
     // Differences of designs are finer than a cell of the histogram, hence not from its middle.
     let centre = whole.ranked(q * total).unwrap_or(value);
-    let values = pulls.map(|pull| centre - pull * slope).collect();
-    Some(Quantile { estimate: Estimate { value, low, high }, values })
+    let values = pulls.iter().map(|pull| centre - pull * slope).collect();
+    Some(Quantile { estimate: Estimate { value, low, high: late }, values })
 }
 
 /// Difference a − b of two figures of the same replications, given their values in each.
@@ -234,6 +274,62 @@ mod tests {
         // 0.025^(1/200) = 0.9817.
         assert!((all.low - 0.981_72).abs() < 1e-4, "{}", all.low);
         assert_eq!(share(&[(0, 0)]), None);
+        // One failure in 3,500 says no more than none: 5.57 / n against 3.69 / n.
+        let of = |failed: u64| {
+            let rows: Vec<(u64, u64)> =
+                (0..20).map(|i| (175 - u64::from(i < failed), 175)).collect();
+            share(&rows).unwrap().low
+        };
+        assert!((1.0 - of(0) - 3.689 / 3_500.0).abs() < 2e-6, "{}", of(0));
+        assert!((1.0 - of(1) - 5.572 / 3_500.0).abs() < 2e-6, "{}", of(1));
+        assert!(of(0) > of(1) && of(1) > of(2));
+    }
+
+    #[test]
+    fn what_had_no_answer_may_have_gone_either_way() {
+        let open = |share, ended, open| with_open(share, ended, open).unwrap();
+        let exact = Some(Estimate::exact(1.0));
+        assert_eq!(open(exact, 300, 0), Estimate::exact(1.0));
+        assert_eq!(open(exact, 300, 100), Estimate { value: 1.0, low: 0.75, high: 1.0 });
+        assert_eq!(
+            open(Some(Estimate::exact(0.5)), 300, 100),
+            Estimate { value: 0.5, low: 0.375, high: 0.625 }
+        );
+        assert_eq!(open(None, 0, 7), Estimate { value: 0.0, low: 0.0, high: 1.0 });
+        assert_eq!(with_open(None, 0, 0), None);
+    }
+
+    #[test]
+    fn few_failures_and_quantiles_beside_a_step_are_covered() {
+        // 4 failures expected of 4,000 requests: exact bounds cover at least 95 %.
+        let rare = coverage(0.999, |s| {
+            let pairs: Vec<(u64, u64)> = (0..20)
+                .map(|_| ((0..200).filter(|_| s.chance(0.999)).count() as u64, 200))
+                .collect();
+            share(&pairs).unwrap()
+        });
+        assert!(rare >= 0.94, "{rare}");
+        // 5.2 % of all take 900 ms and the others 20 ms, so the 95th percentile is 900 ms, wide though the chance is of seeing less.
+        let step = coverage(0.9, |s| {
+            let own: Vec<Histogram> = (0..20)
+                .map(|_| {
+                    let mut histogram = Histogram::default();
+                    for _ in 0..500 {
+                        let ms = if s.chance(0.052) { 900 } else { 20 };
+                        histogram.record(Span::from_millis(ms));
+                    }
+                    histogram
+                })
+                .collect();
+            let mut whole = Histogram::default();
+            for h in &own {
+                whole.merge(h);
+            }
+            let found = quantile(&whole, &own, 0.95, 0).unwrap().estimate;
+            // To the width of a cell.
+            Estimate { low: found.low * 0.992, high: found.high * 1.008, ..found }
+        });
+        assert!(step >= 0.93, "{step}");
     }
 
     /// Exponential latencies with mean 100 ms of one replication.
@@ -264,7 +360,7 @@ mod tests {
                 }
                 for (i, q) in quantiles.iter().enumerate() {
                     let truth = -0.1 * (1.0_f64 - q).ln();
-                    let quantile = quantile(&whole, &own, *q).unwrap();
+                    let quantile = quantile(&whole, &own, *q, 0).unwrap();
                     printed[i] += usize::from(quantile.estimate.holds(truth));
                     paired[i] += usize::from(mean(&quantile.values).holds(truth));
                 }

@@ -1,10 +1,10 @@
 //! Replications to a result: estimates over replications, in their order, so that threads do not matter.
 
 use super::blame::blame;
-use super::estimate::{difference, linearised, mean, quantile, ratio, share};
+use super::estimate::{difference, linearised, mean, quantile, ratio, share, with_open};
 use super::incidents::incidents;
 use super::judge::judge;
-use super::limits::{bottleneck, limits};
+use super::limits::{Toll, bottleneck, limits};
 use super::plan::Plan;
 use super::replicate::{Observer, RunError, replicate};
 use super::result::{
@@ -17,8 +17,9 @@ use super::story::story;
 use crate::kernel::Histogram;
 use crate::model::message::Cause;
 use crate::model::world::Outturn;
-use crate::price::{Bill, BillOptions, MonthProfile, bill};
-use std::collections::BTreeMap;
+use crate::price::{Bill, BillOptions, MONTH_HOURS, MonthProfile, bill};
+use crate::scenario::behind;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Runs a plan.
 ///
@@ -34,10 +35,13 @@ pub(super) fn fold(plan: &Plan, outturns: &[Vec<Outturn>]) -> Result<RunResult, 
     let replications = outturns.first().map_or(0, Vec::len) as u32;
     let planned = scenario.run.replications;
     let mut designs = Vec::new();
+    let month = windows_per_month(plan, outturns);
     for (name, rows) in scenario.designs.keys().zip(outturns) {
-        let bills = rows.iter().map(|row| price(plan, row)).collect::<Result<Vec<_>, _>>()?;
-        let mut own = design(name, rows, &bills);
-        own.incidents = incidents(&scenario.designs[name].events, rows);
+        let bills =
+            rows.iter().map(|row| price(plan, row, month)).collect::<Result<Vec<_>, _>>()?;
+        let spec = &scenario.designs[name];
+        let mut own = design(name, rows, &bills, behind(scenario, spec));
+        own.incidents = incidents(&spec.events, rows);
         own.steady = scenario.run.steady_state.then(|| steady(rows));
         designs.push(own);
     }
@@ -70,16 +74,27 @@ pub(super) fn fold(plan: &Plan, outturns: &[Vec<Outturn>]) -> Result<RunResult, 
     })
 }
 
-/// The bill of one replication.
-fn price(plan: &Plan, row: &Outturn) -> Result<Bill, RunError> {
+/// How often the load comes in a month, the same for all designs, however long each takes to drain: what the scenario says, or once
+/// a day if it is shorter than an hour, else back to back. A load that does not say when it ends takes as long as the runs did.
+fn windows_per_month(plan: &Plan, outturns: &[Vec<Outturn>]) -> f64 {
+    let classes = plan.scenario.workload.values();
+    let ends: Option<Vec<f64>> =
+        classes.map(|class| Some(class.load.ends()?.as_secs_f64())).collect();
+    let took: Vec<f64> = outturns.iter().flatten().map(|row| row.end.as_secs_f64()).collect();
+    let seconds = ends.map_or_else(
+        || took.iter().sum::<f64>() / took.len().max(1) as f64,
+        |ends| ends.into_iter().fold(0.0, f64::max),
+    );
+    let hours = seconds / 3600.0;
+    let often = if hours >= 1.0 { MONTH_HOURS / hours } else { MONTH_HOURS / 24.0 };
+    plan.scenario.run.month.windows.unwrap_or(often)
+}
+
+/// The bill of one replication, in a month with so many of its windows.
+fn price(plan: &Plan, row: &Outturn, windows: f64) -> Result<Bill, RunError> {
     let usage: Vec<_> =
         row.reports.iter().flat_map(|report| report.usage.iter().cloned()).collect();
     let window_hours = (row.end.as_secs_f64() / 3600.0).max(1.0 / 3600.0);
-    let windows = plan.scenario.run.month.windows.unwrap_or(if window_hours >= 1.0 {
-        crate::price::MONTH_HOURS / window_hours
-    } else {
-        crate::price::MONTH_HOURS / 24.0
-    });
     let options = BillOptions {
         free_tier: plan.scenario.run.free_tier,
         month: MonthProfile { windows_per_month: windows, window_hours },
@@ -96,7 +111,7 @@ fn replicates(rows: &[Outturn], bills: &[Bill]) -> Vec<Replicated> {
     };
     let own: Vec<Histogram> = rows.iter().map(ok_latency).collect();
     let whole = pooled(own.iter());
-    let of_quantile = |q: f64| quantile(&whole, &own, q).map(|quantile| quantile.values);
+    let of_quantile = |q: f64| quantile(&whole, &own, q, 0).map(|quantile| quantile.values);
     let per = |of: fn(&crate::model::ledger::ClassLedger) -> u64| {
         of_ratio(&|row, bill| (bill.total.as_f64(), total(row, of) as f64))
     };
@@ -194,16 +209,17 @@ fn schedule_latency(row: &Outturn) -> Histogram {
     pooled(row.ledger.classes.iter().map(|class| &class.from_schedule))
 }
 
-/// Mean and quantiles over replications.
-pub(super) fn latency(sections: &[Histogram]) -> Latency {
+/// Mean and quantiles over replications, in which `open` more requests had no answer when they were stopped.
+pub(super) fn latency(sections: &[Histogram], open: u64) -> Latency {
     let whole = pooled(sections.iter());
     if whole.count() == 0 {
         return Latency::default();
     }
     let sums: Vec<(f64, f64)> =
         sections.iter().map(|h| (h.sum_nanos() as f64 * 1e-9, h.count() as f64)).collect();
-    let quantile =
-        |q: f64| quantile(&whole, sections, q).map_or_else(Estimate::default, |own| own.estimate);
+    let quantile = |q: f64| {
+        quantile(&whole, sections, q, open).map_or_else(Estimate::default, |own| own.estimate)
+    };
     Latency {
         mean: ratio(&sums).unwrap_or_default(),
         p50: quantile(0.50),
@@ -220,7 +236,18 @@ fn per_replication(rows: &[Outturn], of: impl Fn(&Outturn) -> f64) -> Estimate {
     mean(&rows.iter().map(of).collect::<Vec<_>>())
 }
 
-fn design(name: &str, rows: &[Outturn], bills: &[Bill]) -> DesignResult {
+/// The share of successes among requests with an answer; its interval also covers what those without one may come to.
+fn answered_well(pairs: &[(u64, u64)], open: &[u64]) -> Estimate {
+    let ended = pairs.iter().map(|pair| pair.1).sum();
+    with_open(share(pairs), ended, open.iter().sum()).unwrap_or_default()
+}
+
+fn design(
+    name: &str,
+    rows: &[Outturn],
+    bills: &[Bill],
+    behind: BTreeMap<&str, BTreeSet<&str>>,
+) -> DesignResult {
     let count = |of: fn(&crate::model::ledger::ClassLedger) -> u64| {
         per_replication(rows, |row| total(row, of) as f64)
     };
@@ -233,12 +260,18 @@ fn design(name: &str, rows: &[Outturn], bills: &[Bill]) -> DesignResult {
         .map(|row| (total(row, |c| c.attempts) as f64, total(row, |c| c.issued) as f64))
         .collect();
     let histograms = |of: fn(&Outturn) -> Histogram| rows.iter().map(of).collect::<Vec<_>>();
-    let schedule = latency(&histograms(schedule_latency));
+    let open: Vec<u64> =
+        rows.iter().map(|row| total(row, |c| c.issued - c.ok - c.failed)).collect();
+    let without = open.iter().sum();
+    let schedule = latency(&histograms(schedule_latency), without);
     let limits = limits(rows);
-    let failed =
-        pairs.iter().map(|(ok, ended)| (ended - ok) as f64).sum::<f64>() / rows.len().max(1) as f64;
     let mut failures = failures(rows);
     blame(&mut failures, &limits);
+    let latency_all = latency(&histograms(all_latency), without);
+    let nodes = nodes(rows);
+    let duration = per_replication(rows, |row| row.end.as_secs_f64());
+    let toll = Toll::new(&failures, &latency_all, rows.len()).at(&nodes, duration.value, behind);
+    let bottleneck = bottleneck(&limits, &toll);
     let mut design = DesignResult {
         name: name.into(),
         users: count(|c| c.users),
@@ -246,21 +279,21 @@ fn design(name: &str, rows: &[Outturn], bills: &[Bill]) -> DesignResult {
         requests: count(|c| c.issued),
         attempts_per_request: ratio(&attempts).unwrap_or_default(),
         unfinished: per_replication(rows, |row| row.unfinished as f64),
-        duration: per_replication(rows, |row| row.end.as_secs_f64()),
+        duration,
         throughput: per_replication(rows, throughput),
-        success_rate: share(&pairs).unwrap_or_default(),
-        latency: latency(&histograms(ok_latency)),
-        latency_all: latency(&histograms(all_latency)),
+        success_rate: answered_well(&pairs, &open),
+        latency: latency(&histograms(ok_latency), without),
+        latency_all,
         latency_from_schedule: (schedule.count > 0).then_some(schedule),
         failures,
-        bottleneck: bottleneck(&limits, failed),
+        bottleneck,
         limits,
         story: Vec::new(),
         incidents: Vec::new(),
         counterfactual: None,
         steady: None,
         cost: cost(rows, bills),
-        nodes: nodes(rows),
+        nodes,
         classes: classes(rows),
         series: series(rows),
         replications: replicates(rows, bills),
@@ -396,11 +429,16 @@ fn classes(rows: &[Outturn]) -> Vec<ClassRow> {
             .collect();
         let own: Vec<Histogram> =
             rows.iter().map(|row| row.ledger.classes[at].latency.clone()).collect();
+        let open: Vec<u64> = rows
+            .iter()
+            .map(|row| &row.ledger.classes[at])
+            .map(|class| class.issued - class.ok - class.failed)
+            .collect();
         ClassRow {
             name: name.clone(),
             requests: per_replication(rows, |row| row.ledger.classes[at].issued as f64),
-            success_rate: share(&pairs).unwrap_or_default(),
-            latency: latency(&own),
+            success_rate: answered_well(&pairs, &open),
+            latency: latency(&own, open.iter().sum()),
         }
     };
     names.enumerate().map(row).collect()

@@ -32,13 +32,27 @@ fn observed(design: &DesignResult, metric: &str, statistic: Statistic) -> Option
     }
 }
 
-/// Whether enough values were seen to bound a percentile from above: all of n values lie below it with probability
-/// pⁿ, which must not exceed half of `alpha`.
+/// A mean is not known while a larger share of requests has no answer.
+const OPEN_IN_A_MEAN: f64 = 0.01;
+
+/// Whether a latency is bounded from above. Of a percentile enough values must be seen: all of n lie below it with probability
+/// pⁿ, which must not exceed half of `alpha`. And what had no answer when the run was stopped may take as long as it likes: a
+/// percentile is known while more have their answer than it speaks of.
 fn bounded(design: &DesignResult, metric: &str, statistic: Statistic, alpha: f64) -> bool {
-    let count = if metric == "latency" { design.latency.count } else { design.latency_all.count };
+    let count = match metric {
+        "latency" => design.latency.count,
+        "latency_all" => design.latency_all.count,
+        _ => return true,
+    };
+    let open = design.unfinished.value / design.requests.value.max(1.0);
     match statistic {
-        Statistic::Percentile(p) => libm::pow(p / 100.0, count as f64) <= alpha / 2.0,
-        _ => true,
+        Statistic::Percentile(p) => {
+            let p = p / 100.0;
+            libm::pow(p, count as f64) <= alpha / 2.0 && open < 1.0 - p
+        }
+        Statistic::Median => open < 0.5,
+        Statistic::Max => open <= 0.0,
+        Statistic::Mean | Statistic::Value => open <= OPEN_IN_A_MEAN,
     }
 }
 

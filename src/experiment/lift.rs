@@ -128,7 +128,9 @@ fn pods(limit: &str, spec: &Value) -> Result<Vec<Field>, &'static str> {
     Ok(match limit {
         "concurrency" => places(spec),
         "queue" => vec![own(&["queue"], Value::Null)],
-        "cpu" => vec![own(&["hosts", "speed"], 100.0)],
+        "cpu" => vec![own(&["hosts", "vcpu"], 448)],
+        "cpu_limit" => vec![own(&["cpu"], Value::Null)],
+        "event_loop" => vec![own(&["hosts", "speed"], 100.0)],
         "cpu_credits" => vec![own(&["hosts", "credits"], Value::Null)],
         "connection_pool" => vec![Pools("max", 100_000.into())],
         "readiness" => {
@@ -168,7 +170,7 @@ fn guard(limit: &str) -> Result<Vec<Field>, &'static str> {
 fn queue(limit: &str, spec: &Value) -> Result<Vec<Field>, &'static str> {
     Ok(match limit {
         "event_source_concurrency" if spec["maximum_concurrency"].is_number() => {
-            vec![own(&["maximum_concurrency"], 1_000)]
+            vec![own(&["maximum_concurrency"], Value::Null)]
         }
         "event_source_concurrency" => {
             return Err("AWS sets how an event source mapping grows, no field raises it");

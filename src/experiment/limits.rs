@@ -2,12 +2,15 @@
 
 use super::estimate::mean;
 use super::fold::node_name;
-use super::result::Bottleneck;
+use super::result::{Bottleneck, FailureRow, Latency, NodeRow};
 use crate::kernel::Time;
 use crate::model::world::Outturn;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// A limit is worth naming if it caused at least this share of all failures (or, without failures, of all waiting).
+/// A limit that refuses is worth naming if it caused at least this share of all failures.
 const WORTH_NAMING: f64 = 0.05;
+/// Failures of a smaller share of requests leave the name to the waiting, if that is most of what all requests take.
+const FEW_FAIL: f64 = 0.01;
 
 /// Every limit that bound in any replication, by first time.
 pub(super) fn limits(rows: &[Outturn]) -> Vec<Bottleneck> {
@@ -40,25 +43,127 @@ pub(super) fn limits(rows: &[Outturn]) -> Vec<Bottleneck> {
     list
 }
 
-/// The first limit that is worth naming, where `failed` requests of users failed (mean over replications); one that bound in most
-/// replications before one that bound in few. Failures that no limit caused by refusing are of users who waited for too long, so
-/// where hardly any were refused it is the waiting that counts, as where no request failed.
-pub(super) fn bottleneck(limits: &[Bottleneck], failed: f64) -> Option<Bottleneck> {
+/// What a design cost its users, and where its requests were; means over replications.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Toll<'a> {
+    /// Requests that ended.
+    ended: f64,
+    /// Of these, the ones that failed.
+    failed: f64,
+    /// Of these, the ones whose user had waited for too long.
+    gave_up: f64,
+    /// How long all that ended took together, seconds.
+    time: f64,
+    /// Time that calls spent at each node, waiting included, seconds.
+    at_node: BTreeMap<&'a str, f64>,
+    /// The nodes behind each node.
+    behind: BTreeMap<&'a str, BTreeSet<&'a str>>,
+}
+
+impl<'a> Toll<'a> {
+    /// From the ways of failing, once they are put down to limits, and the latency of all requests.
+    pub(super) fn new(failures: &[FailureRow], all: &Latency, replications: usize) -> Toll<'a> {
+        let ended = all.count as f64 / replications.max(1) as f64;
+        let waited =
+            |row: &&FailureRow| row.blame.as_ref().is_some_and(|blame| blame.how == "waited");
+        Toll {
+            ended,
+            failed: failures.iter().map(|row| row.count.value).sum(),
+            gave_up: failures.iter().filter(waited).map(|row| row.count.value).sum(),
+            time: ended * all.mean.value,
+            ..Toll::default()
+        }
+    }
+
+    /// With the time spent at each node, and what is behind it.
+    pub(super) fn at(
+        self,
+        nodes: &'a [NodeRow],
+        seconds: f64,
+        behind: BTreeMap<&'a str, BTreeSet<&'a str>>,
+    ) -> Toll<'a> {
+        let time = |row: &'a NodeRow| (row.name.as_str(), row.busy_mean.value * seconds);
+        Toll { at_node: nodes.iter().map(time).collect(), behind, ..self }
+    }
+
+    /// Whether what waits for `inner` may hold a place of `outer` meanwhile: it is behind it, or further inside the same node.
+    fn holds(&self, outer: &Bottleneck, inner: &Bottleneck) -> bool {
+        let leads =
+            |from: &str, to: &str| self.behind.get(from).is_some_and(|set| set.contains(to));
+        if outer.node == inner.node {
+            return inside(&outer.limit, &inner.limit);
+        }
+        leads(&outer.node, &inner.node) && !leads(&inner.node, &outer.node)
+    }
+
+    /// Whether calls spend most of their time inside a node waiting for this limit, the waiting for what they pass before left out.
+    fn congests(&self, limit: &Bottleneck, limits: &[Bottleneck]) -> bool {
+        let before =
+            limits.iter().filter(|other| other.node == limit.node && self.holds(other, limit));
+        let before: f64 = before.map(|other| other.waiting.value).sum();
+        let inside = self.at_node.get(limit.node.as_str()).map_or(0.0, |time| time - before);
+        limit.waiting.value > inside / 2.0
+    }
+
+    /// What makes calls hold the places of a limit for so long that others wait for it: the limit behind it that most of their
+    /// time goes to, and so on; else the limit itself. Without that one, this one would have twice the room at least.
+    fn cause<'b>(&self, limit: &'b Bottleneck, limits: &'b [Bottleneck]) -> &'b Bottleneck {
+        let mut cause = limit;
+        // Each is inside the last, so there is an end.
+        while let Some(inner) = limits
+            .iter()
+            .filter(|inner| self.holds(cause, inner) && self.congests(inner, limits))
+            .max_by(|a, b| a.waiting.value.total_cmp(&b.waiting.value))
+        {
+            cause = inner;
+        }
+        cause
+    }
+}
+
+/// Whether a limit of a node lies inside another of the same node: a call that waits for it has passed that one.
+fn inside(outer: &str, inner: &str) -> bool {
+    let depth = |limit: &str| match limit {
+        "accept_queue" | "listen_queue" | "listen_backlog" | "queue" => 1,
+        "concurrency" | "active_connections" => 2,
+        "connection_pool" | "event_loop" => 3,
+        "cpu" | "cpu_limit" | "cpu_credits" | "active_work" => 4,
+        _ => 0,
+    };
+    let (outside, within) = (depth(outer), depth(inner));
+    // A call that waits for a connection does not compute.
+    0 < outside && outside < within && outer != "connection_pool"
+}
+
+/// The first limit that is worth naming; one that bound in most replications before one that bound in few.
+///
+/// Limits that refuse come before those that make calls wait, unless more requests failed because their users waited for too long
+/// than because they were refused, or hardly any failed and waiting is most of what requests take.
+///
+/// Of limits that make calls wait the one with the most waiting is named, or what is behind it if that is why: a pool is full because
+/// the database is slow, not the other way round.
+pub(super) fn bottleneck(limits: &[Bottleneck], toll: &Toll) -> Option<Bottleneck> {
     let refused: f64 = limits.iter().map(|limit| limit.failures.value).sum();
     let waiting: f64 = limits.iter().map(|limit| limit.waiting.value).sum();
+    let longest = limits
+        .iter()
+        .filter(|limit| limit.waiting.value > 0.0)
+        .max_by(|a, b| a.waiting.value.total_cmp(&b.waiting.value));
+    let slow = toll.failed < FEW_FAIL * toll.ended && waiting > toll.time / 2.0;
+    let decides = toll.failed > 0.0 && refused.min(toll.failed) >= toll.gave_up && !slow;
     let refuses = |limit: &&Bottleneck| {
-        failed > 0.0
+        decides
             && limit.failures.value > 0.0
-            && limit.failures.value >= WORTH_NAMING * refused.max(failed)
+            && limit.failures.value >= WORTH_NAMING * refused.max(toll.failed)
     };
-    let waits = |limit: &&Bottleneck| {
-        limit.waiting.value > 0.0 && limit.waiting.value >= WORTH_NAMING * waiting
-    };
+    let refuses_any = |limit: &&Bottleneck| limit.failures.value > 0.0;
     let first = |matters: &dyn Fn(&&Bottleneck) -> bool| {
         let usual = |limit: &&Bottleneck| limit.bound_in > 0.5 && matters(limit);
         limits.iter().find(usual).or_else(|| limits.iter().find(matters))
     };
-    first(&refuses).or_else(|| first(&waits)).or_else(|| first(&|_| true)).cloned()
+    let waits = longest.map(|limit| toll.cause(limit, limits));
+    let named = first(&refuses).or(waits).or_else(|| first(&refuses_any));
+    named.or_else(|| first(&|_| true)).cloned()
 }
 
 #[cfg(test)]
@@ -80,18 +185,62 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_that_refused_hardly_anybody_is_not_the_bottleneck_of_those_who_gave_up() {
-        let named = |limits: &[Bottleneck], failed| bottleneck(limits, failed).map(|row| row.limit);
-        let limits = [limit("cpu", 1.0, 0.0, 900.0), limit("queue", 2.0, 30.0, 0.0)];
-        // 40,000 gave up waiting, 30 were refused; or the 30 are all who failed; or nobody did.
-        assert_eq!(named(&limits, 40_000.0).as_deref(), Some("cpu"));
-        assert_eq!(named(&limits, 30.0).as_deref(), Some("queue"));
-        assert_eq!(named(&limits, 600.0).as_deref(), Some("queue"));
-        assert_eq!(named(&limits, 601.0).as_deref(), Some("cpu"));
-        assert_eq!(named(&limits, 0.0).as_deref(), Some("cpu"));
+    fn what_most_failures_and_most_of_the_time_come_from_is_named() {
+        let named = |limits: &[Bottleneck], failed, gave_up| {
+            // 100,000 requests of 0.1 s.
+            let toll =
+                Toll { ended: 100_000.0, failed, gave_up, time: 10_000.0, ..Toll::default() };
+            bottleneck(limits, &toll).map(|row| row.limit)
+        };
+        let limits = [limit("cpu", 1.0, 0.0, 900.0), limit("queue", 2.0, 3_000.0, 0.0)];
+        // 40,000 gave up waiting, 3,000 were refused; or more were refused; or the 3,000 are all who failed; or nobody did.
+        assert_eq!(named(&limits, 43_000.0, 40_000.0).as_deref(), Some("cpu"));
+        assert_eq!(named(&limits, 5_900.0, 2_900.0).as_deref(), Some("queue"));
+        assert_eq!(named(&limits, 3_000.0, 0.0).as_deref(), Some("queue"));
+        assert_eq!(named(&limits, 0.0, 0.0).as_deref(), Some("cpu"));
+        // A small part of all failures, the others injected.
+        assert_eq!(named(&limits, 60_001.0, 0.0).as_deref(), Some("cpu"));
+        // Few are refused, and requests spend most of their time waiting, or little of it.
+        let few = |waiting| [limit("cpu", 1.0, 0.0, waiting), limit("queue", 2.0, 30.0, 0.0)];
+        assert_eq!(named(&few(9_000.0), 30.0, 0.0).as_deref(), Some("cpu"));
+        assert_eq!(named(&few(4_000.0), 30.0, 0.0).as_deref(), Some("queue"));
+        // Of two in a row, the one that has most of the waiting.
+        let row = [limit("cpu", 1.0, 0.0, 80.0), limit("connection_pool", 2.0, 0.0, 900.0)];
+        assert_eq!(named(&row, 0.0, 0.0).as_deref(), Some("connection_pool"));
         // Retries are refused more often than requests fail; a limit that nobody felt is better than none.
-        assert_eq!(named(&[limit("queue", 2.0, 30.0, 0.0)], 5.0).as_deref(), Some("queue"));
-        assert_eq!(named(&[limit("nofile", 3.0, 0.0, 0.0)], 5.0).as_deref(), Some("nofile"));
-        assert_eq!(named(&[], 5.0), None);
+        assert_eq!(named(&[limit("queue", 2.0, 30.0, 0.0)], 5.0, 0.0).as_deref(), Some("queue"));
+        assert_eq!(named(&[limit("nofile", 3.0, 0.0, 0.0)], 5.0, 0.0).as_deref(), Some("nofile"));
+        assert_eq!(named(&[], 5.0, 0.0), None);
+    }
+
+    #[test]
+    fn a_full_pool_is_put_down_to_a_slow_database_and_to_nothing_else() {
+        let mut curve = limit("active_work", 1.0, 0.0, 50.0);
+        curve.node = "db".into();
+        let limits = [
+            curve,
+            limit("cpu", 2.0, 0.0, 60.0),
+            limit("connection_pool", 3.0, 0.0, 900.0),
+            limit("concurrency", 4.0, 0.0, 800.0),
+        ];
+        let named = |at_db: f64, at_api: f64| {
+            let toll = Toll {
+                ended: 1_000.0,
+                time: 2_000.0,
+                at_node: BTreeMap::from([("api", at_api), ("db", at_db)]),
+                behind: BTreeMap::from([("api", BTreeSet::from(["db"]))]),
+                ..Toll::default()
+            };
+            bottleneck(&limits, &toll).map(|row| row.limit)
+        };
+        // Statements take 80 s in all, of which they wait for 50; or 400 s, and it is the pool that is small.
+        assert_eq!(named(80.0, 1_800.0).as_deref(), Some("active_work"));
+        assert_eq!(named(400.0, 1_800.0).as_deref(), Some("connection_pool"));
+        // The processor is not inside the pool; it is inside the places, whose calls spend 100 s beyond the waiting for them.
+        let places = [limit("cpu", 2.0, 0.0, 60.0), limit("concurrency", 4.0, 0.0, 800.0)];
+        let toll = |time| Toll { at_node: BTreeMap::from([("api", time)]), ..Toll::default() };
+        let of = |time| bottleneck(&places, &toll(time)).map(|row| row.limit);
+        assert_eq!(of(900.0).as_deref(), Some("cpu"));
+        assert_eq!(of(1_000.0).as_deref(), Some("concurrency"));
     }
 }

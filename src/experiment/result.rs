@@ -160,7 +160,7 @@ pub struct DesignResult {
     /// What each event of the design cost.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub incidents: Vec<Incident>,
-    /// The design without its first bottleneck; only where it was asked for.
+    /// The design without its bottleneck; only where it was asked for.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub counterfactual: Option<Counterfactual>,
     /// Its steady state under load; only where it was asked for.
@@ -325,7 +325,7 @@ pub struct Counterfactual {
     pub cost_per_user: Estimate,
     /// Without it minus with it, paired by replication.
     pub differences: Vec<Difference>,
-    /// The first bottleneck then.
+    /// The bottleneck then.
     pub next: Option<Bottleneck>,
 }
 

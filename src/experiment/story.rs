@@ -46,8 +46,13 @@ fn limits(design: &DesignResult) -> Vec<Moment> {
     let (failures, waiting) = (sum(|l| l.failures.value), sum(|l| l.waiting.value));
     let tells = |limit: &&Bottleneck| {
         let share = |own: f64, all: f64| all > 0.0 && own >= WORTH_TELLING * all;
-        limit.bound_in > 0.5
-            && (share(limit.failures.value, failures) || share(limit.waiting.value, waiting))
+        let named = design
+            .bottleneck
+            .as_ref()
+            .is_some_and(|named| named.node == limit.node && named.limit == limit.limit);
+        named
+            || limit.bound_in > 0.5
+                && (share(limit.failures.value, failures) || share(limit.waiting.value, waiting))
     };
     let tell = |limit: &Bottleneck| {
         let (failed, waited) = (limit.failures.value, limit.waiting.value);

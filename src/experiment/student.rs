@@ -48,6 +48,30 @@ pub fn t_critical(alpha: f64, df: f64) -> f64 {
     (low + high) / 2.0
 }
 
+/// Clopper and Pearson's bounds, each with probability 2.5 %, of a probability of which `k` of `n` independent trials gave the event
+/// ("The use of confidence or fiducial limits illustrated in the case of the binomial", Biometrika 26, 1934): the p at which at
+/// least k, or at most k, have that probability. For k up to some hundreds.
+pub fn clopper_pearson(k: u64, n: u64) -> (f64, f64) {
+    let (k, n) = (k as f64, n as f64);
+    // P(at least k | p) = I_p(k, n − k + 1), growing with p.
+    let at_least = |k: f64, p: f64| incomplete_beta(k, n - k + 1.0, p);
+    let solve = |reached: &dyn Fn(f64) -> bool| {
+        let (mut low, mut high) = (0.0, 1.0);
+        for _ in 0..80 {
+            let middle = (low + high) / 2.0;
+            if reached(middle) {
+                high = middle;
+            } else {
+                low = middle;
+            }
+        }
+        (low + high) / 2.0
+    };
+    let low = if k > 0.0 { solve(&|p| at_least(k, p) >= 0.025) } else { 0.0 };
+    let high = if k < n { solve(&|p| at_least(k + 1.0, p) >= 0.975) } else { 1.0 };
+    (low, high)
+}
+
 /// Regularised incomplete beta function by its continued fraction (DLMF 8.17.22), summed by Lentz's method.
 fn incomplete_beta(a: f64, b: f64, x: f64) -> f64 {
     if x <= 0.0 || x >= 1.0 {

@@ -118,6 +118,13 @@ impl Histogram {
         }
         Some(self.max as f64 * 1e-9)
     }
+    /// How many values lie below the cell that holds `seconds`, and how many in it.
+    pub fn around(&self, seconds: f64) -> (u64, u64) {
+        // A whole number of nanoseconds may have become a little less on the way to seconds and back.
+        let cell = cell_of((seconds * 1e9 + 1e-3) as u64);
+        let below = self.cells.iter().take(cell).sum();
+        (below, self.cells.get(cell).copied().unwrap_or(0))
+    }
     /// How many values do not exceed `seconds`, counted evenly inside a cell.
     pub fn at_most(&self, seconds: f64) -> f64 {
         let at = seconds * 1e9;
@@ -218,6 +225,9 @@ mod tests {
             }
             assert!((histogram.ranked(5_000.0).unwrap() * 1e9 - values[4_999] as f64).abs() < 1e-3);
             assert_eq!(histogram.at_most(1e9) as u64, 5_000);
+            assert_eq!(histogram.around(1e9), (5_000, 0));
+            let (below, own) = histogram.around(histogram.ranked(2_500.5).unwrap());
+            assert!(below <= 2_500 && 2_500 <= below + own, "{below} {own}");
         }
     }
 }

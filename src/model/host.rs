@@ -98,7 +98,7 @@ pub struct Host {
 #[derive(Debug)]
 enum Cores {
     /// All at once, each a part.
-    Shared(Processor),
+    Shared(Box<Processor>),
     /// All at once, each a part of what its pod has.
     Limited(Limited),
     /// In turns, by weight.
@@ -114,7 +114,7 @@ const NICE_0: f64 = 1024.0;
 impl Host {
     /// An idle host.
     pub(super) fn new(sharing: Sharing) -> Host {
-        Host::of(Cores::Shared(Processor::new(sharing)))
+        Host::of(Cores::Shared(Box::new(Processor::new(sharing))))
     }
 
     /// An idle host of `cores` cores of relative `speed` on which every pod may use `limit` cores.
@@ -137,6 +137,11 @@ impl Host {
 
     fn of(cores: Cores) -> Host {
         Host { cores, jobs: Vec::new(), free: Vec::new(), held: None }
+    }
+
+    /// Whether pods have a limit each, and nothing but that holds them back now.
+    pub(super) fn only_limits(&self) -> bool {
+        matches!(&self.cores, Cores::Limited(pods) if pods.unshared())
     }
 
     /// Reference work done so far, nanoseconds.

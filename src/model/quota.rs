@@ -42,6 +42,11 @@ impl Limited {
         }
     }
 
+    /// Whether every pod has all that its limit allows, so that it is the limit that slows it down.
+    pub(super) fn unshared(&self) -> bool {
+        !self.contended
+    }
+
     /// The next wake-up to ask for.
     pub(super) fn next_due(&mut self) -> Option<PartDue> {
         self.due.pop()

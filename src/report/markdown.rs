@@ -31,7 +31,7 @@ fn write(out: &mut String, result: &RunResult) -> std::fmt::Result {
     if let Some(own) = &result.precision {
         writeln!(out, "{}.\n", capital(&precision(own)))?;
     }
-    writeln!(out, "| design | success | p50 | p95 | p99 | cost per user | first bottleneck |")?;
+    writeln!(out, "| design | success | p50 | p95 | p99 | cost per user | bottleneck |")?;
     writeln!(out, "|---|---:|---:|---:|---:|---:|---|")?;
     for design in &result.designs {
         let l = &design.latency;

@@ -4,7 +4,7 @@ use super::format::{
     TimeUnit, count, cut, difference, interval, money, seconds, share, time_interval,
 };
 use super::words::{
-    capital, first_limit, incident, interrupted, outcome, plural, precision, steady,
+    bottleneck, capital, incident, interrupted, outcome, plural, precision, steady,
 };
 use crate::experiment::result::{
     Counterfactual, DesignResult, Estimate, RunResult, ThresholdResult, Verdict,
@@ -83,9 +83,10 @@ impl Screen<'_> {
         let (good, text) = outcome(design);
         let code = if good { GREEN } else { RED };
         let name = self.paint(code, &design.name);
-        let first = design.bottleneck.as_ref().map_or(String::new(), |limit| {
-            format!("; first limit to bind: {}", first_limit(limit))
-        });
+        let first = design
+            .bottleneck
+            .as_ref()
+            .map_or(String::new(), |limit| format!("; bottleneck: {}", bottleneck(limit)));
         let line = wrap(
             &format!("{text}{first}"),
             self.width.saturating_sub(design.name.chars().count() + 2),
@@ -97,17 +98,8 @@ impl Screen<'_> {
     fn comparison(&mut self, result: &RunResult) -> std::fmt::Result {
         let mut table = Table::new();
         table.load_style(presets::UTF8_FULL_CONDENSED);
-        let head = [
-            "design",
-            "success",
-            "p50",
-            "p95",
-            "p99",
-            "mean",
-            "ok/s",
-            "cost/user",
-            "first bottleneck",
-        ];
+        let head =
+            ["design", "success", "p50", "p95", "p99", "mean", "ok/s", "cost/user", "bottleneck"];
         table.set_header(head.map(Cell::new));
         for design in &result.designs {
             let served = design.latency.count > 0;
@@ -218,7 +210,7 @@ impl Screen<'_> {
         self.cost(design)
     }
 
-    /// What happened in order of time, and what would be without the first bottleneck.
+    /// What happened in order of time, and what would be without the bottleneck.
     fn story(&mut self, design: &DesignResult) -> std::fmt::Result {
         let told = ["limit", "failure", "retries", "recovery"];
         let moments = design.story.iter().filter(|moment| told.contains(&moment.kind.as_str()));
@@ -264,7 +256,7 @@ impl Screen<'_> {
                 format!("it caused {} of waiting in all", seconds(limit.waiting.value))
             };
             let text = format!(
-                "{} of {} bound first, at {}; {effect}",
+                "{} of {}, from {} on; {effect}",
                 limit.about,
                 limit.node,
                 seconds(limit.at)
@@ -358,7 +350,7 @@ fn without(told: &Counterfactual, design: &DesignResult) -> String {
     if let Some(why) = &told.refused {
         return format!("{name} was not lifted: {why}");
     }
-    let next = told.next.as_ref().map_or("none".into(), first_limit);
+    let next = told.next.as_ref().map_or("none".into(), bottleneck);
     let success = told.differences.iter().find(|own| own.metric == "success_rate");
     let worse = success.is_some_and(|own| own.significant && own.difference.value < 0.0);
     let worse = if worse { " (worse: it keeps load from what is behind it)" } else { "" };

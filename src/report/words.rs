@@ -11,19 +11,26 @@ pub(super) fn outcome(design: &DesignResult) -> (bool, String) {
     if design.latency_all.count == 0 {
         return (false, "no request ended".into());
     }
+    let open = design.unfinished.value / design.requests.value.max(1.0);
+    let (which, without) = if open > 0.0 {
+        (" with an answer", format!("; {} had none at the end", share(open)))
+    } else {
+        ("", String::new())
+    };
     if rate.value >= 1.0 {
         let p95 = seconds(design.latency.p95.value);
-        return (true, format!("every request succeeded, p95 {p95}"));
+        let all = open <= 0.0;
+        return (all, format!("every request{which} succeeded, p95 {p95}{without}"));
     }
     let why = design.failures.first().map_or(String::new(), |row| {
         format!("; {} failed by {} at {}", share(row.share.value), row.cause, row.node)
     });
-    (false, format!("{} of requests succeeded{why}", share(rate.value)))
+    (false, format!("{} of requests{which} succeeded{why}{without}", share(rate.value)))
 }
 
-/// The first bottleneck in a few words.
-pub(super) fn first_limit(limit: &Bottleneck) -> String {
-    format!("{} of {} at {}", limit.about, limit.node, seconds(limit.at))
+/// The bottleneck in a few words.
+pub(super) fn bottleneck(limit: &Bottleneck) -> String {
+    format!("{} of {} from {} on", limit.about, limit.node, seconds(limit.at))
 }
 
 /// What an event cost, in a sentence.

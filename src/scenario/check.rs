@@ -254,7 +254,7 @@ fn workload(
         );
     }
     load(&path, &class.load, data, problems);
-    sense::load(&path, &class.load, problems);
+    sense::load(&path, &class.load, scenario.run.horizon, problems);
     sense::retry(&path, &class.retry, problems);
 }
 

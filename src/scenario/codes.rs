@@ -642,6 +642,11 @@ pub const CODES: &[Code] = &[
         "A pod cannot use more vCPUs than its host has, so the limit never binds. A pod that asks Kubernetes for so many is never placed.",
     ),
     code(
+        "W0409",
+        "a load longer than the run",
+        "A replication is stopped at run.horizon. What the load would have brought after it never comes, and is not in the figures nor in the cost.",
+    ),
+    code(
         "W0460",
         "more connections than memory",
         "All connections together need more memory than the server has; a server that swaps is slower than the model says.",

@@ -193,6 +193,51 @@ pub(super) fn used_work<'a>(scenario: &'a Scenario, spec: &'a DesignSpec) -> Vec
     used
 }
 
+/// The node that a step leads to.
+pub(super) fn named_by_step(step: &StepSpec) -> Option<&str> {
+    match step {
+        StepSpec::Query(query) => Some(&query.to),
+        StepSpec::Call(call) => Some(&call.to),
+        StepSpec::Publish(publish) => Some(&publish.to),
+        StepSpec::Event(event) => Some(&event.to),
+        StepSpec::Cpu(_) | StepSpec::Wait(_) | StepSpec::Fail(_) => None,
+    }
+}
+
+/// Nodes that a node sends to, connects to or hands its failures to.
+pub(super) fn led_to(node: &NodeSpec) -> Vec<&str> {
+    let mut names: Vec<&str> =
+        node.spec().targets().into_iter().map(|(_, target)| target).collect();
+    match node {
+        NodeSpec::Pods(pods) => names.extend(pods.pool.keys().map(String::as_str)),
+        NodeSpec::Lambda(lambda) => names.extend(lambda.events.on_failure.as_deref()),
+        _ => {}
+    }
+    names
+}
+
+/// The nodes behind each node of a design, at any distance. What does work may do any of the design's.
+pub fn behind<'a>(
+    scenario: &'a Scenario,
+    spec: &'a DesignSpec,
+) -> BTreeMap<&'a str, BTreeSet<&'a str>> {
+    let works = used_work(scenario, spec);
+    let steps = works.iter().filter_map(|work| scenario.work.get(*work)).flatten();
+    let by_work: Vec<&str> = steps.filter_map(named_by_step).collect();
+    let reach = |start: &'a str| {
+        let mut open = vec![start];
+        let mut reached = BTreeSet::new();
+        while let Some(at) = open.pop() {
+            let Some(node) = spec.nodes.get(at) else { continue };
+            let own = matches!(node, NodeSpec::Pods(_) | NodeSpec::Lambda(_));
+            let next = led_to(node).into_iter().chain(by_work.iter().copied().filter(|_| own));
+            open.extend(next.filter(|name| *name != start && reached.insert(*name)));
+        }
+        reached
+    };
+    spec.nodes.keys().map(|name| (name.as_str(), reach(name))).collect()
+}
+
 /// A request that leads back to a node or kind of work it came from would never end.
 fn circles(scenario: &Scenario, path: &str, spec: &DesignSpec, problems: &mut Problems) {
     let nodes: BTreeMap<&str, Vec<&str>> = spec

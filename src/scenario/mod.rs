@@ -24,6 +24,7 @@ pub use check::{REQUESTS_MAX, USERS_MAX, check, nearest};
 pub use codes::{CODES, Code, explain_code, find_code};
 pub use explain::explain;
 pub use finding::{Finding, Findings, Severity};
+pub use graph::behind;
 pub use path::{Path, Segment};
 pub use read::{Read, read};
 pub use render::{line_column, render_github, render_json, render_text};

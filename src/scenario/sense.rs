@@ -4,7 +4,7 @@
 //! What no run could follow is an error; what a run follows otherwise than its author may think is a warning.
 
 use super::check::Problems;
-use super::graph::used_work;
+use super::graph::{led_to, named_by_step, used_work};
 use super::spec::Scenario;
 use super::threshold::{Comparison, Threshold};
 use crate::kernel::Span;
@@ -13,12 +13,11 @@ use crate::model::pool::PoolMode;
 use crate::model::registry::NodeSpec;
 use crate::model::retry::Retry;
 use crate::model::wiring::Slots;
-use crate::model::work::StepSpec;
 use crate::model::world::DesignSpec;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A load that lasts no time, a spike that never comes or is cut off.
-pub(super) fn load(path: &str, load: &Load, problems: &mut Problems) {
+/// A load that lasts no time or longer than the run, a spike that never comes or is cut off.
+pub(super) fn load(path: &str, load: &Load, horizon: Span, problems: &mut Problems) {
     let at = match load {
         Load::Closed(_) => "closed.for",
         Load::Open(open) => match open.rate {
@@ -27,8 +26,22 @@ pub(super) fn load(path: &str, load: &Load, problems: &mut Problems) {
             Shape::Spike(_) => "open.rate.spike.for",
             Shape::Diurnal(_) => "open.rate.diurnal.for",
         },
-        Load::Burst(_) | Load::Trace(_) => return,
+        Load::Burst(_) => "burst.at",
+        Load::Trace(_) => return,
     };
+    if let Some(ends) = load.ends()
+        && ends > horizon
+    {
+        problems.add(
+            "W0409",
+            &format!("{path}.load.{at}"),
+            format!("users come until {ends}, and a replication is stopped at {horizon}"),
+            "raise run.horizon above the end of the load, or shorten the load",
+        );
+    }
+    if let Load::Burst(_) = load {
+        return;
+    }
     if load.ends().is_some_and(Span::is_zero) {
         problems.add(
             "E0392",
@@ -164,28 +177,6 @@ pub(super) fn unreached(
             );
         }
     }
-}
-
-fn named_by_step(step: &StepSpec) -> Option<&str> {
-    match step {
-        StepSpec::Query(query) => Some(&query.to),
-        StepSpec::Call(call) => Some(&call.to),
-        StepSpec::Publish(publish) => Some(&publish.to),
-        StepSpec::Event(event) => Some(&event.to),
-        StepSpec::Cpu(_) | StepSpec::Wait(_) | StepSpec::Fail(_) => None,
-    }
-}
-
-/// Nodes that a node sends to, connects to or hands its failures to.
-fn led_to(node: &NodeSpec) -> Vec<&str> {
-    let mut names: Vec<&str> =
-        node.spec().targets().into_iter().map(|(_, target)| target).collect();
-    match node {
-        NodeSpec::Pods(pods) => names.extend(pods.pool.keys().map(String::as_str)),
-        NodeSpec::Lambda(lambda) => names.extend(lambda.events.on_failure.as_deref()),
-        _ => {}
-    }
-    names
 }
 
 /// Connections that one node may open to a store.

@@ -1,4 +1,4 @@
-//! Why it went so: the story in order of time, the design without its first bottleneck, what assumed values do.
+//! Why it went so: the story in order of time, the design without its bottleneck, what assumed values do.
 
 use super::framed;
 use crate::experiment::result::{
@@ -6,7 +6,7 @@ use crate::experiment::result::{
     Verdict,
 };
 use crate::report::format::{TimeUnit, difference, interval, money, seconds, share, time_interval};
-use crate::report::words::{first_limit, incident};
+use crate::report::words::{bottleneck, incident};
 use maud::{Markup, html};
 
 /// What happened, numbered as the charts mark it.
@@ -44,7 +44,7 @@ pub(super) fn signed(row: &Difference, currency: &str) -> String {
     })
 }
 
-/// The design with its first bottleneck lifted, beside itself.
+/// The design with its bottleneck lifted, beside itself.
 pub(super) fn counterfactual(
     told: &Counterfactual,
     before: [Option<&Estimate>; 3],
@@ -86,10 +86,10 @@ pub(super) fn counterfactual(
         @if let Some(why) = &told.refused {
             p { "Not tried: " (why) "." }
         } @else {
-            (framed("With and without the first bottleneck", &table))
+            (framed("With and without the bottleneck", &table))
             p {
                 @match &told.next {
-                    Some(next) => { "The next limit would then be " (first_limit(next)) "." },
+                    Some(next) => { "The next limit would then be " (bottleneck(next)) "." },
                     None => "No other limit would then bind.",
                 }
                 " Changed for this: " @for (i, change) in told.changes.iter().enumerate() { @if i > 0 { ", " } (changed(change)) } "."

@@ -8,7 +8,7 @@ use crate::experiment::result::{
     Bottleneck, ClassRow, DesignResult, FailureRow, GaugeSeries, NodeRow,
 };
 use crate::report::format::{count, interval, seconds, share, time_interval};
-use crate::report::words::{capital, first_limit, outcome, steady};
+use crate::report::words::{bottleneck, capital, outcome, steady};
 use maud::{Markup, html};
 
 /// Everything about one design.
@@ -21,7 +21,7 @@ pub(super) fn section(at: usize, design: &DesignResult, currency: &str) -> Marku
             h2 id=(title) { (design.name) }
             p.lead {
                 (capital(&text)) "."
-                @if let Some(limit) = &design.bottleneck { " First limit to bind: " (first_limit(limit)) "." }
+                @if let Some(limit) = &design.bottleneck { " Bottleneck: " (bottleneck(limit)) "." }
             }
             (figures(design))
             @if let Some(own) = &design.steady { p { "Steady state: " (steady(own)) "." } }

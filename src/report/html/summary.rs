@@ -4,7 +4,7 @@ use super::causes::signed;
 use super::framed;
 use crate::experiment::result::{DesignResult, Estimate, RunResult, Verdict};
 use crate::report::format::{count, interval, money, share, time_interval};
-use crate::report::words::{capital, first_limit, outcome};
+use crate::report::words::{bottleneck, capital, outcome};
 use maud::{Markup, html};
 
 /// Thresholds first: what was demanded, and whether it holds.
@@ -39,7 +39,7 @@ fn card(result: &RunResult, at: usize, design: &DesignResult) -> Markup {
                 p { (badge(worst)) " " (own().filter(|row| row.verdict == Verdict::Pass).count()) " of " (own().count()) " thresholds met" }
             }
             p { (capital(&text)) "." }
-            @if let Some(limit) = &design.bottleneck { p { "First limit to bind: " (first_limit(limit)) "." } }
+            @if let Some(limit) = &design.bottleneck { p { "Bottleneck: " (bottleneck(limit)) "." } }
             @if design.latency.count > 0 {
                 p { (money(design.cost.per_user.value, &result.prices.currency)) " per user served." }
             }
@@ -125,7 +125,7 @@ pub(super) fn designs(result: &RunResult) -> Markup {
                             @if served { (interval(&design.cost.per_user, |v| money(v, currency))) (cost.bar(&design.cost.per_user)) } @else { "–" }
                         }
                         td.figure.money { (interval(&design.cost.monthly, |v| money(v, currency))) }
-                        td.limit { @match &design.bottleneck { Some(limit) => (first_limit(limit)), None => "none" } }
+                        td.limit { @match &design.bottleneck { Some(limit) => (bottleneck(limit)), None => "none" } }
                     }
                 }
             }

@@ -59,8 +59,11 @@ impl Class {
     #[cold]
     fn close_spare(&mut self, most: Span, ctx: &mut Ctx) {
         let now = ctx.now();
-        while let Some((kept, _)) = self.spare.pop_front_if(|(_, since)| now.since(*since) > most) {
+        while let Some((kept, since)) = self.spare.front()
+            && now.since(*since) > most
+        {
             ctx.hang_up(kept.node, kept.number, kept.tag.get());
+            self.spare.pop_front();
         }
     }
 

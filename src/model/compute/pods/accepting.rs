@@ -39,11 +39,11 @@ impl Pods {
         ctx.ledger.set(self.gauges.accept_queue, now, self.in_accept_queue);
         let row = ctx.calls.get(call);
         let since = row.established;
-        let waited_for = match self.kind {
-            KindOf::SyncWorkers => self.limits.places,
-            KindOf::EventLoop | KindOf::Threads => self.limits.cpu,
-        };
-        ctx.ledger.waited_for(waited_for, since, now);
+        match self.kind {
+            KindOf::SyncWorkers => ctx.ledger.waited_for(self.limits.places, since, now),
+            KindOf::EventLoop => self.waited_for_thread(pod, since, ctx),
+            KindOf::Threads => ctx.ledger.waited_for(self.limits.cpu, since, now),
+        }
         Some(call)
     }
 }

@@ -8,7 +8,12 @@ pub(super) struct Limits {
     pub(super) accept: LimitId,
     pub(super) places: LimitId,
     pub(super) queue: LimitId,
+    /// The processors of the hosts.
     pub(super) cpu: LimitId,
+    /// The processor limit of each pod.
+    pub(super) cpu_limit: LimitId,
+    /// The one thread of each event loop, on a processor of its own.
+    pub(super) event_loop: LimitId,
     pub(super) pool: LimitId,
     /// Proxies still send to pods that are on their way out; and those are killed in the midst of work.
     pub(super) removal: LimitId,
@@ -60,10 +65,19 @@ impl Limits {
                 me,
                 "cpu",
                 format!(
-                    "{} hosts of {} vCPU, speed {}",
-                    spec.hosts.count, spec.hosts.vcpu, spec.hosts.speed
+                    "{} host{} of {} vCPU, speed {}",
+                    spec.hosts.count,
+                    if spec.hosts.count == 1 { "" } else { "s" },
+                    spec.hosts.vcpu,
+                    spec.hosts.speed
                 ),
             ),
+            cpu_limit: ledger.limit(
+                me,
+                "cpu_limit",
+                format!("processor limit of {} vCPU per pod", spec.cpu.unwrap_or(0.0)),
+            ),
+            event_loop: ledger.limit(me, "event_loop", "one thread per event loop".into()),
             pool: ledger.limit(me, "connection_pool", "connection pools of the pods".into()),
             removal: ledger.limit(
                 me,

@@ -105,6 +105,8 @@ pub(super) struct Pod {
     pub(super) lives: u32,
     /// Event loop: tasks ready for the one thread.
     pub(super) ready: VecDeque<CallId>,
+    /// Event loop: how long tasks had the thread, and how much of it they would not have taken on an idle processor.
+    pub(super) tasks: [Span; 2],
     /// Event loop: whether the thread is in a task.
     pub(super) loop_busy: bool,
     /// Event loop: tasks that the present turn has still to do.
@@ -148,6 +150,7 @@ impl Pod {
             running: 0,
             lives: 0,
             ready: VecDeque::new(),
+            tasks: [Span::ZERO; 2],
             loop_busy: false,
             turn_left: 0,
             taken: Vec::new(),

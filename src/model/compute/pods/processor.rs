@@ -2,10 +2,11 @@
 
 use super::pod::{GREETING, LATE, OFFLOADED, PREPARING, READING, REFUSED, SIGNING};
 use super::service::{CPU, KindOf, Pods};
-use crate::kernel::Span;
+use crate::kernel::{Span, Time};
 use crate::model::calls::Call;
 use crate::model::context::Ctx;
 use crate::model::host::ThreadOf;
+use crate::model::ledger::LimitId;
 use crate::model::message::CallId;
 
 impl Pods {
@@ -67,7 +68,14 @@ impl Pods {
             fleet.worked(pod, amount);
         }
         // What the step took beyond its time on an idle reference core is waiting for the processor.
-        ctx.ledger.waited_for(self.limits.cpu, mark + amount, now);
+        if mark + amount < now {
+            ctx.ledger.waited_for(self.slowed_by(pod, ctx), mark + amount, now);
+        }
+        if self.kind == KindOf::EventLoop {
+            let [took, waited] = &mut self.pods[usize::from(pod)].tasks;
+            *took = *took + now.since(mark);
+            *waited = *waited + now.since(mark + amount);
+        }
         match doing {
             OFFLOADED => return self.offloaded(call, ctx),
             GREETING | LATE => self.greeted(call, doing == LATE, ctx),
@@ -103,7 +111,32 @@ impl Pods {
         }
         self.pods[at].turn_left -= 1;
         if let Some(call) = self.pods[at].ready.pop_front() {
+            let now = ctx.now();
+            let since = std::mem::replace(&mut ctx.calls.get(call).mark, now);
+            self.waited_for_thread(pod, since, ctx);
             self.on_processor(call, ctx);
+        }
+    }
+
+    /// What slows down a pod's threads that are on a processor: its own limit, or too little for all on the host.
+    fn slowed_by(&self, pod: u16, ctx: &Ctx) -> LimitId {
+        let host = self.hosts[usize::from(self.pods[usize::from(pod)].host)];
+        if ctx.host(host).only_limits() { self.limits.cpu_limit } else { self.limits.cpu }
+    }
+
+    /// A call has waited for the thread of an event loop. As far as the tasks before it were slow since their pod had too little
+    /// processor time, it is that which it waited for; by the mean of all tasks so far.
+    pub(super) fn waited_for_thread(&self, pod: u16, since: Time, ctx: &mut Ctx) {
+        let now = ctx.now();
+        let [took, slowed] = self.pods[usize::from(pod)].tasks;
+        if slowed.is_zero() {
+            return ctx.ledger.waited_for(self.limits.event_loop, since, now);
+        }
+        let share = slowed.as_secs_f64() / took.as_secs_f64();
+        let until = since + now.since(since).scaled(1.0 - share);
+        ctx.ledger.waited_for(self.limits.event_loop, since, until);
+        if until < now {
+            ctx.ledger.waited_for(self.slowed_by(pod, ctx), until, now);
         }
     }
 
