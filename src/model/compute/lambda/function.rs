@@ -466,9 +466,10 @@ impl Lambda {
         self.finish(call, outcome, ctx);
     }
 
-    /// An invocation ends in another way than by its last step.
+    /// An invocation ends in another way than by its last step: whatever was the cause, its caller sees the function fail.
     #[inline(never)]
     pub(super) fn finish(&mut self, call: CallId, outcome: Outcome, ctx: &mut Ctx) {
+        let outcome = if outcome.is_ok() { outcome } else { outcome.as_function_error() };
         self.ends(call, outcome, ctx);
     }
 

@@ -31,7 +31,8 @@ pub const ABOUT: About = About {
         "the function timeout: the environment is reset and runs Init again inside its next invocation",
         "processor share proportional to memory; Init is not slowed by little memory",
         "one connection per environment and store, kept while the environment is frozen, closed when it expires",
-        "asynchronous invocation: 202 at once, retries 60 s and 120 s after an error, 1 s to 300 s after a throttle, until the event is too old; then the failure destination",
+        "a function that ran and failed, whatever made it fail, told from an invocation that Lambda refused: an SDK tries only the latter again, a queue and an event's retries treat them as AWS does",
+        "asynchronous invocation: 202 at once, retries 60 s and 120 s after an error of the function, 1 s to 300 s after Lambda's own 429 or 5xx, until the event is too old; then the failure destination",
         "batches of a queue, with reports of single failed messages",
         "platform errors: an invocation hangs until the function's timeout",
         "crashes: the runtime ends, and Init runs again inside the next invocation",
@@ -40,6 +41,8 @@ pub const ABOUT: About = About {
     leaves_out: &[
         "with several requests per environment a unit of concurrency is an environment at work, and the request-rate limit does not apply: assumed",
         "recycling of provisioned environments; the packing of environments on instances is a number the scenario gives",
+        "a snapshot that is not restored in time (408) counts as an error of the function in an event's retries: assumed, AWS names 429 and 5xx only",
+        "an error of the function shows as status 500 to users that invoke it directly; Lambda's own answer is 200 with a header",
         "recycling and initialisation ahead of demand in eras other than y2020",
     ],
     example: r#"{"memory": "512MB", "runtime": "nodejs20", "timeout": "30s", "account": "main"}"#,
