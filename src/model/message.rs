@@ -174,7 +174,7 @@ causes! {
 
 impl Cause {
     /// Whether Lambda refused an invocation because a limit of concurrency or rate was reached.
-    pub fn throttled_by_lambda(self) -> bool {
+    fn throttled_by_lambda(self) -> bool {
         matches!(
             self,
             Cause::ThrottledAccount
@@ -201,14 +201,18 @@ pub struct Outcome {
     pub node: NodeId,
     /// HTTP status the caller sees; 0 where there was no answer.
     pub status: u16,
+    /// Whether it is the error of a function, as whoever invoked it is told: Lambda did its part, answers with status 200 and
+    /// says so in the header `X-Amz-Function-Error`. What stands behind a door sees the door's own status instead.
+    pub function_error: bool,
 }
 
 impl Outcome {
     /// Success.
-    pub const OK: Outcome = Outcome { cause: None, node: NodeId(0), status: 200 };
+    pub const OK: Outcome =
+        Outcome { cause: None, node: NodeId(0), status: 200, function_error: false };
     /// A failure of `node`.
     pub fn failed(cause: Cause, node: NodeId, status: u16) -> Outcome {
-        Outcome { cause: Some(cause), node, status }
+        Outcome { cause: Some(cause), node, status, function_error: false }
     }
     /// Whether it is a success.
     pub fn is_ok(self) -> bool {
@@ -216,7 +220,16 @@ impl Outcome {
     }
     /// The same failure, seen under another HTTP status.
     pub fn shown_as(self, status: u16) -> Outcome {
-        Outcome { status, ..self }
+        Outcome { status, function_error: false, ..self }
+    }
+    /// The same failure, whatever began it, as the error of the function that it has reached.
+    pub fn as_function_error(self) -> Outcome {
+        Outcome { status: 500, function_error: true, ..self }
+    }
+    /// Whether Lambda refused this call because a limit of concurrency or rate was reached. Where the function ran and called
+    /// another one that was refused, the cause is the same, but it is the function that failed.
+    pub fn throttled_by_lambda(self) -> bool {
+        self.status == 429 && self.cause.is_some_and(Cause::throttled_by_lambda)
     }
 }
 

@@ -19,7 +19,8 @@ pub enum Retry {
     Fixed(Tries),
     /// After growing pauses.
     Exponential(Backoff),
-    /// As an AWS SDK does.
+    /// As an AWS SDK does. It does not try again when a function that it invoked ended with an error: Lambda answers that with
+    /// status 200 and a header.
     Sdk(Sdk),
 }
 
@@ -274,7 +275,10 @@ impl Retry {
         let cause = failure.cause?;
         let wanted = match self.on() {
             Some(on) => on.iter().any(|on| on.covers(failure)),
-            None => retryable(failure),
+            // An SDK sees a function's error in an answer with status 200, and takes it for an answer.
+            None => {
+                !(failure.function_error && matches!(self, Retry::Sdk(_))) && retryable(failure)
+            }
         };
         if retries + 1 >= self.attempts() || !wanted {
             return None;

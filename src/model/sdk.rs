@@ -2,7 +2,7 @@
 
 use super::calls::Call;
 use super::context::Ctx;
-use super::message::{Cause, NodeId};
+use super::message::NodeId;
 use super::retry::RetryState;
 use super::work::{CallRetry, Step};
 use crate::kernel::Span;
@@ -32,15 +32,10 @@ impl SdkClients {
             ctx.calls.get(answer.parent).retries = 0;
             return None;
         };
-        // Lambda answers 200 for an error of the handler, with a header that says so: an SDK does not try that again.
-        let by_header =
-            matches!(cause, Cause::FunctionError | Cause::FunctionTimeout | Cause::PlatformError)
-                && failure.node == answer.to;
         let mut draw = answer.key.named("retry").with(u64::from(answer.visit)).stream();
         let now = ctx.now();
-        let pause = (!by_header)
-            .then(|| policy.decide(state, failure, row.retries.into(), Span::ZERO, now, &mut draw))
-            .flatten();
+        let retries = row.retries.into();
+        let pause = policy.decide(state, failure, retries, Span::ZERO, now, &mut draw);
         let row = ctx.calls.get(answer.parent);
         if pause.is_some() {
             row.retries += 1;

@@ -67,6 +67,44 @@ fn fewer_retries_where_the_era_has_the_setting() {
     }
 }
 
+/// A function that takes a second and then calls `inner`, which Lambda always refuses.
+fn nested(mut text: Value) -> Value {
+    let mut blocked = function(0);
+    blocked["reserved"] = json!(0);
+    text["designs"]["d"]["nodes"]["inner"] = json!({"lambda": blocked});
+    text["work"]["job"] =
+        json!([{"wait": {"constant": "1s"}}, {"call": {"to": "inner", "request": "rest"}}]);
+    text["work"]["rest"] = sleep("10ms");
+    text
+}
+
+#[test]
+fn t_asy_4_a_function_that_fails_because_another_was_throttled_has_failed() {
+    // As T-ASY-1: attempts at 0, 61 and 182 s, three invocations of each event, and none is tried for hours.
+    let row = first(&nested(asynchronous(10, &sleep("1s"), &function(0), 1000)));
+    assert_eq!((counter(&row, "fn", "invocations"), counter(&row, "inner", "throttled")), (30, 30));
+    assert_eq!(
+        (counter(&row, "fn", "events_failed"), counter(&row, "fn", "event_throttles")),
+        (10, 0)
+    );
+    assert!((end(&row) - 183.5).abs() < 0.05, "{}", end(&row));
+}
+
+#[test]
+fn t_asy_5_events_that_the_service_refuses_are_not_errors_of_the_function() {
+    // 250 interfaces carry 500 environments of 1.5 GB, each at work for 250 s: the other 500 events get a 502 again and
+    // again, until the first are done.
+    let mut vpc = function(0);
+    (vpc["vpc"], vpc["memory"], vpc["timeout"]) = (json!(true), json!("1536MB"), json!("300s"));
+    let text = of_era(asynchronous(1_000, &sleep("250s"), &vpc, 3000), "y2018");
+    let row = first(&text);
+    assert_eq!(
+        (counter(&row, "fn", "invocations"), counter(&row, "fn", "events_failed")),
+        (1000, 0)
+    );
+    assert_eq!((peak(&row, "environments"), counter(&row, "fn", "events_expired")), (500, 0));
+}
+
 #[test]
 fn t_asy_2_no_capacity_at_all() {
     // Another function holds the one unit of the account for longer than the event may live.
@@ -160,6 +198,23 @@ fn t_sqs_4_throttles_bury_healthy_messages() {
     assert_eq!((counter(&row, "q", "batches_failed"), counter(&row, "fn", "timeouts")), (0, 0));
     assert_eq!(peak(&row, "concurrency"), 1);
     assert_eq!(counter(&row, "q", "deleted") + dead, 50);
+}
+
+#[test]
+fn t_asy_6_a_batch_whose_function_was_refused_by_another_has_failed() {
+    // Three receives of each message, 30 s apart; nobody keeps on trying within the visibility timeout.
+    let queue = json!({"batch": 1, "visibility": "30s", "max_receives": 3});
+    let mut short = function(0);
+    short["timeout"] = json!("10s");
+    let row = first(&nested(queued(&burst(10, "0s", "job"), &sleep("1s"), &queue, &short, 1000)));
+    assert_eq!(
+        (counter(&row, "fn", "invocations"), counter(&row, "q", "batches_failed")),
+        (30, 30)
+    );
+    assert_eq!(
+        (counter(&row, "q", "batches_throttled"), counter(&row, "q", "dead_letters")),
+        (0, 10)
+    );
 }
 
 /// Nine good messages and one that always fails, received together.

@@ -1,7 +1,7 @@
 //! Front doors of a function: status by cause, throttles in order, bodies that are too large, calls tried again by an SDK.
 
 use super::common::outturns;
-use super::facts_lambda::{counter, failures, first, function, ok};
+use super::facts_lambda::{counter, failures, first, function, lone, ok};
 use super::theory::{burst, constant, even, wait};
 use headroom::model::data::Data;
 use headroom::model::message::Cause;
@@ -60,6 +60,50 @@ fn every_door_has_its_own_status() {
             }
         }
     }
+}
+
+#[test]
+fn a_function_that_failed_is_the_same_to_a_door_whatever_made_it_fail() {
+    for (door, _, failed, _) in doors() {
+        // Its table refuses, or another function that Lambda refuses.
+        let users = burst(10, "0s", "job");
+        let job = json!([{"query": {"to": "table", "hold": {"constant": "1ms"}}}]);
+        let mut text = behind(&door, &users, &job, &function(0), 100);
+        let full = json!({"on_demand": {"peak_writes": 0, "peak_reads": 0}});
+        text["designs"]["d"]["nodes"]["table"] =
+            json!({"dynamodb": {"mode": full, "write_share": 1.0, "retries": "none"}});
+        assert_eq!(failures(&first(&text)), [(Cause::ThrottledStore, failed, 10)], "{door}");
+        let mut blocked = function(0);
+        blocked["reserved"] = json!(0);
+        text["work"]["job"] = json!([{"call": {"to": "inner", "request": "inner"}}]);
+        text["work"]["inner"] = wait(&constant(1.0));
+        text["designs"]["d"]["nodes"]["inner"] = json!({"lambda": blocked});
+        assert_eq!(failures(&first(&text)), [(Cause::ThrottledReserved, failed, 10)], "{door}");
+    }
+}
+
+#[test]
+fn an_invocation_that_lambda_refuses_is_a_500_of_a_gateway() {
+    // A snapshot that is not restored within 10 s: the invocation ends with 408, which no client of a door sees.
+    let mut snap = function(0);
+    snap["runtime"] = json!("java21");
+    snap["snap_start"] = json!({"restore": {"constant": "11s"}});
+    let users = burst(10, "0s", "job");
+    for ((door, ..), status) in doors().into_iter().zip([500, 500, 502, 502]) {
+        let row = first(&behind(&door, &users, &wait(&constant(1.0)), &snap, 100));
+        assert_eq!(failures(&row), [(Cause::SnapStartTimeout, status, 10)], "{door}");
+    }
+    // No network interface left: 502 of the Lambda API.
+    let mut vpc = function(0);
+    (vpc["vpc"], vpc["memory"]) = (json!(true), json!("3008MB"));
+    let users = burst(300, "0s", "job");
+    let mut text = behind(&rest(&json!({})), &users, &wait(&constant(20_000.0)), &vpc, 1000);
+    text["era"] = json!("y2018");
+    let row = first(&text);
+    let refused: Vec<_> =
+        failures(&row).into_iter().filter(|f| f.0 == Cause::InterfaceQuota).collect();
+    // 250 interfaces of 3 GB, 2.9375 GB each: 255 environments.
+    assert_eq!(refused, [(Cause::InterfaceQuota, 500, 45)]);
 }
 
 #[test]
@@ -133,11 +177,41 @@ fn an_sdk_in_a_function_tries_throttled_calls_again() {
         assert_eq!(counter(&row, "fn", "throttled"), attempts, "{retry}");
         assert_eq!(ok(&row), 0);
     }
-    // An error of the handler comes with status 200: nobody tries again.
+    // An error of the handler comes with status 200: nobody tries again, whether it began there or in its table.
     let mut text = text("standard", function(0));
     text["work"]["inner"] = json!([{"fail": {"share": 1.0}}]);
-    let row = first(&text);
-    assert_eq!(counter(&row, "fn", "invocations"), 20);
+    assert_eq!(counter(&first(&text), "fn", "invocations"), 20);
+    let full = json!({"on_demand": {"peak_writes": 0, "peak_reads": 0}});
+    text["designs"]["d"]["nodes"]["table"] =
+        json!({"dynamodb": {"mode": full, "write_share": 1.0, "retries": "none"}});
+    text["work"]["inner"] = json!([{"query": {"to": "table", "hold": {"constant": "1ms"}}}]);
+    assert_eq!(counter(&first(&text), "fn", "invocations"), 20);
+}
+
+#[test]
+fn an_sdk_that_invokes_a_function_tries_again_what_lambda_refused_only() {
+    let with = |retry: Value, job: &Value, own: &Value| {
+        let mut users = burst(100, "0s", "job");
+        users["retry"] = retry;
+        first(&lone(&users, job, own, 1000))
+    };
+    let fails = json!([{"fail": {"share": 1.0}}]);
+    let sdk = |mode: &str| json!({"sdk": {"mode": mode}});
+    for mode in ["legacy", "standard", "adaptive", "y2026"] {
+        let row = with(sdk(mode), &fails, &function(0));
+        assert_eq!(counter(&row, "fn", "invocations"), 100, "{mode}");
+    }
+    let mut short = function(0);
+    short["timeout"] = json!("1s");
+    let row = with(sdk("standard"), &wait(&constant(5_000.0)), &short);
+    assert_eq!((counter(&row, "fn", "timeouts"), counter(&row, "fn", "invocations")), (100, 100));
+    let mut blocked = function(0);
+    blocked["reserved"] = json!(0);
+    let row = with(sdk("standard"), &wait(&constant(1.0)), &blocked);
+    assert_eq!(counter(&row, "fn", "throttled"), 300);
+    // What an application of its own does with the error that it finds in the answer is its own affair.
+    let row = with(json!({"fixed": {"attempts": 3, "delay": "1s"}}), &fails, &function(0));
+    assert_eq!(counter(&row, "fn", "invocations"), 300);
 }
 
 #[test]

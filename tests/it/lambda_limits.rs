@@ -30,6 +30,14 @@ fn failed(scenario: &Value) -> Vec<u64> {
 }
 
 #[test]
+fn a_reservation_of_zero_is_what_refuses() {
+    let mut blocked = function(0);
+    blocked["reserved"] = json!(0);
+    let row = first(&lone(&even(10.0, 1.0), &wait(&constant(1.0)), &blocked, 1_000));
+    assert_eq!(failures(&row), [(Cause::ThrottledReserved, 429, 10)]);
+}
+
+#[test]
 fn t_con_3_the_account_grows_by_five_hundred_a_minute() {
     let mut more = even(100.0, 860.0);
     more["request"] = json!("job");

@@ -150,8 +150,7 @@ fn a_crash_and_a_timeout_make_the_next_invocation_run_init() {
     // The first waits for Init before its invocation, the others run it inside: 0.6 s each.
     assert_eq!(row.ledger.classes[0].latency_failed.sum_nanos(), 1_800_000_000);
     // Billed at 1 GB: Init 0.5 (era y2025) + 0.1, then 0.6 each.
-    let gb_s: f64 = usage(&row).iter().filter(|u| u.unit == "GB-s").map(|u| u.quantity).sum();
-    assert!((gb_s - 1.8).abs() < 1e-9, "{gb_s}");
+    assert!((gb_s(&row) - 1.8).abs() < 1e-9, "{}", gb_s(&row));
 }
 
 #[test]
@@ -176,6 +175,84 @@ fn a_snapshot_is_restored_or_fails_at_ten_seconds() {
     let of = |item: &str| lines.iter().find(|u| u.item == item).unwrap().quantity;
     assert!((of("lambda.snapstart_restore") - 1.0).abs() < 1e-9);
     assert!((of("lambda.snapstart_cache") - 0.7).abs() < 1e-9);
+}
+
+/// GB-seconds of durations.
+fn gb_s(row: &Outturn) -> f64 {
+    let durations = usage(row).into_iter().filter(|u| u.item.starts_with("lambda.duration"));
+    durations.map(|u| u.quantity).sum()
+}
+
+#[test]
+fn t_env_8_network_interface_and_download_are_neither_billed_nor_done_again() {
+    // Init 300 ms, a VPC (200 ms), 20 MB of dependencies: 0.2 s of download, 1.8 s of loading.
+    let mut heavy = function(300);
+    (heavy["vpc"], heavy["package"], heavy["timeout"]) = (json!(true), json!("20MB"), json!("3s"));
+    let mut text = lone(&burst(1, "10s", "job"), &wait(&constant(10.0)), &heavy, 1_000);
+    let row = first(&text);
+    assert_eq!(row.ledger.classes[0].latency.sum_nanos(), 2_510_000_000);
+    assert!((gb_s(&row) - 2.11).abs() < 1e-9, "{}", gb_s(&row));
+    // After a timeout at 2.5 + 3 s the environment has its code and its interface, and loads again: 2.11 s.
+    text["workload"]["slow"] = burst(1, "0s", "slow");
+    text["work"]["slow"] = wait(&constant(10_000.0));
+    text["designs"]["d"]["enter"]["slow"] = json!("fn");
+    let row = first(&text);
+    let latency = row.ledger.classes.iter().map(|class| class.latency.sum_nanos()).sum::<u128>();
+    assert_eq!((latency, counter(&row, "fn", "cold_starts")), (2_110_000_000, 1));
+    assert!((gb_s(&row) - (2.1 + 3.0 + 2.11)).abs() < 1e-9, "{}", gb_s(&row));
+}
+
+#[test]
+fn a_restore_needs_no_download_and_is_not_billed() {
+    let mut snap = function(5_000);
+    (snap["runtime"], snap["package"]) = (json!("java21"), json!("50MB"));
+    snap["snap_start"] = json!({"restore": {"constant": "700ms"}});
+    let row = first(&lone(&burst(100, "0s", "job"), &wait(&constant(10.0)), &snap, 1_000));
+    assert_eq!(row.ledger.classes[0].latency.sum_nanos(), 100 * 710_000_000);
+    assert!((gb_s(&row) - 1.0).abs() < 1e-9, "{}", gb_s(&row));
+    snap["snap_start"] = json!({"restore": {"constant": "11s"}});
+    let row = first(&lone(&burst(100, "0s", "job"), &wait(&constant(10.0)), &snap, 1_000));
+    assert!(gb_s(&row) < 1e-9, "no invocation: {}", gb_s(&row));
+}
+
+#[test]
+fn t_env_9_init_and_its_first_invocation_are_rounded_together() {
+    // Its own runtime, whose Init was always billed: 16 + 20 ms are one step of 100 ms.
+    let mut rust = function(16);
+    rust["runtime"] = json!("rust");
+    let mut text = lone(&burst(100, "0s", "job"), &wait(&constant(20.0)), &rust, 1_000);
+    for (era, seconds) in [("y2020", 0.1), ("y2023", 0.036)] {
+        text["era"] = json!(era);
+        let billed = gb_s(&first(&text));
+        assert!((billed - 100.0 * seconds).abs() < 1e-9, "{era}: {billed}");
+    }
+    // An environment that nobody used is paid all the same: with `first_free`, eight were started and two do all the work.
+    rust["bind"] = json!("first_free");
+    (rust["init"], text["era"]) = (json!({"constant": "300ms"}), json!("y2023"));
+    let users = even(20.0, 0.5);
+    let row = first(&lone(&users, &wait(&constant(90.0)), &rust, 1_000));
+    let cold = counter(&row, "fn", "cold_starts") as f64;
+    assert!((gb_s(&row) - (cold * 0.3 + 10.0 * 0.09)).abs() < 1e-9, "{}", gb_s(&row));
+}
+
+#[test]
+fn an_environment_with_several_requests_is_billed_once() {
+    let run = |users: &Value, failing: f64| {
+        let mut work = wait(&constant(1_000.0));
+        work.as_array_mut().unwrap().push(json!({"fail": {"share": failing}}));
+        let more = [("memory", json!("2GB")), ("architecture", json!("arm64"))];
+        y2026(users, &work, &web(&more))
+    };
+    // 64 requests of 1 s at once, after an Init of 0.5 s, in 2 GB; then as many that overlap by half; the pause is free.
+    let row = run(&burst(64, "0s", "job"), 0.0);
+    assert!((gb_s(&row) - 3.0).abs() < 1e-9, "{}", gb_s(&row));
+    let row = run(&even(2.0, 5.0), 0.0);
+    // From 0.5 s (the end of Init; requests at 0, 0.5, … 4.5 s) to 5.5 s.
+    assert!((gb_s(&row) - 2.0 * (0.5 + 5.0)).abs() < 1e-9, "{}", gb_s(&row));
+    let row = run(&even(0.25, 12.0), 1.0);
+    assert!((gb_s(&row) - 2.0 * (0.5 + 3.0)).abs() < 1e-9, "{}", gb_s(&row));
+    let wasted: f64 = usage(&row).iter().filter(|u| u.unit == "GB-s").map(|u| u.wasted).sum();
+    assert!((wasted - 6.0).abs() < 1e-9, "all that was for nothing: {wasted}");
 }
 
 #[test]

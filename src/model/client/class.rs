@@ -415,7 +415,8 @@ impl Class {
     fn ended(&mut self, slot: u32, outcome: Outcome, ctx: &mut Ctx) {
         let now = ctx.now();
         if let Some(limiter) = &mut self.adaptive {
-            limiter.learn(now, outcome.cause.is_some_and(Cause::throttled));
+            let throttled = outcome.cause.is_some_and(Cause::throttled);
+            limiter.learn(now, throttled && !outcome.function_error);
         }
         if outcome.is_ok() {
             let user = &self.users[slot as usize];

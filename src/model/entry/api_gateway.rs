@@ -24,7 +24,7 @@ pub const ABOUT: About = About {
         "the account's token bucket (10,000 a second, 5,000 deep): a throttled request gets 429 and goes no further",
         "the overhead of the gateway as a lognormal",
         "the integration timeout: the client gets its answer, the integration works on and is billed",
-        "the status a client sees for every failure behind the gateway, for REST and HTTP APIs",
+        "the status a client sees for every failure behind the gateway, for REST and HTTP APIs: of a function that failed, of an invocation that Lambda refused, of another backend its own",
         "throttles in AWS's order: method of the usage plan, usage plan with its quota, method, stage, account (REST; one API key for all callers)",
         "an authoriser: its latency, and the share of requests whose answer is cached",
         "bodies above 10 MB get 413",
@@ -178,22 +178,18 @@ impl Kind {
             Kind::Http => 503,
         }
     }
-    /// Status for the client by what went wrong behind the gateway (Lambda guide, "errors with API Gateway").
-    fn status(self, cause: Cause, inner: u16) -> u16 {
-        let throttled = cause.throttled_by_lambda();
-        let handler = matches!(
-            cause,
-            Cause::FunctionError
-                | Cause::FunctionTimeout
-                | Cause::PlatformError
-                | Cause::ConnectionSlots
-        );
+    /// Status for the client by what went wrong behind the gateway (Lambda guide, "errors with API Gateway"). A function that
+    /// ran and failed is one thing, whatever made it fail; an invocation that Lambda refused is another.
+    fn status(self, failure: Outcome) -> u16 {
+        let throttled = failure.throttled_by_lambda();
+        let refused =
+            matches!(failure.cause, Some(Cause::InterfaceQuota | Cause::SnapStartTimeout));
         match self {
-            Kind::Rest if throttled => 500,
+            Kind::Rest if failure.function_error => 502,
+            Kind::Http if failure.function_error => 500,
             Kind::Http if throttled => 503,
-            Kind::Rest if handler => 502,
-            Kind::Http if handler => 500,
-            _ if inner != 0 => inner,
+            _ if throttled || refused => 500,
+            _ if failure.status != 0 => failure.status,
             Kind::Rest => 504,
             Kind::Http => 503,
         }
@@ -477,15 +473,15 @@ impl ApiGateway {
         let call = answer.parent;
         let timer = ctx.calls.get(call).timer;
         ctx.queue.cancel(timer);
-        let outcome = match answer.outcome.cause {
-            Some(cause) => {
-                let status = match self.throttle_status {
-                    Some(status) if cause.throttled_by_lambda() => status,
-                    _ => self.kind.status(cause, answer.outcome.status),
-                };
-                answer.outcome.shown_as(status)
-            }
-            None => Outcome::OK,
+        let failure = answer.outcome;
+        let outcome = if failure.is_ok() {
+            Outcome::OK
+        } else {
+            let status = match self.throttle_status {
+                Some(status) if failure.throttled_by_lambda() => status,
+                _ => self.kind.status(failure),
+            };
+            failure.shown_as(status)
         };
         ctx.reply(call, outcome);
     }

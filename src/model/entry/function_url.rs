@@ -18,7 +18,7 @@ pub const ABOUT: About = About {
     what: "A Lambda function URL: HTTP straight to a function.",
     models: &[
         "no throttle and no timeout of its own: the function's limits and timeout hold",
-        "429 when Lambda throttles, 502 when the function fails, times out or crashes",
+        "429 when Lambda throttles, 502 when the function fails, times out or crashes, or Lambda refuses for another reason",
         "bodies above 6 MB get 413",
         "HTTP/2 from clients; how many requests at a time a connection takes is not published, assumed 128 as of an ALB",
         "no price of its own: requests and durations of the function",
@@ -131,10 +131,13 @@ impl FunctionUrl {
 
 fn answered(child: CallId, ctx: &mut Ctx) {
     let answer = ctx.take_reply(child);
-    let outcome = match answer.outcome.cause {
-        Some(cause) if cause.throttled() => answer.outcome.shown_as(429),
-        Some(_) => answer.outcome.shown_as(502),
-        None => Outcome::OK,
-    };
-    ctx.reply(answer.parent, outcome);
+    let outcome = answer.outcome;
+    ctx.reply(
+        answer.parent,
+        match outcome.cause {
+            Some(_) if outcome.throttled_by_lambda() => outcome.shown_as(429),
+            Some(_) => outcome.shown_as(502),
+            None => Outcome::OK,
+        },
+    );
 }

@@ -31,7 +31,8 @@ pub(super) struct Admission {
     allocated: u32,
     on_demand: u32,
     on_provisioned: u32,
-    /// Whether the request rate limit applies: with several requests per environment it does not.
+    /// Whether the request rate limit applies: with several requests per environment it does not, and a reservation of zero
+    /// refuses for itself.
     rated: bool,
     rate: Bucket,
     quota: u32,
@@ -81,7 +82,7 @@ impl Admission {
             allocated: 0,
             on_demand: 0,
             on_provisioned: 0,
-            rated: spec.per_environment == 1,
+            rated: spec.per_environment == 1 && spec.reserved != Some(0),
             rate: Bucket::new(ten_times, ten_times),
             quota: applies,
             provisioned_rate: Bucket::new(0.0, 0.0),

@@ -12,6 +12,8 @@ pub(super) struct Environment {
     pub(super) connected: u64,
     /// Whether the next invocation has to run Init first (after a timeout or crash).
     pub(super) needs_init: bool,
+    /// Its Init, as far as it is billed with the first invocation that is still to come.
+    pub(super) unbilled: Span,
     /// When it became idle.
     idle_since: Time,
     /// The request that caused it or runs in it.
@@ -89,6 +91,11 @@ impl Environments {
         &mut self.rows[at as usize]
     }
 
+    /// The Inits that no invocation has followed yet.
+    pub(super) fn unbilled(&self) -> impl Iterator<Item = Span> {
+        self.rows.iter().map(|row| row.unbilled).filter(|init| !init.is_zero())
+    }
+
     /// Has the row of an environment loaded that will be needed soon.
     pub(super) fn prefetch(&self, at: u32) {
         if let Some(row) = self.rows.get(at as usize) {
@@ -159,6 +166,7 @@ impl Environments {
         let row = Environment {
             connected: 0,
             needs_init: false,
+            unbilled: Span::ZERO,
             idle_since: Time::ZERO,
             call,
             used: u32::from(call != CallId::NONE),

@@ -150,9 +150,14 @@ impl Events {
     pub(super) fn delivered(&mut self, answer: &Call, ctx: &mut Ctx, wake: u8) {
         let slot = answer.parent.slot;
         let event = &mut self.rows[slot as usize];
-        let Some(cause) = answer.outcome.cause else { return self.end(slot, ctx) };
-        let wait = if cause.throttled_by_lambda() {
-            self.throttled += 1;
+        let failure = answer.outcome;
+        if failure.is_ok() {
+            return self.end(slot, ctx);
+        }
+        // What Lambda itself refused (429, 5xx) is tried until the event is too old; only a run that failed uses up a retry.
+        let refused = !failure.function_error && matches!(failure.status, 429 | 500..);
+        let wait = if refused {
+            self.throttled += u64::from(failure.throttled_by_lambda());
             let grown = libm::pow(self.factor, f64::from(event.throttles));
             event.throttles += 1;
             let wait = THROTTLE_WAIT.0.as_secs_f64() * grown;

@@ -10,7 +10,7 @@ use super::spec::{Bind, LambdaSpec, StoreConnection};
 use super::start::{ColdStart, Start, StartEnd};
 use super::upkeep;
 use super::warm_up::WarmUpSpec;
-use crate::kernel::{Key, LaneId, Rank, Span, Stream};
+use crate::kernel::{Key, LaneId, Rank, Span, Stream, Time};
 use crate::model::calls::{Call, Op};
 use crate::model::component::{Component, NodeReport};
 use crate::model::context::{Ctx, Purpose};
@@ -194,6 +194,9 @@ impl Component for Lambda {
         let now = ctx.now();
         let held = self.provisioned.as_ref().map(|provisioned| provisioned.held_ms(now));
         let alive = self.shared.as_ref().map_or(0, |shared| shared.alive_ms());
+        for init in self.environments.unbilled() {
+            self.meter.init(init, Payer::OnDemand);
+        }
         self.meter.event_requests(self.events.extra_requests);
         let usage = self.meter.usage(held, alive, now);
         let mut more = self.upkeep_counters();
@@ -337,7 +340,7 @@ impl Lambda {
         let environment = self.environments.create(call);
         self.created(environment, ctx);
         let mut stream = ctx.stream(call, Purpose::ColdStart);
-        let start = self.draw_start(environment, payer, &mut stream);
+        let start = self.draw_start(environment, &mut stream);
         if self.first_free {
             self.waits(call, environment);
         } else {
@@ -346,18 +349,14 @@ impl Lambda {
         ctx.wake(start, READY, environment, 0);
     }
 
-    /// Draws how long a new environment needs until it is ready. Who pays for Init or restore goes by era.
-    pub(super) fn draw_start(
-        &mut self,
-        environment: u32,
-        payer: Payer,
-        stream: &mut Stream,
-    ) -> Span {
+    /// Draws how long a new environment needs until it is ready. Whether Init is billed goes by era.
+    pub(super) fn draw_start(&mut self, environment: u32, stream: &mut Stream) -> Span {
         let Start { place, init, end } = self.start.draw(stream);
+        let unbilled = self.meter.start(init);
         let row = self.environments.get(environment);
         row.needs_init = end == StartEnd::InitAgain;
         row.broken = end == StartEnd::RestoreFailed;
-        self.meter.start(init, payer);
+        row.unbilled = unbilled;
         place + init
     }
 
@@ -411,6 +410,9 @@ impl Lambda {
         row.b = 0;
         row.mark = now;
         row.timer = timer;
+        if let Some(shared) = &mut self.shared {
+            shared.begins(environment, now);
+        }
         ctx.calls.begin_batch(call);
         if self.platform_errors > 0.0
             && ctx.stream(call, Purpose::Fault).chance(self.platform_errors)
@@ -466,9 +468,10 @@ impl Lambda {
         self.finish(call, outcome, ctx);
     }
 
-    /// An invocation ends in another way than by its last step.
+    /// An invocation ends in another way than by its last step: whatever was the cause, its caller sees the function fail.
     #[inline(never)]
     pub(super) fn finish(&mut self, call: CallId, outcome: Outcome, ctx: &mut Ctx) {
+        let outcome = if outcome.is_ok() { outcome } else { outcome.as_function_error() };
         self.ends(call, outcome, ctx);
     }
 
@@ -482,13 +485,32 @@ impl Lambda {
         if wasted {
             self.meter.wasted(payer);
         }
-        self.meter.duration(now.since(row.mark), payer, wasted);
+        self.bill(row.a, now.since(row.mark), payer, wasted, now);
         if self.connections == StoreConnection::PerInvocation && self.shared.is_none() {
             self.close_connections(row.a, ctx);
         }
         ctx.calls.get(call).b |= ENDED;
         self.vacate(row.a, ctx);
         ctx.reply(call, outcome);
+    }
+
+    /// Bills an invocation, together with the Init of its environment if it is the first.
+    #[inline(always)]
+    fn bill(
+        &mut self,
+        environment: u32,
+        mut spent: Span,
+        payer: Payer,
+        mut wasted: bool,
+        now: Time,
+    ) {
+        if let Some(shared) = &mut self.shared {
+            // Several at a time: the environment's time at work, once.
+            let Some(shift) = shared.ends(environment, wasted, now) else { return };
+            (spent, wasted) = shift;
+        }
+        let init = std::mem::take(&mut self.environments.get(environment).unbilled);
+        self.meter.duration(init, spent, payer, wasted);
     }
 
     /// A request leaves its environment: the line moves up, or there is room, or the environment is idle.

@@ -176,9 +176,9 @@ impl Lambda {
             if op == Op::Connect && self.connections == StoreConnection::InInit {
                 let environment = ctx.calls.get(call).a;
                 self.environments.get(environment).broken = true;
-                return self.finish(call, outcome.shown_as(500), ctx);
+                return self.finish(call, outcome, ctx);
             }
-            return self.item_failed(call, outcome.shown_as(500), ctx);
+            return self.item_failed(call, outcome, ctx);
         }
         if op == Op::Connect {
             let bit = self.store_bit(to);

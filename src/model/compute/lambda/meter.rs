@@ -78,7 +78,8 @@ impl Meter {
             memory_mb: spec.memory.0 >> 20,
             tmp_mb: (spec.tmp.0 >> 20).saturating_sub(TMP_FREE_MB),
             billing_step: era.billing_step(),
-            init_billed: era.init_billed() || own_runtime,
+            // What AWS bills of a restore, loading the runtime and after-restore hooks, nobody has measured.
+            init_billed: (era.init_billed() || own_runtime) && snapshots == Snapshots::None,
             snapshots,
             tallies: [Tally::default(); 3],
             event_requests: 0,
@@ -97,13 +98,10 @@ impl Meter {
         &mut self.tallies[payer as usize]
     }
 
-    /// An environment is started by a request of `payer`; its Init runs ahead of the invocation.
-    pub(super) fn start(&mut self, init: Span, payer: Payer) {
+    /// An environment is started on demand: what its first invocation will be billed of its Init.
+    pub(super) fn start(&mut self, init: Span) -> Span {
         self.restores += u64::from(self.snapshots == Snapshots::Billed);
-        // Provisioned environments always paid for Init, as their own duration.
-        if self.init_billed || payer == Payer::Provisioned {
-            self.duration(init, payer, false);
-        }
+        if self.init_billed { init } else { Span::ZERO }
     }
 
     /// An invocation began.
@@ -111,15 +109,21 @@ impl Meter {
         self.tally(payer).requests += 1;
     }
 
-    /// An invocation or its Init ended: adds the duration, rounded up to the era's step.
-    pub(super) fn duration(&mut self, duration: Span, payer: Payer, wasted: bool) {
+    /// An invocation ended: adds its duration and that of the Init before it, together rounded up to the era's step. What was
+    /// of no use is the invocation; the environment stays.
+    pub(super) fn duration(&mut self, init: Span, duration: Span, payer: Payer, wasted: bool) {
         let step = self.billing_step.nanos();
-        let ms = u128::from(duration.nanos().div_ceil(step) * (step / 1_000_000));
+        let billed = |span: Span| u128::from(span.nanos().div_ceil(step) * (step / 1_000_000));
         let tally = self.tally(payer);
-        tally.ms += ms;
+        tally.ms += billed(init + duration);
         if wasted {
-            tally.ms_wasted += ms;
+            tally.ms_wasted += billed(duration);
         }
+    }
+
+    /// An Init that no invocation on demand follows: of a provisioned environment, or of one that nobody has used.
+    pub(super) fn init(&mut self, init: Span, payer: Payer) {
+        self.duration(init, Span::ZERO, payer, false);
     }
 
     /// Requests that are billed for the size of events.

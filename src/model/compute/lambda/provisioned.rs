@@ -4,6 +4,7 @@
 //! all are there (Lambda guide, provisioned concurrency).
 
 use super::function::{Lambda, PROVISIONED, SETTING, TRACK};
+use super::meter::Payer;
 use crate::kernel::{Key, Rank, Span, Time};
 use crate::model::account::Account;
 use crate::model::context::Ctx;
@@ -247,7 +248,8 @@ impl Lambda {
         for n in 0..more {
             let key = provisioned.key.with(first | u64::from(n)).named("init");
             let init = self.start.ahead(&mut key.stream());
-            self.meter.start(init, super::meter::Payer::Provisioned);
+            // It always paid for Init, as a duration of its own.
+            self.meter.init(init, Payer::Provisioned);
             self.environments.create_provisioned();
         }
         self.show_environments(ctx);

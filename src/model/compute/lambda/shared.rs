@@ -86,6 +86,15 @@ fn launch() -> Dist {
 /// How often a line in front of full environments looks for a new one.
 const LOOK_AGAIN: Span = Span::from_millis(100);
 
+/// The time from the first request that an environment works on until it has none.
+#[derive(Clone, Copy, Default)]
+struct Shift {
+    at_work: u32,
+    since: Time,
+    /// Whether a request was of use to somebody.
+    useful: bool,
+}
+
 /// State that only functions with several requests per environment have.
 pub(super) struct Shared {
     room: u32,
@@ -103,6 +112,8 @@ pub(super) struct Shared {
     launched: u64,
     /// Processor time asked for since the last look.
     cpu_used: Span,
+    /// What each environment is at.
+    shifts: Vec<Shift>,
     /// Environment-time since the start, and since when how many there are.
     alive_nanos: u128,
     alive: (Time, usize),
@@ -136,6 +147,7 @@ impl Shared {
             starting: 0,
             launched: 0,
             cpu_used: Span::ZERO,
+            shifts: Vec::new(),
             alive_nanos: 0,
             alive: (Time::ZERO, 0),
         }))
@@ -163,6 +175,33 @@ impl Shared {
     /// Environment-milliseconds so far.
     pub(super) fn alive_ms(&self) -> u128 {
         self.alive_nanos / 1_000_000
+    }
+
+    /// An environment begins to work on a request.
+    pub(super) fn begins(&mut self, environment: u32, now: Time) {
+        let at = environment as usize;
+        if self.shifts.len() <= at {
+            self.shifts.resize(at + 1, Shift::default());
+        }
+        let shift = &mut self.shifts[at];
+        if shift.at_work == 0 {
+            (shift.since, shift.useful) = (now, false);
+        }
+        shift.at_work += 1;
+    }
+
+    /// An environment is done with a request, which was `wasted` or not. With the last one: how long it worked, and whether
+    /// all of it was for nothing.
+    pub(super) fn ends(
+        &mut self,
+        environment: u32,
+        wasted: bool,
+        now: Time,
+    ) -> Option<(Span, bool)> {
+        let shift = &mut self.shifts[environment as usize];
+        shift.useful |= !wasted;
+        shift.at_work -= 1;
+        (shift.at_work == 0).then(|| (now.since(shift.since), !shift.useful))
     }
 
     /// Starts processor work of a request; says when to look and under which turn.

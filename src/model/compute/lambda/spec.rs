@@ -24,6 +24,7 @@ pub const ABOUT: About = About {
         "provisioned concurrency: preparation, ramp by era, nothing usable before all of it is there, spill-over to on demand above it and above ten requests a second each; schedules and target tracking",
         "hypothetical: a maximum concurrency without a reservation, for a function (`max_concurrency`) and for a group (`group`)",
         "cold starts: placement and code download, Init from measured quantiles by runtime, package, processor and year, package size, the network interface of VPC functions by era with its quota until August 2019",
+        "of a cold start only Init is billed, repeated after a reset, and held against its limit: code download and network interface come before it, and a snapshot needs no download",
         "SnapStart: restore from measured quantiles instead of Init, status 408 after 10 s",
         "warm-up policies: scheduled pings, pings predicted from earlier days; their cost is a line of its own in the bill",
         "several requests per environment: room, shared processor, requests that wait for an environment that is starting, a line instead of throttling, scaling by processor load",
@@ -31,15 +32,19 @@ pub const ABOUT: About = About {
         "the function timeout: the environment is reset and runs Init again inside its next invocation",
         "processor share proportional to memory; Init is not slowed by little memory",
         "one connection per environment and store, kept while the environment is frozen, closed when it expires",
-        "asynchronous invocation: 202 at once, retries 60 s and 120 s after an error, 1 s to 300 s after a throttle, until the event is too old; then the failure destination",
+        "a function that ran and failed, whatever made it fail, told from an invocation that Lambda refused: an SDK tries only the latter again, a queue and an event's retries treat them as AWS does",
+        "asynchronous invocation: 202 at once, retries 60 s and 120 s after an error of the function, 1 s to 300 s after Lambda's own 429 or 5xx, until the event is too old; then the failure destination",
         "batches of a queue, with reports of single failed messages",
         "platform errors: an invocation hangs until the function's timeout",
         "crashes: the runtime ends, and Init runs again inside the next invocation",
-        "billing of requests, GB-seconds by the era's rounding and Init rule, provisioned concurrency held and running (held up to the next 5 min), /tmp, snapshots, instances",
+        "billing of requests, GB-seconds by the era's rounding and Init rule (Init and the first invocation rounded together), provisioned concurrency held and running (held up to the next 5 min), /tmp, snapshots, instances",
     ],
     leaves_out: &[
-        "with several requests per environment a unit of concurrency is an environment at work, and the request-rate limit does not apply: assumed",
+        "with several requests per environment a unit of concurrency is an environment at work, the request-rate limit does not apply, and without instances the time that an environment works on at least one request is billed at the price of a duration: assumed, the rates of Web Functions are not published",
+        "what is billed of a restore from a snapshot (loading the runtime, after-restore hooks), which nobody has measured; Init at the publication of a version",
         "recycling of provisioned environments; the packing of environments on instances is a number the scenario gives",
+        "a snapshot that is not restored in time (408) counts as an error of the function in an event's retries: assumed, AWS names 429 and 5xx only",
+        "an error of the function shows as status 500 to users that invoke it directly; Lambda's own answer is 200 with a header",
         "recycling and initialisation ahead of demand in eras other than y2020",
     ],
     example: r#"{"memory": "512MB", "runtime": "nodejs20", "timeout": "30s", "account": "main"}"#,
@@ -118,7 +123,7 @@ pub struct LambdaSpec {
     pub tmp: Bytes,
     /// Zipped dependencies beyond a hello-world function.
     #[serde(default)]
-    #[schemars(extend("x-source" = "none unless said; 0.1 s of cold start per zipped MB (mikhail.io, 2021)"))]
+    #[schemars(extend("x-source" = "none unless said; 0.1 s of cold start per zipped MB (mikhail.io, 2021), of which assumed 10 ms download and 90 ms loading inside Init"))]
     pub package: Bytes,
     /// Placement and code download of a new environment, neither logged nor billed.
     #[serde(default = "place_default")]
@@ -130,7 +135,7 @@ pub struct LambdaSpec {
     /// How long an idle environment is kept: a sharp timer for each. None: by era; in `y2020` the reaper, the recycling and
     /// the replacements started ahead of demand that were fitted to real logs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("x-source" = "mikhail.io: 10 min until 2020, 5 to 7 min in 2021; later assumed 6 min; y2020: docs/lambda-log.md", "x-assumed" = true))]
+    #[schemars(extend("x-source" = "mikhail.io: y2018 37 min, the median of June 2019; 10 min from July 2019 to 2020, 5 to 7 min in January 2021; later assumed 6 min; y2020: docs/lambda-log.md", "x-assumed" = true))]
     pub idle_life: Option<Span>,
     /// Which environment a request gets that found none idle and started one. None: by era.
     #[serde(default, skip_serializing_if = "Option::is_none")]

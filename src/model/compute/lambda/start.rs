@@ -11,8 +11,11 @@ const VPC_SHARED_INTERFACE: Span = Span::from_millis(200);
 /// Until August 2019: share of cold starts that attached an interface, and ln-mean and ln-deviation of its seconds
 /// (fit to mikhail.io's figures of April and June 2019).
 const VPC_ATTACH: (f64, f64, f64) = (0.51, 2.22, 0.33);
-/// Cold start per zipped MB of dependencies (mikhail.io, 2021: 14 MB 1.7 s, 35 MB 3.9 s).
-const PER_PACKAGE_MB: Span = Span::from_millis(100);
+/// A zipped MB of dependencies adds 0.1 s to a cold start as clients see it (mikhail.io, 2021: 14 MB 1.7 s, 35 MB 3.9 s). No
+/// source splits that. Assumed: a tenth is the download, 100 MB/s, …
+const DOWNLOAD_PER_MB: Span = Span::from_millis(10);
+/// … and the rest is the runtime that loads the modules, inside Init.
+const LOAD_PER_MB: Span = Span::from_millis(90);
 /// Init is aborted and repeated inside the first invocation after this (Lambda guide, runtime environment).
 const INIT_LIMIT: Span = Span::from_secs(10);
 
@@ -23,7 +26,10 @@ pub(super) struct ColdStart {
     /// Instead of Init, if the function uses `SnapStart`.
     restore: Option<Sampler>,
     attach: Option<Sampler>,
-    extra: Span,
+    /// Code download and shared network interface, beside `place`.
+    fetch: Span,
+    /// Loading of the dependencies, beside `init`.
+    load: Span,
 }
 
 /// One cold start.
@@ -70,19 +76,25 @@ impl ColdStart {
         };
         // Image layers are loaded as they are read: 5 GB start no slower than 100 MB (mikhail.io, 2021).
         let zipped = if spec.package_type == Package::Image { 0.0 } else { spec.package.mb() };
+        // A snapshot holds the code, loaded.
+        let download = if restore.is_some() { Span::ZERO } else { DOWNLOAD_PER_MB.scaled(zipped) };
         Ok(ColdStart {
             place: spec.place.sampler(wiring.data)?,
             init,
             restore,
             attach,
-            extra: vpc + PER_PACKAGE_MB.scaled(zipped),
+            fetch: vpc + download,
+            load: LOAD_PER_MB.scaled(zipped),
         })
     }
 
     /// Draws the start of a new environment.
     pub(super) fn draw(&self, stream: &mut Stream) -> Start {
-        let mut place = self.place.sample(stream);
-        let init = self.restore.as_ref().unwrap_or(&self.init).sample(stream) + self.extra;
+        let mut place = self.place.sample(stream) + self.fetch;
+        let init = match &self.restore {
+            Some(restore) => restore.sample(stream),
+            None => self.init.sample(stream) + self.load,
+        };
         if let Some(attach) = &self.attach
             && stream.chance(VPC_ATTACH.0)
         {
@@ -99,11 +111,11 @@ impl ColdStart {
     /// Draws the Init that an environment repeats inside an invocation.
     pub(super) fn again(&self, stream: &mut Stream) -> Span {
         let _placed = self.place.sample(stream);
-        self.init.sample(stream) + self.extra
+        self.init.sample(stream) + self.load
     }
 
     /// Draws the Init of a provisioned environment, which nobody waits for.
     pub(super) fn ahead(&self, stream: &mut Stream) -> Span {
-        self.init.sample(stream) + self.extra
+        self.init.sample(stream) + self.load
     }
 }

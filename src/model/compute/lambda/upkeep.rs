@@ -236,7 +236,7 @@ impl Lambda {
         let fresh = self.environments.create(CallId::NONE);
         self.created(fresh, ctx);
         let mut stream = self.upkeep.key.with(self.upkeep.born).named("ahead").stream();
-        let start = self.draw_start(fresh, Payer::OnDemand, &mut stream);
+        let start = self.draw_start(fresh, &mut stream);
         let turn = self.environments.get(fresh).turn;
         ctx.wake(start, AHEAD, fresh, turn);
     }
@@ -245,10 +245,13 @@ impl Lambda {
         self.close_connections(environment, ctx);
         self.give_interface(ctx);
         let row = self.environments.get(environment);
-        let first = row.first_use;
+        let (first, unbilled) = (row.first_use, std::mem::take(&mut row.unbilled));
         if first < Time::MAX {
             let last = row.last_use;
             self.upkeep.seen.add(first, last);
+        }
+        if !unbilled.is_zero() {
+            self.meter.init(unbilled, Payer::OnDemand);
         }
         self.environments.remove(environment);
     }

@@ -460,7 +460,7 @@ impl Sqs {
         let now = ctx.now();
         self.count_idle(now);
         match answer.outcome.cause {
-            Some(cause) if cause.throttled_by_lambda() => {
+            Some(_) if answer.outcome.throttled_by_lambda() => {
                 self.meter.throttled += 1;
                 if now + self.throttle_retry < self.flights[at as usize].deadline {
                     ctx.arm(self.retry_lane, RETRY, at, 0);
