@@ -7,14 +7,12 @@
 
 use super::calls::Via;
 use super::context::Ctx;
-use super::listener::{data_retry, timer_wheel};
+use super::listener::{DATA_RETRIES, data_retry, timer_wheel};
 use super::message::{CallId, Cause, Event, Message};
 use crate::kernel::{Rank, Time};
 
 /// Timer kind by which a sender's kernel gives up: word and turn are those of the call.
 const UNREACHABLE: u8 = 252;
-/// `tcp_retries2`.
-const DATA_RETRIES: u32 = 15;
 
 /// Whether a message to the present node is lost, or belongs to a call that is. Ask only where [`super::faults::Faults::any_hole`].
 pub(super) fn swallow(ctx: &mut Ctx, message: Message) -> bool {

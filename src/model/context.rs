@@ -8,7 +8,7 @@ use super::faults::Faults;
 use super::flows::{FLOW_ENDED, Flow, Flows, Path};
 use super::host::{Host, HostId, Job, ThreadOf};
 use super::ledger::{Ledger, LimitId};
-use super::listener::{Data, data_retry, timer_wheel};
+use super::listener::{DATA_RETRIES, Data, data_retry, timer_wheel};
 use super::message::{CallId, Cause, Event, Message, NodeId, Outcome};
 use super::operation::Operation;
 use super::work::Work;
@@ -279,6 +279,16 @@ impl Ctx<'_> {
             + row.hop;
         self.ledger.waited_for(limit, now, due);
         self.wake_at(due, Rank::Arrival, data, id.slot, id.turn);
+    }
+
+    /// Why a half-open connection is over on its client's side: the client has left, or its kernel has sent the request as often
+    /// as it does.
+    pub fn data_over(&mut self, id: CallId) -> Option<Cause> {
+        let row = self.calls.get(id);
+        if row.abandoned {
+            return Some(Cause::ClientTimeout);
+        }
+        (row.a > DATA_RETRIES).then_some(Cause::Reset)
     }
 
     /// What the kernel does with the data of a half-open connection that came again. Whether the connection has a place now.

@@ -72,6 +72,29 @@ fn t_tcp_3_never_accepted_gives_up_at_127_or_131_seconds() {
 }
 
 #[test]
+fn the_data_of_a_half_open_connection_is_sent_fifteen_times_again() {
+    // With syncookies all get connected when their SYN comes again; most meet a full queue whenever their data does. The kernel
+    // gives up after 0.2 s · (2⁰ + … ) up to 120 s each, 924.6 s in all (tcp_retries2 = 15), rounded up to its timer wheel.
+    let mut scenario = busy_worker(5, 40, "1h", "2h");
+    scenario["workload"]["first"]["patience"] = json!({"timeout": "2h"});
+    let row = first(&scenario.to_string());
+    let half_open = row.ledger.failures.iter().filter(|f| f.cause == Cause::Reset);
+    let rest = &row.ledger.classes[1];
+    assert_eq!((rest.ok, rest.ok + rest.failed, row.unfinished), (6, 40, 0));
+    assert!(half_open.map(|f| f.count).sum::<u64>() <= 34);
+    // A waiting line that empties slowly: who is not served in some 15 minutes never is.
+    let burst = json!({"name": "long", "workload": {"users": burst(300, "0s", "job")}, "work": {"job": [wait(&constant(2_000.0))]},
+        "designs": {"d": {"enter": {"users": "pod"}, "nodes": {"pod": {"pods": {"replicas": 1,
+            "runtime": {"sync_workers": {"workers": 1, "timeout": "0s"}}, "backlog": 10, "somaxconn": 10}}}}},
+        "run": {"replications": 1, "horizon": "6h"}});
+    let row = first(&burst.to_string());
+    let all = &row.ledger.classes[0];
+    assert!(all.failed > 50 && all.ok > 50, "{} {}", all.ok, all.failed);
+    assert!(all.latency_failed.max().as_secs_f64() < 1_000.0, "{:?}", all.latency_failed.max());
+    assert!(all.latency.max().as_secs_f64() < 1_050.0, "{:?}", all.latency.max());
+}
+
+#[test]
 fn t_pod_1_an_event_loop_answers_one_after_another() {
     let pod = json!({"pods": {"replicas": 1, "hosts": {"count": 1, "vcpu": 1}}});
     let text = single(&burst(100, "0s", "job"), &json!([{"cpu": constant(20.0)}]), &pod, 2, 1);

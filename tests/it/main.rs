@@ -11,6 +11,7 @@ mod analytic;
 mod analytic_loss;
 mod autoscaling;
 mod causes;
+mod claims;
 mod cli;
 mod common;
 mod conservation;

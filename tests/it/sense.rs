@@ -50,6 +50,17 @@ fn what_is_meant_is_not_told() {
 }
 
 #[test]
+fn a_load_longer_than_the_run_is_told() {
+    one(
+        "/run",
+        json!({"horizon": "2m"}),
+        "W0409",
+        "workload.buyers.load.open.rate.spike.for",
+        "until 4m",
+    );
+}
+
+#[test]
 fn a_node_that_nothing_leads_to_is_told() {
     let spare = json!({"pods": {"replicas": 1, "hosts": {"instance": "t3.small", "count": 1}}});
     let place = format!("{NODES}/spare");

@@ -319,12 +319,12 @@ impl Pods {
     /// The data of a half-open connection came again.
     fn data_again(&mut self, call: CallId, ctx: &mut Ctx) {
         let now = ctx.now();
-        let row = *ctx.calls.get(call);
-        let idle = self.accepts_now(row.address);
-        let pod = &mut self.pods[row.address as usize];
-        if row.abandoned {
+        let address = ctx.calls.get(call).address;
+        let idle = self.accepts_now(address);
+        let pod = &mut self.pods[address as usize];
+        if let Some(cause) = ctx.data_over(call) {
             pod.listener.gone(call);
-            return ctx.fail(call, Cause::ClientTimeout, 0);
+            return ctx.fail(call, cause, 0);
         }
         let answer = pod.listener.data(call, pod.accept_queue.len(), now);
         if ctx.data_again(call, answer, self.limits.accept, DATA) {

@@ -324,10 +324,9 @@ impl Haproxy {
 
     fn data_again(&mut self, call: CallId, ctx: &mut Ctx) {
         let now = ctx.now();
-        let row = *ctx.calls.get(call);
-        if row.abandoned {
+        if let Some(cause) = ctx.data_over(call) {
             self.listener.gone(call);
-            return ctx.fail(call, Cause::ClientTimeout, 0);
+            return ctx.fail(call, cause, 0);
         }
         let answer = self.listener.data(call, self.waiting.len(), now);
         if ctx.data_again(call, answer, self.limits.listen, DATA) {

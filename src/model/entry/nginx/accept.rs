@@ -84,11 +84,10 @@ impl Nginx {
     pub(super) fn data_again(&mut self, call: CallId, ctx: &mut Ctx) {
         let now = ctx.now();
         let queue = self.socket_of(call, ctx);
-        let row = *ctx.calls.get(call);
         let socket = &mut self.sockets[queue];
-        if row.abandoned {
+        if let Some(cause) = ctx.data_over(call) {
             socket.listener.gone(call);
-            return ctx.fail(call, Cause::ClientTimeout, 0);
+            return ctx.fail(call, cause, 0);
         }
         let answer = socket.listener.data(call, socket.waiting.len(), now);
         if ctx.data_again(call, answer, self.limits.listen, DATA) {

@@ -1,0 +1,133 @@
+//! What a report claims about a run whose truth is known by construction: unfinished requests, the month, and what binds.
+
+use super::common::result;
+use super::theory::{constant, wait};
+use headroom::experiment::result::{DesignResult, Verdict};
+use serde_json::{Value, json};
+
+/// Open arrivals at `rate` for a time, to one node `api` before others.
+fn open(rate: &str, lasts: &str, work: &Value, nodes: &Value, run: &Value) -> Value {
+    json!({"name": "claims", "workload": {"users": {"request": "job",
+            "connection": {"rtt": "2ms", "tls": false, "keepalive": false},
+            "load": {"open": {"rate": {"steady": {"rate": rate, "for": lasts}}}}}},
+        "work": {"job": work}, "designs": {"d": {"enter": {"users": "api"}, "nodes": nodes}}, "run": run})
+}
+
+fn threads(threads: u32, hosts: &Value) -> Value {
+    json!({"pods": {"replicas": 1, "runtime": {"threads": {"threads": threads}}, "hosts": hosts,
+        "backlog": 65535, "somaxconn": 65535}})
+}
+
+fn first(text: &Value) -> DesignResult {
+    result(&text.to_string()).designs.remove(0)
+}
+
+fn named(text: &Value) -> String {
+    first(text).bottleneck.map_or("none".into(), |limit| format!("{} {}", limit.node, limit.limit))
+}
+
+#[test]
+fn an_overloaded_server_that_is_stopped_early_has_not_served_everybody() {
+    // 50 a second are served of 100 that come; the last seconds' answers would come within 200 s.
+    let nodes = json!({"api": threads(1, &json!({"count": 1, "vcpu": 1}))});
+    let run = json!({"replications": 4, "horizon": "100s"});
+    let work = json!([wait(&constant(20.0))]);
+    let mut scenario = open("100/s", "100s", &work, &nodes, &run);
+    scenario["thresholds"] =
+        json!({"success_rate": ["rate>0.99"], "latency": ["p(50)<90s", "p(95)<90s", "avg<90s"]});
+    let told = result(&scenario.to_string());
+    let design = &told.designs[0];
+    let share = design.unfinished.value / design.requests.value;
+    assert!((share - 0.5).abs() < 0.02, "{share}");
+    assert_eq!(design.success_rate.value.to_bits(), 1.0_f64.to_bits());
+    assert!((design.success_rate.low - 0.5).abs() < 0.02, "{:?}", design.success_rate);
+    assert!(
+        told.thresholds.iter().all(|row| row.verdict == Verdict::Undecided),
+        "{:?}",
+        told.thresholds
+    );
+    // Left to its end, it serves them all.
+    scenario["run"]["horizon"] = json!("1h");
+    let told = result(&scenario.to_string());
+    assert_eq!(told.designs[0].unfinished.value.to_bits(), 0);
+    assert_eq!(
+        told.thresholds.iter().find(|row| row.metric == "success_rate").unwrap().verdict,
+        Verdict::Pass
+    );
+}
+
+#[test]
+fn a_month_has_as_many_windows_for_all_designs() {
+    // One is done after 3,602 s and the other before 3,600; both come once a day.
+    let mut scenario = json!({"name": "month", "workload": {"users": {"request": "job",
+            "load": {"burst": {"requests": 2, "at": "3598s"}}}},
+        "work": {"job": [wait(&constant(100.0))]}, "designs": {}, "run": {"replications": 2}});
+    for (name, init) in [("slow", 4_000.0), ("fast", 100.0)] {
+        let function = json!({"lambda": {"account": "a", "runtime": "go", "memory": "1024MB", "timeout": "10s",
+            "init": constant(init)}});
+        scenario["designs"][name] =
+            json!({"enter": {"users": "f"}, "accounts": {"a": {}}, "nodes": {"f": function}});
+    }
+    let designs = result(&scenario.to_string()).designs;
+    let windows: Vec<f64> =
+        designs.iter().map(|d| d.cost.monthly.value / d.cost.total.value).collect();
+    let ends: Vec<f64> = designs.iter().map(|d| d.duration.value).collect();
+    assert!(ends.iter().any(|s| *s > 3_600.0) && ends.iter().any(|s| *s < 3_600.0), "{ends:?}");
+    assert!(windows.iter().all(|n| (n - 730.0 / 24.0).abs() < 1e-6), "{windows:?}");
+}
+
+#[test]
+fn the_thread_of_an_event_loop_a_pods_limit_and_the_hosts_are_told_apart() {
+    let cpu = json!([{"cpu": {"exponential": {"mean": "10ms"}}}]);
+    let run = json!({"replications": 3});
+    let of = |rate: &str, pods: Value| {
+        let nodes = json!({"api": {"pods": pods}});
+        named(&open(rate, "20s", &cpu, &nodes, &run))
+    };
+    let hosts = |vcpu: f64| json!({"count": 1, "vcpu": vcpu});
+    let node = |vcpu: f64, replicas: u32| json!({"replicas": replicas, "hosts": hosts(vcpu), "runtime": {"event_loop": {}}, "backlog": 65535, "somaxconn": 65535});
+    // One thread of 16 vCPUs does 100 a second.
+    assert_eq!(of("120/s", node(16.0, 1)), "api event_loop");
+    // Half a vCPU for it does 50; a processor of half a vCPU does too.
+    let mut limited = node(16.0, 1);
+    limited["cpu"] = json!(0.5);
+    assert_eq!(of("60/s", limited), "api cpu_limit");
+    assert_eq!(of("60/s", node(0.5, 1)), "api cpu");
+}
+
+#[test]
+fn what_binds_by_construction_is_named_whatever_the_seed() {
+    for seed in [3, 11, 12] {
+        let run = json!({"replications": 6, "seed": seed});
+        // A processor at 75 %, then three connections that do 150 a second of 150 that come.
+        let work = json!([{"cpu": {"exponential": {"mean": "5ms"}}}, {"query": {"to": "db", "hold": {"exponential": {"mean": "20ms"}}}}]);
+        let mut api = threads(1_000, &json!({"count": 1, "vcpu": 1}));
+        api["pods"]["pool"] = json!({"db": {"max": 3}});
+        let db = json!({"postgres": {"connections": 500, "vcpu": 64}});
+        let nodes = json!({"api": api, "db": db});
+        assert_eq!(
+            named(&open("150/s", "30s", &work, &nodes, &run)),
+            "api connection_pool",
+            "seed {seed}"
+        );
+        // Twice what two processors can do, and a waiting line that refuses some of those who would give up anyway.
+        let work = json!([{"cpu": {"exponential": {"mean": "10ms"}}}, {"wait": constant(20.0)}]);
+        let mut api = threads(400, &json!({"count": 1, "vcpu": 2}));
+        api["pods"]["queue"] = json!(150);
+        let mut scenario = open("260/s", "20s", &work, &json!({"api": api}), &run);
+        scenario["workload"]["users"]["patience"] = json!({"timeout": "2s"});
+        assert_eq!(named(&scenario), "api cpu", "seed {seed}");
+    }
+}
+
+#[test]
+fn a_full_pool_before_a_slow_database_is_put_down_to_the_database() {
+    // 40 connections to a database whose statements take 1 + (n − 1) · 1 times 5 ms when n are active: 200 a second, of 260.
+    let work = json!([{"query": {"to": "db", "hold": {"constant": "5ms"}}}]);
+    let mut api = threads(2_000, &json!({"count": 1, "vcpu": 4}));
+    api["pods"]["pool"] = json!({"db": {"max": 40}});
+    let db = json!({"postgres": {"connections": 500, "sigma": 1.0, "kappa": 0.0}});
+    let run = json!({"replications": 3});
+    let scenario = open("260/s", "20s", &work, &json!({"api": api, "db": db}), &run);
+    assert_eq!(named(&scenario), "db active_work");
+}
