@@ -170,6 +170,9 @@ fn queue(limit: &str, spec: &Value) -> Result<Vec<Field>, &'static str> {
         "event_source_concurrency" if spec["maximum_concurrency"].is_number() => {
             vec![own(&["maximum_concurrency"], 1_000)]
         }
+        "poller_throughput" => {
+            vec![own(&["provisioned", "min"], 200), own(&["provisioned", "max"], 10_000)]
+        }
         "event_source_concurrency" => {
             return Err("AWS sets how an event source mapping grows, no field raises it");
         }
