@@ -200,11 +200,13 @@ fn places(spec: &Value) -> Vec<Field> {
 fn capacity(spec: &Value) -> Vec<Field> {
     if spec["mode"]["provisioned"].is_object() {
         vec![
+            own(&["mode", "provisioned", "quota"], 1e6),
             own(&["mode", "provisioned", "read"], 1e6),
             own(&["mode", "provisioned", "write"], 1e6),
         ]
     } else {
         vec![
+            own(&["mode", "on_demand", "quota"], 1e8),
             own(&["mode", "on_demand", "peak_reads"], 1e8),
             own(&["mode", "on_demand", "peak_writes"], 1e8),
         ]

@@ -511,6 +511,11 @@ pub const CODES: &[Code] = &[
         "An event names an address that the node does not have: cluster nodes of a NodePort and pods of a service are numbered from 0.",
     ),
     code(
+        "E0369",
+        "more capacity than the table's quota",
+        "DynamoDB provisions at most 40,000 read and 40,000 write units a second for a table, unless AWS has raised the quota.",
+    ),
+    code(
         "E0370",
         "not a measured case",
         "A file in the folder of measured cases has `config` and `observed` but not the form that docs/measuring.md describes.",
