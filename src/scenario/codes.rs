@@ -305,7 +305,7 @@ pub const CODES: &[Code] = &[
     code(
         "E0302",
         "there is no such account",
-        "A function names an AWS account that the design does not list under `accounts`.",
+        "A function or an API gateway names an AWS account that the design does not list under `accounts`, or the design has several and a gateway without a function behind it names none.",
     ),
     code(
         "E0303",
@@ -350,7 +350,7 @@ pub const CODES: &[Code] = &[
     code(
         "E0311",
         "a timeout that the gateway does not offer",
-        "API Gateway gives up after 30 s (HTTP API) or 29 s (REST API; more from 2024-06).",
+        "API Gateway gives up after 50 ms to 30 s (HTTP API) or 50 ms to 29 s (REST API; up to 300 s from 2024-06).",
     ),
     code(
         "E0312",

@@ -20,7 +20,7 @@ pub const ABOUT: About = About {
     models: &[
         "dispatch to the most recently used idle environment, else a new one; a request waits for the environment it started or takes the first that becomes free (era y2020, seen in logs)",
         "expiry by a timer for each idle environment; in era y2020 the reaper seen in logs, recycling at about two hours and replacements started ahead of demand",
-        "concurrency counted from the start of Init; the account's pool and its raises, reserved concurrency, the request-rate limit of ten times the concurrency, the scaling budget of the era",
+        "concurrency counted from the start of Init; the account's pool and its raises, reserved concurrency, the request-rate limit of ten times the concurrency (the account's for all functions without a reservation, a reservation's for its own), the scaling budget of the era",
         "provisioned concurrency: preparation, ramp by era, nothing usable before all of it is there, spill-over to on demand above it and above ten requests a second each; schedules and target tracking",
         "hypothetical: a maximum concurrency without a reservation, for a function (`max_concurrency`) and for a group (`group`)",
         "cold starts: placement and code download, Init from measured quantiles by runtime, package, processor and year, package size, the network interface of VPC functions by era with its quota until August 2019",
@@ -41,6 +41,10 @@ pub const ABOUT: About = About {
         "with several requests per environment a unit of concurrency is an environment at work, and the request-rate limit does not apply: assumed",
         "recycling of provisioned environments; the packing of environments on instances is a number the scenario gives",
         "recycling and initialisation ahead of demand in eras other than y2020",
+        "the size of answers: those above 6 MB, or 1 MB behind an ALB, are not refused",
+        "the scaling rate in requests (10,000 a second more every 10 s), which some versions of the guide give beside that in environments and others do not",
+        "whether requests to functions with a reservation count against the account's request rate is not published: assumed that they have a rate of their own",
+        "CloudWatch Logs, which a function's log lines and the platform's would be billed for",
     ],
     example: r#"{"memory": "512MB", "runtime": "nodejs20", "timeout": "30s", "account": "main"}"#,
 };
@@ -290,6 +294,9 @@ impl Spec for LambdaSpec {
             items.extend(["lambda.snapstart_cache", "lambda.snapstart_restore"].map(String::from));
         }
         items
+    }
+    fn account(&self) -> Option<&str> {
+        Some(&self.account)
     }
     fn reservation(&self) -> Option<(&str, u32)> {
         self.reserved.map(|n| (self.account.as_str(), n))
