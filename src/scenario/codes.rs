@@ -355,7 +355,7 @@ pub const CODES: &[Code] = &[
     code(
         "E0312",
         "a memory size that the era does not offer",
-        "Lambda offered 128 to 3,008 MB until 2020 and offers up to 10,240 MB since December 2020.",
+        "Lambda offered 128 to 3,008 MB in steps of 64 MB until 2020 and offers up to 10,240 MB in steps of 1 MB since December 2020.",
     ),
     code(
         "E0313",
@@ -439,6 +439,11 @@ pub const CODES: &[Code] = &[
         "E0332",
         "settings that exclude one another",
         "Lambda refuses the combination: more provisioned than reserved concurrency, SnapStart together with provisioned concurrency, settings for several requests per environment on a function that takes one.",
+    ),
+    code(
+        "E0333",
+        "a size that Lambda does not offer",
+        "/tmp has 512 to 10,240 MB. A zip package has at most 250 MB, a container image 10 GB.",
     ),
     code(
         "E0340",

@@ -272,6 +272,7 @@ impl Spec for LambdaSpec {
         self.check_size(check);
         self.check_era(check);
         self.check_provisioned(check);
+        self.check_snap_start(check);
         self.check_shared(check);
         self.check_laws(check);
         self.check_platform_errors(check);
@@ -356,13 +357,43 @@ impl LambdaSpec {
                 "choose a memory size that the era offers",
             );
         }
-        if self.timeout.is_zero() || self.timeout > Span::from_secs(900) {
+        if !self.memory.0.is_multiple_of(check.era.memory_step_mb() << 20) {
+            check.problem(
+                "E0312",
+                "memory",
+                format!(
+                    "{} is no multiple of 64 MB, the step of era {}",
+                    self.memory,
+                    check.era.name()
+                ),
+                "choose a memory size that the era offers",
+            );
+        }
+        if self.timeout < Span::from_secs(1) || self.timeout > Span::from_secs(900) {
             check.problem(
                 "E0313",
                 "timeout",
                 format!("a function timeout of {} is outside 1s to 900s", self.timeout),
                 "choose a timeout of at most 15 minutes",
             );
+        }
+        self.check_storage(check);
+    }
+
+    /// Sizes of `/tmp` and of the package (Lambda quotas). A zip file above 50 MB goes through S3, and unpacked it is no smaller.
+    fn check_storage(&self, check: &mut Check) {
+        let package_max = if self.package_type == Package::Image { 10_240 } else { 250 };
+        for (field, size, low, high) in
+            [("tmp", self.tmp, 512, 10_240), ("package", self.package, 0, package_max)]
+        {
+            if size < Bytes::from_mb(low) || size > Bytes::from_mb(high) {
+                check.problem(
+                    "E0333",
+                    field,
+                    format!("{size} is outside {low}MB to {high}MB"),
+                    "choose a size that Lambda offers",
+                );
+            }
         }
     }
 
@@ -453,6 +484,23 @@ impl LambdaSpec {
         for (field, law) in laws {
             if let Some(Err(why)) = law.map(|law| law.sampler(&Data::default())) {
                 check.problem("E0307", field, why, "see `headroom explain work.*.cpu`");
+            }
+        }
+    }
+
+    /// What SnapStart does not take (Lambda guide, SnapStart: supported features and limitations).
+    fn check_snap_start(&self, check: &mut Check) {
+        for (used, field, what) in [
+            (self.package_type == Package::Image, "package_type", "container images"),
+            (self.tmp > tmp_default(), "tmp", "more than 512 MB of /tmp"),
+        ] {
+            if self.snap_start.is_some() && used {
+                check.problem(
+                    "E0332",
+                    field,
+                    format!("SnapStart does not take {what}"),
+                    "leave one of the two out",
+                );
             }
         }
     }
