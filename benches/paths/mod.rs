@@ -53,9 +53,9 @@ fn lambda(rate: f64, cpu: [&str; 2], seconds: f64) -> Value {
             "patience": {"timeout": "30s"}, "connection": {"rtt": "20ms", "tls": false}}},
         "work": {"job": [{"cpu": exponential(cpu[0])},
             {"query": {"to": "db", "hold": exponential("5ms")}}, {"cpu": exponential(cpu[1])}]},
-        "designs": {"d": {"enter": {"users": "gw"}, "accounts": {"a": {"concurrency": 1_000_000, "burst": 1_000_000}}, "nodes": {
-            "gw": {"api_gateway": {"to": "fn", "kind": "http", "overhead": exponential("2ms"),
-                "rate": "10000000/s", "burst": 10_000_000}},
+        "designs": {"d": {"enter": {"users": "gw"}, "accounts": {"a": {"concurrency": 1_000_000, "burst": 1_000_000,
+                "gateway_rate": "10000000/s", "gateway_burst": 10_000_000}}, "nodes": {
+            "gw": {"api_gateway": {"to": "fn", "kind": "http", "overhead": exponential("2ms")}},
             "fn": {"lambda": {"account": "a", "runtime": "go", "memory": "1769MB", "timeout": "30s"}},
             "db": {"postgres": {"connections": 200_000, "vcpu": 64, "sigma": 0, "kappa": 0,
                 "login": {"constant": "0s"}, "fork": "0s", "exit": "0s"}}}}},

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 enum Field {
     /// Below the node's own settings.
     Own(&'static [&'static str], Value),
-    /// In the account that the node names.
+    /// In the node's account.
     Account(&'static str, Value),
     /// In the node that this one leads to.
     Behind(&'static str, Value),
@@ -36,9 +36,8 @@ fn fields(kind: &str, limit: &str, spec: &Value) -> Result<Vec<Field>, &'static 
             vec![own(&["reserved"], Value::Null), Account("concurrency", 1_000_000.into())]
         }
         ("lambda", "cold_start") => vec![own(&["init"], at_once()), own(&["place"], at_once())],
-        ("lambda", "function_timeout") | ("api_gateway", "integration_timeout") => {
-            vec![own(&["timeout"], "15m")]
-        }
+        ("lambda", "function_timeout") => vec![own(&["timeout"], "15m")],
+        ("api_gateway", "integration_timeout") => vec![own(&["timeout"], "5m")],
         ("lambda", "maximum_concurrency") => vec![own(&["max_concurrency"], Value::Null)],
         ("lambda", "group_concurrency") => vec![own(&["group"], Value::Null)],
         ("lambda", "network_interfaces") => vec![Account("vpc_interfaces", 100_000.into())],
@@ -58,7 +57,10 @@ fn fields(kind: &str, limit: &str, spec: &Value) -> Result<Vec<Field>, &'static 
         ("haproxy", "server_maxconn") => vec![own(&["server_maxconn"], Value::Null)],
         ("haproxy", "cpu") => vec![own(&["cpu_request"], "0s"), own(&["cpu_handshake"], "0s")],
         ("api_gateway", "gateway_rate") => {
-            vec![own(&["rate"], "1000000/s"), own(&["burst"], 10_000_000)]
+            vec![
+                Account("gateway_rate", "1000000/s".into()),
+                Account("gateway_burst", 10_000_000.into()),
+            ]
         }
         ("api_gateway", "key_rate" | "key_method_rate" | "quota") => {
             vec![own(&["usage_plan"], Value::Null)]
@@ -172,6 +174,9 @@ fn queue(limit: &str, spec: &Value) -> Result<Vec<Field>, &'static str> {
         "event_source_concurrency" if spec["maximum_concurrency"].is_number() => {
             vec![own(&["maximum_concurrency"], Value::Null)]
         }
+        "poller_throughput" => {
+            vec![own(&["provisioned", "min"], 200), own(&["provisioned", "max"], 10_000)]
+        }
         "event_source_concurrency" => {
             return Err("AWS sets how an event source mapping grows, no field raises it");
         }
@@ -199,11 +204,13 @@ fn places(spec: &Value) -> Vec<Field> {
 fn capacity(spec: &Value) -> Vec<Field> {
     if spec["mode"]["provisioned"].is_object() {
         vec![
+            own(&["mode", "provisioned", "quota"], 1e6),
             own(&["mode", "provisioned", "read"], 1e6),
             own(&["mode", "provisioned", "write"], 1e6),
         ]
     } else {
         vec![
+            own(&["mode", "on_demand", "quota"], 1e8),
             own(&["mode", "on_demand", "peak_reads"], 1e8),
             own(&["mode", "on_demand", "peak_writes"], 1e8),
         ]
@@ -235,7 +242,13 @@ pub(super) fn lift(
                 set(&mut lifted, &[&settings[..], path].concat(), value, &mut changes);
             }
             Account(name, value) => {
-                let account = spec["account"].as_str().unwrap_or_default();
+                // A gateway need not name that of the function behind it, or the only one; where there is none, it has one with
+                // AWS's defaults.
+                let to = spec["to"].as_str().unwrap_or_default();
+                let behind = design["nodes"][to]["lambda"]["account"].as_str();
+                let only = design["accounts"].as_object().and_then(|all| all.keys().next());
+                let account = spec["account"].as_str().or(behind).or(only.map(String::as_str));
+                let account = account.unwrap_or("main");
                 set(&mut lifted, &["accounts", account, name], value, &mut changes);
             }
             Behind(name, value) => {

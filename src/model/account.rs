@@ -1,8 +1,9 @@
-//! An AWS account in one region: the concurrency that all its functions share.
+//! An AWS account in one region: the concurrency and the rates that all its functions, and all its API gateways, share.
 
 use super::bucket::{Bucket, Budget, Steps};
 use super::era::Era;
 use crate::kernel::{Span, Time};
+use crate::units::Rate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -36,6 +37,14 @@ pub struct AccountSpec {
     #[serde(default = "interfaces_default")]
     #[schemars(range(min = 0, max = 100_000), extend("x-source" = "AWS Lambda quotas: 250 per VPC"))]
     pub vpc_interfaces: u32,
+    /// Steady rate of the bucket that all API gateways of the account share.
+    #[serde(default = "gateway_rate_default")]
+    #[schemars(extend("x-source" = "API Gateway guide, throttling: 10,000 a second per account and region, for REST, HTTP and WebSocket APIs together (2,500 in newer regions)"))]
+    pub gateway_rate: Rate,
+    /// Depth of that bucket.
+    #[serde(default = "gateway_burst_default")]
+    #[schemars(range(min = 1, max = 10_000_000), extend("x-source" = "API Gateway guide, throttling: 5,000 (1,250 in newer regions)"))]
+    pub gateway_burst: u32,
     /// Hypothetical, AWS has no such control: groups of functions by name, with the most concurrency that each may use
     /// together. A function joins by `group`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -73,6 +82,12 @@ fn region_default() -> String {
 fn interfaces_default() -> u32 {
     250
 }
+fn gateway_rate_default() -> Rate {
+    Rate(10_000.0)
+}
+fn gateway_burst_default() -> u32 {
+    5000
+}
 
 impl Default for AccountSpec {
     fn default() -> Self {
@@ -83,6 +98,8 @@ impl Default for AccountSpec {
             burst: None,
             scaling_grain: Grain::default(),
             vpc_interfaces: interfaces_default(),
+            gateway_rate: gateway_rate_default(),
+            gateway_burst: gateway_burst_default(),
             groups: BTreeMap::new(),
         }
     }
@@ -139,9 +156,23 @@ pub struct Account {
     scaling: Option<Steps>,
     /// The same for provisioned environments.
     provisioning: Steps,
+    /// Requests to functions without a reservation, all of them together.
+    requests: Bucket,
+    /// Requests to API gateways, all of them together.
+    gateway: Bucket,
     /// Memory that environments take of network interfaces, MB, and how much there is.
     interface_mb: u64,
     interface_mb_max: u64,
+}
+
+/// Requests a second for each unit of concurrency (Lambda guide, concurrency and requests per second; Lambda quotas: the
+/// limit is the account's, for all its functions).
+const REQUESTS_PER_UNIT: f64 = 10.0;
+
+/// The bucket that so much concurrency gives.
+pub fn request_bucket(concurrency: u32) -> Bucket {
+    let rate = f64::from(concurrency) * REQUESTS_PER_UNIT;
+    Bucket::new(rate, rate)
 }
 
 /// Memory of environments that one network interface carried, MB (Lambda guide 2018: concurrency × memory / 3 GB).
@@ -161,6 +192,8 @@ impl Account {
             groups: spec.groups.values().copied().collect(),
             scaling: era.account_scaling().then(|| burst.clone()),
             provisioning: burst,
+            requests: request_bucket(spec.concurrency),
+            gateway: Bucket::new(spec.gateway_rate.per_second(), f64::from(spec.gateway_burst)),
             interface_mb: 0,
             interface_mb_max: u64::from(spec.vpc_interfaces) * INTERFACE_MB,
         }
@@ -183,7 +216,23 @@ impl Account {
         {
             self.concurrency = raise.concurrency;
             self.raises.remove(0);
+            let rate = f64::from(raise.concurrency) * REQUESTS_PER_UNIT;
+            self.requests.set(now, rate, rate);
         }
+    }
+
+    /// Takes a request of the rate that functions without a reservation share.
+    #[inline]
+    pub fn take_request(&mut self, now: Time) -> bool {
+        // A raise that has come counts.
+        self.quota(now);
+        self.requests.take(now)
+    }
+
+    /// Takes a request of the rate that API gateways share.
+    #[inline]
+    pub fn take_gateway(&mut self, now: Time) -> bool {
+        self.gateway.take(now)
     }
 
     /// What functions without a reservation share now: the quota without all that is reserved or provisioned.

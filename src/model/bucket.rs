@@ -64,6 +64,11 @@ impl Bucket {
         self.level = self.level.min(size);
     }
 
+    /// Tokens per second.
+    pub fn rate(&self) -> f64 {
+        self.rate
+    }
+
     /// Tokens in the bucket.
     pub fn level(&mut self, now: Time) -> f64 {
         self.refill(now);

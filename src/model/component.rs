@@ -149,6 +149,10 @@ pub trait Spec {
     fn items(&self, _era: Era) -> Vec<String> {
         Vec::new()
     }
+    /// The account whose concurrency it uses, of a function.
+    fn account(&self) -> Option<&str> {
+        None
+    }
     /// Concurrency that it takes out of an account's pool for itself.
     fn reservation(&self) -> Option<(&str, u32)> {
         None

@@ -70,6 +70,11 @@ impl Era {
         if self <= Era::Y2020 { 3008 } else { 10_240 }
     }
 
+    /// Step of a function's memory, MB (Lambda guide: 64 until 2020, 1 from December 2020).
+    pub fn memory_step_mb(self) -> u64 {
+        if self <= Era::Y2020 { 64 } else { 1 }
+    }
+
     /// Share of invocations that the platform lost: 2 % in spikes until 2020, 1 of 1.6 million from 2021 (Knock's report).
     pub fn platform_errors(self) -> f64 {
         if self <= Era::Y2020 { 0.02 } else { 6.25e-7 }

@@ -34,6 +34,8 @@ pub struct Facts {
     pub resolves: bool,
     /// Its timeout, if it is a function.
     pub timeout: Option<Span>,
+    /// Index of its account, if it is a function.
+    pub account: Option<u16>,
     /// How long it keeps an idle connection open.
     pub keepalive: Option<Span>,
     /// Connection slots of a database.
@@ -97,6 +99,11 @@ impl Wiring<'_> {
     pub fn account(&self, name: &str) -> Result<u16, String> {
         let at = self.accounts.keys().position(|account| account == name);
         at.map(|i| i as u16).ok_or_else(|| format!("no account \"{name}\""))
+    }
+
+    /// Index of the account of a function; none of other nodes.
+    pub fn account_of(&self, node: NodeId) -> Option<u16> {
+        self.facts[node.index()].account
     }
 
     /// Half a round trip: what is sent one way takes so long, and has a lane of its own.

@@ -497,7 +497,12 @@ fn accounts(setup: &Setup) -> Vec<Account> {
         let sum = reserved.filter(|(account, _)| account == name).map(|(_, n)| n).sum();
         Account::new(spec, setup.era, sum)
     };
-    design.accounts.iter().map(account).collect()
+    let mut all: Vec<Account> = design.accounts.iter().map(account).collect();
+    if all.is_empty() {
+        // A gateway in front of other things than functions has an account as well.
+        all.push(Account::new(&AccountSpec::default(), setup.era, 0));
+    }
+    all
 }
 
 /// Keys of the draws of nodes and classes, by name.
@@ -578,6 +583,10 @@ fn facts(design: &DesignSpec) -> Vec<Facts> {
         let all = 0..addresses(design, name, DEPTH);
         spec.map_or_else(Vec::new, |spec| all.map(|address| spec.host_of(address)).collect())
     };
+    let account = |name: &String| {
+        let own = design.nodes.get(name)?.spec().account()?;
+        design.accounts.keys().position(|account| account == own).map(|at| at as u16)
+    };
     let fact = |name: &String| Facts {
         hosts: hosts(name),
         addresses: addresses(design, name, DEPTH),
@@ -585,6 +594,7 @@ fn facts(design: &DesignSpec) -> Vec<Facts> {
         http2: http2(design, name),
         resolves: design.nodes.get(name).is_some_and(|node| node.kind() == "dns"),
         timeout: design.nodes.get(name).and_then(|node| node.spec().timeout()),
+        account: account(name),
         keepalive: design.nodes.get(name).and_then(|node| node.spec().keepalive()),
         slots: design.nodes.get(name).and_then(|node| node.spec().slots(node.kind())),
     };

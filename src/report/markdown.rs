@@ -1,7 +1,7 @@
 //! The result for a pull request.
 
 use super::format::{count, interval, money, seconds, share, time_interval};
-use super::words::{capital, incident, interrupted, precision};
+use super::words::{NOT_BILLED, capital, incident, interrupted, precision};
 use crate::experiment::result::{DesignResult, RunResult, Verdict};
 use std::fmt::Write as _;
 
@@ -115,7 +115,7 @@ fn details(out: &mut String, design: &DesignResult, currency: &str) -> std::fmt:
     }
     writeln!(
         out,
-        "| **total** | | {} |\n\n</details>",
+        "| **total** | | {} |\n\n{NOT_BILLED}\n\n</details>",
         interval(&design.cost.total, |v| money(v, currency))
     )
 }

@@ -4,7 +4,7 @@ use super::format::{
     TimeUnit, count, cut, difference, interval, money, seconds, share, time_interval,
 };
 use super::words::{
-    bottleneck, capital, incident, interrupted, outcome, plural, precision, steady,
+    NOT_BILLED, bottleneck, capital, incident, interrupted, outcome, plural, precision, steady,
 };
 use crate::experiment::result::{
     Counterfactual, DesignResult, Estimate, RunResult, ThresholdResult, Verdict,
@@ -74,8 +74,16 @@ impl Screen<'_> {
         for design in &result.designs {
             self.design(design)?;
         }
+        self.not_billed(result)?;
         self.differences(result)?;
         self.assumptions(result)
+    }
+
+    fn not_billed(&mut self, result: &RunResult) -> std::fmt::Result {
+        if result.designs.iter().all(|design| design.cost.lines.is_empty()) {
+            return Ok(());
+        }
+        writeln!(self.out, "\n{}", wrap(NOT_BILLED, self.width, 0))
     }
 
     /// The verdict on a design in a sentence.

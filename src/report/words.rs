@@ -5,6 +5,9 @@ use crate::experiment::result::{
     Bottleneck, DesignResult, Incident, Interrupted, Lost, Reached, Steady,
 };
 
+/// What no bill holds, since no node knows how much it would be: an answer has no size here, a function writes no log.
+pub(super) const NOT_BILLED: &str = "Bills leave out data transfer (to the Internet, between zones), NAT gateways, logs, storage and its I/O.";
+
 /// How a design did, in half a sentence, and whether every request succeeded.
 pub(super) fn outcome(design: &DesignResult) -> (bool, String) {
     let rate = design.success_rate;

@@ -305,7 +305,7 @@ pub const CODES: &[Code] = &[
     code(
         "E0302",
         "there is no such account",
-        "A function names an AWS account that the design does not list under `accounts`.",
+        "A function or an API gateway names an AWS account that the design does not list under `accounts`, or the design has several and a gateway without a function behind it names none.",
     ),
     code(
         "E0303",
@@ -350,12 +350,12 @@ pub const CODES: &[Code] = &[
     code(
         "E0311",
         "a timeout that the gateway does not offer",
-        "API Gateway gives up after 30 s (HTTP API) or 29 s (REST API; more from 2024-06).",
+        "API Gateway gives up after 50 ms to 30 s (HTTP API) or 50 ms to 29 s (REST API; up to 300 s from 2024-06).",
     ),
     code(
         "E0312",
         "a memory size that the era does not offer",
-        "Lambda offered 128 to 3,008 MB until 2020 and offers up to 10,240 MB since December 2020.",
+        "Lambda offered 128 to 3,008 MB in steps of 64 MB until 2020 and offers up to 10,240 MB in steps of 1 MB since December 2020.",
     ),
     code(
         "E0313",
@@ -441,6 +441,11 @@ pub const CODES: &[Code] = &[
         "Lambda refuses the combination: more provisioned than reserved concurrency, SnapStart together with provisioned concurrency, settings for several requests per environment on a function that takes one.",
     ),
     code(
+        "E0333",
+        "a size that Lambda does not offer",
+        "/tmp has 512 to 10,240 MB. A zip package has at most 250 MB, a container image 10 GB.",
+    ),
+    code(
         "E0340",
         "a visibility timeout below the function's timeout",
         "A message would be visible again while its function may still work on it: AWS refuses the event source mapping. AWS advises six times the function's timeout plus the batching window.",
@@ -509,6 +514,11 @@ pub const CODES: &[Code] = &[
         "E0367",
         "no such address",
         "An event names an address that the node does not have: cluster nodes of a NodePort and pods of a service are numbered from 0.",
+    ),
+    code(
+        "E0369",
+        "more capacity than the table's quota",
+        "DynamoDB provisions at most 40,000 read and 40,000 write units a second for a table, unless AWS has raised the quota.",
     ),
     code(
         "E0370",

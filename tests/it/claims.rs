@@ -31,7 +31,7 @@ fn an_overloaded_server_that_is_stopped_early_has_not_served_everybody() {
     // 50 a second are served of 100 that come; the last seconds' answers would come within 200 s.
     let nodes = json!({"api": threads(1, &json!({"count": 1, "vcpu": 1}))});
     let run = json!({"replications": 4, "horizon": "100s"});
-    let work = json!([wait(&constant(20.0))]);
+    let work = wait(&constant(20.0));
     let mut scenario = open("100/s", "100s", &work, &nodes, &run);
     scenario["thresholds"] =
         json!({"success_rate": ["rate>0.99"], "latency": ["p(50)<90s", "p(95)<90s", "avg<90s"]});
@@ -61,7 +61,7 @@ fn a_month_has_as_many_windows_for_all_designs() {
     // One is done after 3,602 s and the other before 3,600; both come once a day.
     let mut scenario = json!({"name": "month", "workload": {"users": {"request": "job",
             "load": {"burst": {"requests": 2, "at": "3598s"}}}},
-        "work": {"job": [wait(&constant(100.0))]}, "designs": {}, "run": {"replications": 2}});
+        "work": {"job": wait(&constant(100.0))}, "designs": {}, "run": {"replications": 2}});
     for (name, init) in [("slow", 4_000.0), ("fast", 100.0)] {
         let function = json!({"lambda": {"account": "a", "runtime": "go", "memory": "1024MB", "timeout": "10s",
             "init": constant(init)}});

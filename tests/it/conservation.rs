@@ -121,13 +121,13 @@ fn plain(seed: u64) -> String {
           "nginx": {{"enter": {{"users": "edge"}}, "nodes": {{"edge": {nginx}, "port": {{"node_port": {{"to": "api"}}}}, "api": {pods}, "db": {db}}}}},
           "dns": {{"enter": {{"users": "name"}}, "nodes": {{"name": {{"dns": {{"to": ["port"]}}}}, "port": {{"node_port": {{"to": "api"}}}}, "api": {pods}, "db": {db}}}}},
           "alb": {{"enter": {{"users": "lb"}}, "nodes": {{"lb": {{"alb": {{"to": ["api"], "idle_timeout": "400ms"}}}}, "api": {pods}, "db": {db}}}}},
-          "lambda": {{"enter": {{"users": "gate"}}, "nodes": {{"gate": {{"api_gateway": {{"kind": "rest", "to": "fn", "burst": {}, "timeout": "2s"}}}},
-             "fn": {{"lambda": {{"account": "a", "runtime": "python3.12", "timeout": "1s", "platform_errors": 0.05, "connections": "{}"}}}}, "db": {db}}}, "accounts": {{"a": {{"concurrency": {}}}}}}}
+          "lambda": {{"enter": {{"users": "gate"}}, "nodes": {{"gate": {{"api_gateway": {{"kind": "rest", "to": "fn", "timeout": "2s"}}}},
+             "fn": {{"lambda": {{"account": "a", "runtime": "python3.12", "timeout": "1s", "platform_errors": 0.05, "connections": "{}"}}}}, "db": {db}}}, "accounts": {{"a": {{"gateway_burst": {}, "concurrency": {}}}}}}}
         }}, "run": {{"replications": 2, "seed": {seed}, "horizon": "300s"}}}}"#,
         pick(s, &["y2018", "y2020", "y2021", "y2023", "y2025"]),
         pick(s, &["true", "false"]),
-        10 + s.below(500),
         pick(s, &["per_environment", "in_init", "per_invocation"]),
+        10 + s.below(500),
         2 + s.below(60)
     )
 }

@@ -83,7 +83,7 @@ fn the_data_of_a_half_open_connection_is_sent_fifteen_times_again() {
     assert_eq!((rest.ok, rest.ok + rest.failed, row.unfinished), (6, 40, 0));
     assert!(half_open.map(|f| f.count).sum::<u64>() <= 34);
     // A waiting line that empties slowly: who is not served in some 15 minutes never is.
-    let burst = json!({"name": "long", "workload": {"users": burst(300, "0s", "job")}, "work": {"job": [wait(&constant(2_000.0))]},
+    let burst = json!({"name": "long", "workload": {"users": burst(300, "0s", "job")}, "work": {"job": wait(&constant(2_000.0))},
         "designs": {"d": {"enter": {"users": "pod"}, "nodes": {"pod": {"pods": {"replicas": 1,
             "runtime": {"sync_workers": {"workers": 1, "timeout": "0s"}}, "backlog": 10, "somaxconn": 10}}}}},
         "run": {"replications": 1, "horizon": "6h"}});

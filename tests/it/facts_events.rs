@@ -300,3 +300,29 @@ fn old_messages_are_lost_and_the_flight_limit_holds() {
     assert_eq!(peak(&row, "batches"), 3);
     assert!((end(&row) - 30.0).abs() < 0.01);
 }
+
+#[test]
+fn provisioned_pollers_have_a_throughput() {
+    // Two pollers: 20 receive calls and 2 MB a second. The function takes 10 ms, so their 20 invocations at a time do not bind.
+    // The first receive is at once, and the last message is done 10 ms after the last receive.
+    for (messages, batch, size, seconds) in [
+        (1_000, 1, "1MB", 999.0 / 2.0),
+        (1_000, 1, "1KB", 999.0 / 20.0),
+        // One message at once, the others in 100 batches.
+        (1_000, 10, "1KB", 100.0 / 20.0),
+        // Batches of 2 MB.
+        (1_000, 10, "200KB", 1_000.0 * 200.0 / 1024.0 / 2.0),
+    ] {
+        let queue = json!({"batch": batch, "message_size": size, "visibility": "60s",
+            "provisioned": {"min": 2, "max": 2}});
+        let users = burst(messages, "0s", "job");
+        let job = json!([{"wait": {"constant": "10ms"}}]);
+        let row = first(&of_era(queued(&users, &job, &queue, &function(0), 1000), "y2026"));
+        assert_eq!(counter(&row, "q", "deleted"), u64::from(messages));
+        // The last batch of several messages may be a small one: up to a second less.
+        assert!((end(&row) - 0.01 - seconds).abs() < 1.0, "{batch} {size}: {}", end(&row));
+        if batch == 1 {
+            assert!((end(&row) - 0.01 - seconds).abs() < 0.01, "{size}: {}", end(&row));
+        }
+    }
+}

@@ -250,6 +250,23 @@ fn doors_that_an_era_or_an_api_lacks_are_refused() {
     let plan = json!({"throttle": {"rate": "1/s", "burst": 1}});
     let door = json!({"api_gateway": {"kind": "http", "to": "fn", "usage_plan": plan}});
     assert_eq!(codes(&behind(&door, &users, &job, &function(0), 10)), ["E0346"]);
+    // Timeouts: 50 ms to 29 s (REST; 300 s since June 2024) or 30 s (HTTP, since March 2020).
+    for (era, kind, timeout, found) in [
+        ("y2018", "http", "10s", vec!["E0330"]),
+        ("y2020", "http", "30s", vec![]),
+        ("y2026", "http", "31s", vec!["E0311"]),
+        ("y2026", "http", "20ms", vec!["E0311"]),
+        ("y2021", "rest", "29s", vec![]),
+        ("y2021", "rest", "30s", vec!["E0311"]),
+        ("y2026", "rest", "300s", vec![]),
+        ("y2026", "rest", "301s", vec!["E0311"]),
+        ("y2026", "rest", "49ms", vec!["E0311"]),
+    ] {
+        let door = json!({"api_gateway": {"kind": kind, "to": "fn", "timeout": timeout}});
+        let mut text = behind(&door, &users, &job, &function(0), 200);
+        text["era"] = json!(era);
+        assert_eq!(codes(&text), found, "{era} {kind} {timeout}");
+    }
     let door = rest(&json!({"methods": {"no such work": {"rate": "1/s", "burst": 1}}}));
     assert_eq!(codes(&behind(&door, &users, &job, &function(0), 10)), ["E0300"]);
 }

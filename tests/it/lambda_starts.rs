@@ -354,6 +354,28 @@ fn what_an_era_lacks_is_refused_with_a_reason() {
     let in_init = ("connections", json!("in_init"));
     assert_eq!(codes("y2026", std::slice::from_ref(&in_init)), Vec::<&str>::new());
     assert_eq!(codes("y2026", &[web, in_init]), ["E0332"]);
+    // Steps of 64 MB until 2020; 1 s at least; sizes of /tmp and of the package; what SnapStart does not take.
+    assert_eq!(codes("y2020", &[("memory", json!("130MB"))]), ["E0312"]);
+    assert_eq!(codes("y2020", &[("memory", json!("192MB"))]), Vec::<&str>::new());
+    assert_eq!(codes("y2021", &[("memory", json!("130MB"))]), Vec::<&str>::new());
+    assert_eq!(codes("y2026", &[("timeout", json!("10ms"))]), ["E0313"]);
+    for (tmp, found) in [("256MB", vec!["E0333"]), ("10240MB", vec![]), ("20480MB", vec!["E0333"])]
+    {
+        assert_eq!(codes("y2026", &[("tmp", json!(tmp))]), found, "{tmp}");
+    }
+    for (package, form, found) in [
+        ("80MB", "zip", vec![]),
+        ("251MB", "zip", vec!["E0333"]),
+        ("251MB", "image", vec![]),
+        ("11GB", "image", vec!["E0333"]),
+    ] {
+        let more = [("package", json!(package)), ("package_type", json!(form))];
+        assert_eq!(codes("y2026", &more), found, "{package} {form}");
+    }
+    for more in [("tmp", json!("1GB")), ("package_type", json!("image"))] {
+        let java = ("runtime", json!("java21"));
+        assert_eq!(codes("y2026", &[snap.clone(), java, more]), ["E0332"]);
+    }
     // The floor of 100 holds for both.
     assert_eq!(codes("y2026", &[("reserved", json!(901))]), ["E0314", "E0314"]);
     let many = ("provisioned", json!({"concurrency": 901}));

@@ -37,6 +37,7 @@ mod hpa;
 mod http2;
 mod impossible;
 mod ladder;
+mod lambda_accounts;
 mod lambda_articles;
 mod lambda_doors;
 mod lambda_limits;

@@ -17,7 +17,7 @@ pub(crate) fn findings(bytes: &[u8]) -> Findings {
     findings
 }
 
-fn codes(text: &str) -> Vec<&'static str> {
+pub(crate) fn codes(text: &str) -> Vec<&'static str> {
     findings(text.as_bytes()).sorted().iter().map(|finding| finding.code).collect()
 }
 

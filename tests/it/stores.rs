@@ -261,6 +261,43 @@ fn t_ddb_1_a_table_of_a_hundred_units_under_a_thousand_writes() {
 }
 
 #[test]
+fn a_table_scales_by_what_it_consumed() {
+    // 1,000 writes a second on 100 units for 300 s. Minutes 1 and 2 consume 36,000 and 6,000, so 100 / 0.7 units are asked for at 120 s;
+    // with a minute for the update minute 3 serves 6,000 and the next two 8,571 each.
+    let scaling =
+        |delay: &str| json!({"max_read": 1.0, "max_write": 10_000.0, "delay": {"constant": delay}});
+    let run = |users: Value, write: u32, delay: &str, retries: &str| {
+        let mode = json!({"provisioned": {"read": 1, "write": write, "scaling": scaling(delay)}});
+        first(&table(users, json!({"mode": mode, "write_share": 1.0, "retries": retries})))
+    };
+    for (delay, served) in [("0s", 71_388), ("60s", 65_143), ("180s", 60_000)] {
+        let row = run(even(1000.0, 300.0), 100, delay, "none");
+        assert!(ok(&row).abs_diff(served) <= 10, "{delay}: {}", ok(&row));
+    }
+    // Retries that are throttled again are no demand: 150 writes a second never ask for more than 150 / 0.7 = 214 units and what
+    // was put off.
+    let row = run(even(150.0, 300.0), 20, "0s", "legacy");
+    let held: f64 = row
+        .reports
+        .iter()
+        .flat_map(|r| &r.usage)
+        .filter(|u| u.item == "dynamodb.wcu_hour")
+        .map(|u| u.quantity)
+        .sum();
+    assert!(held * 3600.0 < 300.0 * 300.0, "{held}");
+}
+
+#[test]
+fn a_small_table_has_one_partition_for_its_burst() {
+    let spec = json!({"mode": {"provisioned": {"read": 1, "write": 100}}, "write_share": 1.0, "retries": "none"});
+    let row = first(&table(burst(9_000, "0s", "job"), spec));
+    assert_eq!((ok(&row), row.ledger.failures[0].count), (1_000, 8_000));
+    // 2,500 units have three partitions.
+    let spec = json!({"mode": {"provisioned": {"read": 1, "write": 2_500}}, "write_share": 1.0, "retries": "none"});
+    assert_eq!(ok(&first(&table(burst(9_000, "0s", "job"), spec))), 3_000);
+}
+
+#[test]
 fn t_ddb_2_on_demand_takes_twice_its_peak_at_once() {
     let spec = json!({"mode": {"on_demand": {"peak_reads": 2000, "quota": 1e6}}, "consistency": "strong",
         "write_share": 0.0, "retries": "none"});
@@ -419,6 +456,13 @@ fn mistakes_about_stores_are_told() {
     assert_eq!(codes(proxy("10s"), "y2018"), ["E0362"]);
     assert_eq!(codes(proxy("301s"), "y2025"), ["E0363"]);
     assert_eq!(codes(with(json!({"dynamodb": {"item_size": "1MB"}})), "y2025"), ["E0364"]);
+    let provisioned = |mode: Value| with(json!({"dynamodb": {"mode": {"provisioned": mode}}}));
+    assert_eq!(
+        codes(provisioned(json!({"read": 90_000, "write": 50_000})), "y2025"),
+        ["E0369", "E0369"]
+    );
+    let raised = json!({"read": 90_000, "write": 50_000, "quota": 100_000});
+    assert_eq!(codes(provisioned(raised), "y2025"), Vec::<&str>::new());
     let cache =
         |ratio: f64, to: &str| with(json!({"cache": {"to": to, "contents": {"hit_ratio": ratio}}}));
     assert_eq!(codes(cache(1.5, "server"), "y2025"), ["E0365"]);

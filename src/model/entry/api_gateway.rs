@@ -1,6 +1,7 @@
 //! Amazon API Gateway in front of a function or a service: token bucket, overhead, integration timeout, status codes.
 
 use crate::kernel::{LaneId, Rank, Span, Time};
+use crate::model::account::AccountSpec;
 use crate::model::bucket::Bucket;
 use crate::model::component::{About, Check, Component, NodeReport, Spec};
 use crate::model::context::{Ctx, Purpose};
@@ -21,7 +22,7 @@ use std::collections::BTreeMap;
 pub const ABOUT: About = About {
     what: "Amazon API Gateway: token bucket, overhead, integration timeout, the status codes of its kind.",
     models: &[
-        "the account's token bucket (10,000 a second, 5,000 deep): a throttled request gets 429 and goes no further",
+        "the token bucket that all gateways of an account share (10,000 a second, 5,000 deep): a throttled request gets 429 and goes no further",
         "the overhead of the gateway as a lognormal",
         "the integration timeout: the client gets its answer, the integration works on and is billed",
         "the status a client sees for every failure behind the gateway, for REST and HTTP APIs: of a function that failed, of an invocation that Lambda refused, of another backend its own",
@@ -30,10 +31,13 @@ pub const ABOUT: About = About {
         "bodies above 10 MB get 413",
         "HTTP/2 from clients; how many requests at a time a connection takes is not published, assumed 128 as of an ALB",
         "no retry of the integration",
+        "billing: what the gateway itself throttles is not billed, what fails behind it is; an HTTP API counts each started 512 KB of a request's body",
     ],
     leaves_out: &[
         "several API keys, what an authoriser refuses and its own limits, caching of answers, the AWS-wide throttle of a region",
         "its own scaling: AWS publishes no limit beyond the bucket",
+        "the size of answers: a large answer is not refused, and not metered by an HTTP API",
+        "WebSocket APIs, which share the account's bucket",
     ],
     example: r#"{"kind": "http", "to": "fn"}"#,
 };
@@ -46,14 +50,10 @@ pub struct ApiGatewaySpec {
     pub kind: Kind,
     /// Node behind it.
     pub to: String,
-    /// Steady rate of the account's bucket.
-    #[serde(default = "rate_default")]
-    #[schemars(extend("x-source" = "API Gateway guide, throttling: 10,000 a second per account and region (2,500 in newer regions)"))]
-    pub rate: Rate,
-    /// Depth of the bucket.
-    #[serde(default = "burst_default")]
-    #[schemars(range(min = 1, max = 10_000_000), extend("x-source" = "API Gateway guide, throttling: 5,000 (1,250 in newer regions)"))]
-    pub burst: u32,
+    /// Account whose bucket it shares with the account's other gateways: a name under `accounts`; none: that of the function
+    /// behind it, else the design's only account, or one with AWS's defaults where the design has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
     /// Usage plan of the callers' API key (REST).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage_plan: Option<UsagePlan>,
@@ -68,7 +68,7 @@ pub struct ApiGatewaySpec {
     pub authorizer: Option<Authorizer>,
     /// Time after which the gateway gives up its integration; none: 29 s for REST, 30 s for HTTP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("x-source" = "API Gateway quotas: REST 29 s (raisable from 2024-06), HTTP 30 s"))]
+    #[schemars(extend("x-source" = "API Gateway quotas: REST 29 s (up to 300 s from 2024-06), HTTP 30 s; at least 50 ms"))]
     pub timeout: Option<Span>,
     /// Status for the client when Lambda throttles; none: 500 for REST, 503 for HTTP APIs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -139,18 +139,18 @@ pub enum Kind {
     Http,
 }
 
-fn rate_default() -> Rate {
-    Rate(10_000.0)
-}
-fn burst_default() -> u32 {
-    5000
-}
-
 impl Kind {
     fn item(self) -> &'static str {
         match self {
             Kind::Rest => "api_gateway.rest",
             Kind::Http => "api_gateway.http",
+        }
+    }
+    /// Requests on the bill for one with so large a body (API Gateway price page: an HTTP API counts each started 512 KB).
+    fn metered(self, bytes: u32) -> u64 {
+        match self {
+            Kind::Rest => 1,
+            Kind::Http => u64::from(bytes.div_ceil(METERED_BYTES).max(1)),
         }
     }
     fn timeout(self) -> Span {
@@ -205,23 +205,16 @@ impl Spec for ApiGatewaySpec {
     }
     fn check(&self, check: &mut Check) {
         check.target("to", &self.to);
-        let timeout = self.timeout.unwrap_or(self.kind.timeout());
-        if self.kind == Kind::Http && timeout > Span::from_secs(30) {
+        self.check_timeout(check);
+        if self.kind == Kind::Http && check.era < Era::Y2020 {
             check.problem(
-                "E0311",
-                "timeout",
-                "an HTTP API gives up after 30 s at the latest".into(),
-                "lower `timeout`, or use a REST API of 2024-06 or later",
+                "E0330",
+                "kind",
+                format!("era {} has no HTTP APIs", check.era.name()),
+                "take a REST API, or choose era y2020 or later",
             );
         }
-        if self.kind == Kind::Rest && timeout > Span::from_secs(29) && check.era < Era::Y2023 {
-            check.problem(
-                "E0311",
-                "timeout",
-                format!("a REST API gives up after 29 s in era {}", check.era.name()),
-                "lower `timeout`, or choose era y2023 or later",
-            );
-        }
+        self.check_account(check);
         self.check_throttles(check);
     }
     fn work(&self) -> Vec<(String, &str)> {
@@ -235,6 +228,49 @@ impl Spec for ApiGatewaySpec {
 }
 
 impl ApiGatewaySpec {
+    /// What the kind of API offers (API Gateway quotas; REST: 29 s until June 2024, then up to 300 s for regional and private
+    /// APIs on request).
+    fn check_timeout(&self, check: &mut Check) {
+        let raised = self.kind == Kind::Rest && check.era >= Era::Y2023;
+        let most = if raised { Span::from_secs(300) } else { self.kind.timeout() };
+        let timeout = self.timeout.unwrap_or(self.kind.timeout());
+        if timeout < Span::from_millis(50) || timeout > most {
+            let kind = if self.kind == Kind::Rest { "a REST API" } else { "an HTTP API" };
+            check.problem(
+                "E0311",
+                "timeout",
+                format!("{kind} of era {} gives up after 50ms to {most}", check.era.name()),
+                "choose a timeout that it offers; a REST API from era y2023 on has the longest",
+            );
+        }
+    }
+
+    fn check_account(&self, check: &mut Check) {
+        let message = match &self.account {
+            Some(name) if !check.accounts.contains_key(name) => {
+                format!("there is no account \"{name}\" in this design")
+            }
+            None if check.accounts.len() > 1 && check.nodes.get(&self.to) != Some(&"lambda") => {
+                format!(
+                    "the design has {} accounts, and no function is behind it",
+                    check.accounts.len()
+                )
+            }
+            _ => return,
+        };
+        let remedy = "name one of the design's `accounts`: its gateways share a bucket";
+        check.problem("E0302", "account", message, remedy);
+    }
+
+    /// The account's place among those of the design, and its limits.
+    fn account(&self, wiring: &Wiring) -> Result<(u16, AccountSpec), String> {
+        let at = match &self.account {
+            Some(name) => wiring.account(name)?,
+            None => wiring.account_of(wiring.node(&self.to)?).unwrap_or_default(),
+        };
+        Ok((at, wiring.accounts.values().nth(usize::from(at)).cloned().unwrap_or_default()))
+    }
+
     fn check_throttles(&self, check: &mut Check) {
         for (field, used) in [
             ("usage_plan", self.usage_plan.is_some()),
@@ -269,6 +305,8 @@ impl ApiGatewaySpec {
 const GIVE_UP: u8 = 0;
 const AUTHORIZED: u8 = 1;
 
+/// Body that an HTTP API meters as one request (API Gateway price page).
+const METERED_BYTES: u32 = 512 << 10;
 /// Largest body (API Gateway quotas: 10 MB).
 const BODY_MAX: u32 = 10 << 20;
 
@@ -304,19 +342,22 @@ pub struct ApiGateway {
     throttle_status: Option<u16>,
     kind: Kind,
     to: NodeId,
-    /// In the order in which they are asked; the account's is the last.
+    /// In the order in which they are asked; the account's comes after them.
     levels: Vec<Level>,
+    account: u16,
+    account_limit: LimitId,
     quota: Option<Used>,
     authorizer: Option<(Sampler, f64)>,
     timeout: LaneId,
     overhead: Sampler,
     name: String,
     requests: u64,
+    billed: u64,
     timeout_limit: LimitId,
     body_limit: LimitId,
 }
 
-/// The throttles in the order in which AWS asks them: method of the plan, plan, method, stage, account.
+/// The throttles of a gateway's own in the order in which AWS asks them: method of the plan, plan, method, stage.
 fn levels(spec: &ApiGatewaySpec, wiring: &mut Wiring) -> Result<Vec<Level>, String> {
     let mut all: Vec<(Option<&String>, &'static str, Throttle)> = Vec::new();
     if let Some(plan) = &spec.usage_plan {
@@ -325,12 +366,10 @@ fn levels(spec: &ApiGatewaySpec, wiring: &mut Wiring) -> Result<Vec<Level>, Stri
     }
     all.extend(spec.methods.iter().map(|(name, own)| (Some(name), "method_rate", *own)));
     all.extend(spec.stage.map(|own| (None, "stage_rate", own)));
-    all.push((None, "gateway_rate", Throttle { rate: spec.rate, burst: spec.burst }));
     let mut levels = Vec::new();
     for (work, name, own) in all {
         let of = work.map_or(String::new(), |work| format!(" of {work}"));
         let what = match name {
-            "gateway_rate" => "gateway bucket",
             "stage_rate" => "stage's bucket",
             "method_rate" => "method's bucket",
             _ => "usage plan's bucket",
@@ -359,11 +398,16 @@ impl Component for ApiGateway {
         let timeout = spec.timeout.unwrap_or(spec.kind.timeout());
         let overhead = spec.overhead.clone().unwrap_or_else(|| spec.kind.overhead());
         let me = wiring.me;
+        let (account, limits) = spec.account(wiring)?;
+        let bucket =
+            format!("gateway bucket {} deep, {}", limits.gateway_burst, limits.gateway_rate);
         Ok(ApiGateway {
             kind: spec.kind,
             throttle_status: spec.throttle_status,
             to: wiring.node(&spec.to)?,
             levels: levels(spec, wiring)?,
+            account,
+            account_limit: wiring.ledger.limit(me, "gateway_rate", bucket),
             quota: quota(spec, wiring),
             authorizer: match &spec.authorizer {
                 Some(own) => Some((own.latency.sampler(wiring.data)?, own.cached)),
@@ -373,6 +417,7 @@ impl Component for ApiGateway {
             overhead: overhead.sampler(wiring.data)?,
             name: wiring.name.to_owned(),
             requests: 0,
+            billed: 0,
             timeout_limit: wiring.ledger.limit(
                 me,
                 "integration_timeout",
@@ -394,8 +439,8 @@ impl Component for ApiGateway {
     }
 
     fn close(&mut self, _ctx: &mut Ctx) -> NodeReport {
-        let requests = self.requests as f64;
-        let usage = UsageLine::used(&self.name, self.kind.item(), requests, "request");
+        let billed = self.billed as f64;
+        let usage = UsageLine::used(&self.name, self.kind.item(), billed, "request");
         NodeReport { counters: vec![("requests", self.requests)], usage: vec![usage] }
     }
 }
@@ -407,6 +452,7 @@ impl ApiGateway {
         let row = ctx.calls.get(call);
         row.established = now;
         let new = row.via == crate::model::calls::Via::New;
+        let (work, bytes) = (row.work, row.bytes);
         if row.keep_alive {
             // The gateway holds idle connections for 310 s and sets no limit to them.
             row.via = crate::model::calls::Via::Open(0);
@@ -415,14 +461,16 @@ impl ApiGateway {
             ctx.opened(call);
         }
         self.requests += 1;
-        if ctx.calls.get(call).bytes > BODY_MAX {
+        if bytes > BODY_MAX {
+            self.billed += 1;
             ctx.ledger.refused_by(self.body_limit, now);
             return ctx.fail(call, Cause::PayloadTooLarge, 413);
         }
-        if let Err((limit, cause)) = self.admit(ctx.calls.get(call).work, now) {
+        if let Err((limit, cause)) = self.admit(work, ctx) {
             ctx.ledger.refused_by(limit, now);
             return ctx.fail(call, cause, 429);
         }
+        self.billed += self.kind.metered(bytes);
         if let Some((latency, cached)) = &self.authorizer {
             let mut stream = ctx.stream(call, Purpose::Authorizer);
             if !stream.chance(*cached) {
@@ -434,12 +482,16 @@ impl ApiGateway {
     }
 
     /// Asks every throttle in AWS's order.
-    fn admit(&mut self, work: u16, now: Time) -> Result<(), (LimitId, Cause)> {
+    fn admit(&mut self, work: u16, ctx: &mut Ctx) -> Result<(), (LimitId, Cause)> {
+        let now = ctx.now();
         let concerns = |level: &&mut Level| level.work.is_none_or(|own| own == work);
         for level in self.levels.iter_mut().filter(concerns) {
             if !level.bucket.take(now) {
                 return Err((level.limit, Cause::ThrottledGateway));
             }
+        }
+        if !ctx.accounts[usize::from(self.account)].take_gateway(now) {
+            return Err((self.account_limit, Cause::ThrottledGateway));
         }
         if let Some(used) = &mut self.quota
             && !used.take(now)

@@ -3,6 +3,7 @@
 use super::framed;
 use crate::experiment::result::{Cost, CostLine};
 use crate::report::format::{interval, money};
+use crate::report::words::NOT_BILLED;
 use maud::{Markup, html};
 
 /// The bill of one design.
@@ -60,6 +61,7 @@ pub(super) fn bill(design: &str, cost: &Cost, currency: &str) -> Markup {
             @for (name, e) in figures.into_iter().chain(month) { div { dt { (name) } dd { (interval(e, paid)) } } }
         }
         (framed(&format!("Bill of {design}"), &table))
+        p.note { (NOT_BILLED) }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::spec::LambdaSpec;
 use crate::kernel::Time;
-use crate::model::account::Account;
+use crate::model::account::{Account, request_bucket};
 use crate::model::bucket::{Bucket, Budget};
 use crate::model::context::Ctx;
 use crate::model::ledger::LimitId;
@@ -34,8 +34,8 @@ pub(super) struct Admission {
     /// Whether the request rate limit applies: with several requests per environment it does not, and a reservation of zero
     /// refuses for itself.
     rated: bool,
-    rate: Bucket,
-    quota: u32,
+    /// The rate of a reservation; without one the account's counts.
+    own_rate: Option<Bucket>,
     provisioned_rate: Bucket,
     scaling: Option<Budget>,
     limits: Limits,
@@ -59,7 +59,8 @@ impl Admission {
         let ledger = &mut *wiring.ledger;
         let pool = format!("account concurrency {}", account.concurrency);
         let reserved = format!("reserved concurrency {applies}");
-        let rate = format!("{} requests/s", u64::from(applies) * 10);
+        let whose = if spec.reserved.is_some() { "" } else { " in the account" };
+        let rate = format!("{} requests/s{whose}", u64::from(applies) * 10);
         let maximum = spec.max_concurrency.map(|n| format!("maximum concurrency {n}"));
         let of_group = group
             .as_ref()
@@ -72,7 +73,6 @@ impl Admission {
             maximum: maximum.map(|words| ledger.limit(me, "maximum_concurrency", words)),
             group: of_group.map(|words| ledger.limit(me, "group_concurrency", words)),
         };
-        let ten_times = f64::from(applies) * 10.0;
         let place = |name: &String| account.groups.keys().position(|known| known == name);
         Ok(Admission {
             account: wiring.account(&spec.account)?,
@@ -83,8 +83,7 @@ impl Admission {
             on_demand: 0,
             on_provisioned: 0,
             rated: spec.per_environment == 1 && spec.reserved != Some(0),
-            rate: Bucket::new(ten_times, ten_times),
-            quota: applies,
+            own_rate: spec.reserved.map(request_bucket),
             provisioned_rate: Bucket::new(0.0, 0.0),
             scaling: account.function_budget(era),
             limits,
@@ -106,8 +105,7 @@ impl Admission {
     #[inline]
     pub(super) fn enter(&mut self, ready: bool, ctx: &mut Ctx) -> Result<Side, Refusal> {
         let now = ctx.now();
-        self.adjust_rate(now, ctx);
-        if self.rated && !self.rate.take(now) {
+        if self.rated && !self.take_request(now, ctx) {
             return Err((self.limits.rate, Cause::ThrottledRequestRate));
         }
         if self.reserved.is_some_and(|reserved| self.in_flight() >= reserved) {
@@ -128,15 +126,12 @@ impl Admission {
         Ok(side)
     }
 
-    /// The quota of an account may be raised while it runs.
-    fn adjust_rate(&mut self, now: Time, ctx: &mut Ctx) {
-        if self.reserved.is_none() {
-            let quota = self.account(ctx).quota(now);
-            if quota != self.quota {
-                self.quota = quota;
-                let ten_times = f64::from(quota) * 10.0;
-                self.rate.set(now, ten_times, ten_times);
-            }
+    /// Takes a request of the reservation's rate, or of that of all functions of the account that have no reservation.
+    #[inline]
+    fn take_request(&mut self, now: Time, ctx: &mut Ctx) -> bool {
+        match &mut self.own_rate {
+            Some(own) => own.take(now),
+            None => self.account(ctx).take_request(now),
         }
     }
 

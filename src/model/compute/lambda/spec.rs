@@ -20,7 +20,7 @@ pub const ABOUT: About = About {
     models: &[
         "dispatch to the most recently used idle environment, else a new one; a request waits for the environment it started or takes the first that becomes free (era y2020, seen in logs)",
         "expiry by a timer for each idle environment; in era y2020 the reaper seen in logs, recycling at about two hours and replacements started ahead of demand",
-        "concurrency counted from the start of Init; the account's pool and its raises, reserved concurrency, the request-rate limit of ten times the concurrency, the scaling budget of the era",
+        "concurrency counted from the start of Init; the account's pool and its raises, reserved concurrency, the request-rate limit of ten times the concurrency (the account's for all functions without a reservation, a reservation's for its own), the scaling budget of the era",
         "provisioned concurrency: preparation, ramp by era, nothing usable before all of it is there, spill-over to on demand above it and above ten requests a second each; schedules and target tracking",
         "hypothetical: a maximum concurrency without a reservation, for a function (`max_concurrency`) and for a group (`group`)",
         "cold starts: placement and code download, Init from measured quantiles by runtime, package, processor and year, package size, the network interface of VPC functions by era with its quota until August 2019",
@@ -46,6 +46,10 @@ pub const ABOUT: About = About {
         "a snapshot that is not restored in time (408) counts as an error of the function in an event's retries: assumed, AWS names 429 and 5xx only",
         "an error of the function shows as status 500 to users that invoke it directly; Lambda's own answer is 200 with a header",
         "recycling and initialisation ahead of demand in eras other than y2020",
+        "the size of answers: those above 6 MB, or 1 MB behind an ALB, are not refused",
+        "the scaling rate in requests (10,000 a second more every 10 s), which some versions of the guide give beside that in environments and others do not",
+        "whether requests to functions with a reservation count against the account's request rate is not published: assumed that they have a rate of their own",
+        "CloudWatch Logs, which a function's log lines and the platform's would be billed for",
     ],
     example: r#"{"memory": "512MB", "runtime": "nodejs20", "timeout": "30s", "account": "main"}"#,
 };
@@ -273,6 +277,7 @@ impl Spec for LambdaSpec {
         self.check_size(check);
         self.check_era(check);
         self.check_provisioned(check);
+        self.check_snap_start(check);
         self.check_shared(check);
         self.check_laws(check);
         self.check_platform_errors(check);
@@ -295,6 +300,9 @@ impl Spec for LambdaSpec {
             items.extend(["lambda.snapstart_cache", "lambda.snapstart_restore"].map(String::from));
         }
         items
+    }
+    fn account(&self) -> Option<&str> {
+        Some(&self.account)
     }
     fn reservation(&self) -> Option<(&str, u32)> {
         self.reserved.map(|n| (self.account.as_str(), n))
@@ -354,13 +362,43 @@ impl LambdaSpec {
                 "choose a memory size that the era offers",
             );
         }
-        if self.timeout.is_zero() || self.timeout > Span::from_secs(900) {
+        if !self.memory.0.is_multiple_of(check.era.memory_step_mb() << 20) {
+            check.problem(
+                "E0312",
+                "memory",
+                format!(
+                    "{} is no multiple of 64 MB, the step of era {}",
+                    self.memory,
+                    check.era.name()
+                ),
+                "choose a memory size that the era offers",
+            );
+        }
+        if self.timeout < Span::from_secs(1) || self.timeout > Span::from_secs(900) {
             check.problem(
                 "E0313",
                 "timeout",
                 format!("a function timeout of {} is outside 1s to 900s", self.timeout),
                 "choose a timeout of at most 15 minutes",
             );
+        }
+        self.check_storage(check);
+    }
+
+    /// Sizes of `/tmp` and of the package (Lambda quotas). A zip file above 50 MB goes through S3, and unpacked it is no smaller.
+    fn check_storage(&self, check: &mut Check) {
+        let package_max = if self.package_type == Package::Image { 10_240 } else { 250 };
+        for (field, size, low, high) in
+            [("tmp", self.tmp, 512, 10_240), ("package", self.package, 0, package_max)]
+        {
+            if size < Bytes::from_mb(low) || size > Bytes::from_mb(high) {
+                check.problem(
+                    "E0333",
+                    field,
+                    format!("{size} is outside {low}MB to {high}MB"),
+                    "choose a size that Lambda offers",
+                );
+            }
         }
     }
 
@@ -451,6 +489,23 @@ impl LambdaSpec {
         for (field, law) in laws {
             if let Some(Err(why)) = law.map(|law| law.sampler(&Data::default())) {
                 check.problem("E0307", field, why, "see `headroom explain work.*.cpu`");
+            }
+        }
+    }
+
+    /// What SnapStart does not take (Lambda guide, SnapStart: supported features and limitations).
+    fn check_snap_start(&self, check: &mut Check) {
+        for (used, field, what) in [
+            (self.package_type == Package::Image, "package_type", "container images"),
+            (self.tmp > tmp_default(), "tmp", "more than 512 MB of /tmp"),
+        ] {
+            if self.snap_start.is_some() && used {
+                check.problem(
+                    "E0332",
+                    field,
+                    format!("SnapStart does not take {what}"),
+                    "leave one of the two out",
+                );
             }
         }
     }

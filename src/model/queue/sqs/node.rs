@@ -19,6 +19,7 @@ const VISIBLE: u8 = 1;
 const WINDOW: u8 = 2;
 const STEP: u8 = 3;
 const RETRY: u8 = 4;
+const FREE: u8 = 5;
 
 /// Messages of one receive or delete call (SQS quotas).
 const PER_CALL: usize = 10;
@@ -89,6 +90,7 @@ pub struct Sqs {
     working: u32,
     step_armed: bool,
     window_armed: bool,
+    free_armed: bool,
     backlog: GaugeId,
     batches: GaugeId,
     limits: Limits,
@@ -98,6 +100,7 @@ pub struct Sqs {
 
 struct Limits {
     mapping: LimitId,
+    throughput: LimitId,
     receives: LimitId,
     in_flight: LimitId,
     retention: LimitId,
@@ -134,6 +137,11 @@ impl Component for Sqs {
         let ledger = &mut *wiring.ledger;
         let limits = Limits {
             mapping: ledger.limit(me, "event_source_concurrency", format!("batches: {most}")),
+            throughput: ledger.limit(
+                me,
+                "poller_throughput",
+                "10 receive calls and 1 MB a second for each provisioned poller".into(),
+            ),
             receives: ledger.limit(me, "max_receives", format!("{receives} receives")),
             in_flight: ledger.limit(me, "in_flight", format!("{in_flight} messages in flight")),
             retention: ledger.limit(me, "retention", format!("retention {retention}")),
@@ -168,6 +176,7 @@ impl Component for Sqs {
             working: 0,
             step_armed: false,
             window_armed: false,
+            free_armed: false,
             backlog: wiring.ledger.gauge(me, "visible messages", None),
             batches: wiring.ledger.gauge(me, "batches", None),
             limits,
@@ -187,10 +196,10 @@ impl Component for Sqs {
             Message::Wake(VISIBLE, slot, stamp) => self.reappear(Receipt { slot, stamp }, ctx),
             Message::Wake(RETRY, flight, _) => self.invoke(flight, ctx),
             Message::Wake(timer, ..) => {
-                if timer == STEP {
-                    self.step_armed = false;
-                } else {
-                    self.window_armed = false;
+                match timer {
+                    STEP => self.step_armed = false,
+                    FREE => self.free_armed = false,
+                    _ => self.window_armed = false,
                 }
                 self.receive(ctx);
             }
@@ -353,6 +362,10 @@ impl Sqs {
                 ctx.ledger.refused_by(self.limits.in_flight, now);
                 break;
             }
+            if self.pollers.free() > now {
+                self.await_pollers(ctx);
+                break;
+            }
             let flight = self.take_batch(ctx);
             self.invoke(flight, ctx);
         }
@@ -389,6 +402,16 @@ impl Sqs {
         }
     }
 
+    /// Comes back when the provisioned pollers may receive again.
+    fn await_pollers(&mut self, ctx: &mut Ctx) {
+        let free = self.pollers.free();
+        ctx.ledger.waited_for(self.limits.throughput, ctx.now(), free);
+        if !self.free_armed {
+            self.free_armed = true;
+            ctx.wake_at(free, Rank::Arrival, FREE, 0, 0);
+        }
+    }
+
     /// Receives up to a batch of messages: hidden from now on, one receive more.
     fn take_batch(&mut self, ctx: &mut Ctx) -> u32 {
         let now = ctx.now();
@@ -399,7 +422,7 @@ impl Sqs {
         let batch = ctx.calls.batches.open(self.partial, self.overlapping);
         let mut receipts = std::mem::take(&mut self.flights[at as usize].receipts);
         receipts.clear();
-        let mut bytes = 0;
+        let (mut bytes, mut all_bytes) = (0, 0);
         while receipts.len() < self.batch
             && self.in_flight < self.in_flight_max
             && let Some(seen) = self.front(ctx)
@@ -414,6 +437,7 @@ impl Sqs {
             row.timer = ctx.arm(self.visibility_lane, VISIBLE, seen.slot, row.stamp);
             self.meter.received += 1;
             bytes += u64::from(row.bytes);
+            all_bytes += u64::from(row.bytes);
             let wasted = u64::from(row.receives > 1);
             self.meter.calls_wasted += wasted;
             receipts.push(Receipt { slot: seen.slot, stamp: row.stamp });
@@ -427,6 +451,7 @@ impl Sqs {
         if !receipts.len().is_multiple_of(PER_CALL) {
             self.meter.calls += chunks(bytes);
         }
+        self.pollers.received(now, receipts.len().div_ceil(PER_CALL) as u64, all_bytes);
         self.working += 1;
         self.flights[at as usize] = Flight { receipts, batch, deadline: now + self.visibility };
         at

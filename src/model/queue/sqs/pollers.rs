@@ -1,4 +1,5 @@
-//! How many batches an event source mapping works on at once: a level that grows while messages wait.
+//! How many batches an event source mapping works on at once: a level that grows while messages wait. Provisioned pollers have
+//! a throughput as well.
 
 use super::spec::SqsSpec;
 use crate::kernel::{Span, Time};
@@ -8,6 +9,19 @@ use crate::model::era::Era;
 const START: f64 = 5.0;
 /// Concurrent invocations of one provisioned poller.
 const PER_POLLER: f64 = 10.0;
+
+/// Receive calls of one provisioned poller, a second (Lambda guide, SQS, provisioned mode).
+const CALLS_PER_POLLER: f64 = 10.0;
+/// Bytes that one provisioned poller receives, a second (the same page: 1 MB).
+const BYTES_PER_POLLER: f64 = (1 << 20) as f64;
+
+/// When pollers that are provisioned may receive again. What each may do in a second is spread evenly over it, and over the
+/// pollers: assumed.
+#[derive(Debug, Clone, Default)]
+struct Throughput {
+    calls: Time,
+    bytes: Time,
+}
 
 /// The level of one event source mapping.
 #[derive(Debug, Clone)]
@@ -19,6 +33,7 @@ pub(super) struct Pollers {
     level: f64,
     since: Time,
     backlog: bool,
+    throughput: Option<Throughput>,
     /// Pollers that ask an empty queue.
     pub(super) idle: u32,
 }
@@ -34,6 +49,7 @@ impl Pollers {
             level: START,
             since: Time::ZERO,
             backlog: false,
+            throughput: spec.provisioned.is_some().then(Throughput::default),
             // A quiet queue may fall to two pollers since 2023.
             idle: if era < Era::Y2023 { 5 } else { 2 },
         };
@@ -58,6 +74,22 @@ impl Pollers {
         self.level = level.clamp(self.floor, self.cap);
         (self.since, self.backlog) = (now, backlog);
         self.whole()
+    }
+
+    /// From when on the pollers may receive again, as far as their throughput goes.
+    pub(super) fn free(&self) -> Time {
+        self.throughput.as_ref().map_or(Time::ZERO, |own| own.calls.max(own.bytes))
+    }
+
+    /// Counts a batch of so many receive calls and bytes against the throughput of the pollers that there are now.
+    pub(super) fn received(&mut self, now: Time, calls: u64, bytes: u64) {
+        let pollers = self.level / PER_POLLER;
+        if let Some(own) = &mut self.throughput {
+            let lasts =
+                |amount: u64, each: f64| Span::from_secs_f64(amount as f64 / (each * pollers));
+            own.calls = own.calls.max(now) + lasts(calls, CALLS_PER_POLLER);
+            own.bytes = own.bytes.max(now) + lasts(bytes, BYTES_PER_POLLER);
+        }
     }
 
     /// A billionth forgives the rounding of the level.
@@ -116,5 +148,30 @@ mod tests {
         assert_eq!(mapping.allowed(second(14), false), 34);
         assert_eq!(mapping.allowed(second(100), false), 5);
         assert_eq!(mapping.next_step(), Some(Span::from_millis(200)));
+    }
+
+    #[test]
+    fn provisioned_pollers_receive_ten_times_and_a_megabyte_a_second_each() {
+        let mut mapping =
+            pollers(r#"{"to": "f", "provisioned": {"min": 2, "max": 2}}"#, Era::Y2026);
+        let after = |ms: u64| Time::ZERO + Span::from_millis(ms);
+        assert_eq!(mapping.free(), Time::ZERO);
+        // One call in a twentieth of a second, 1 MB in half a second.
+        mapping.received(second(0), 1, 1024);
+        assert_eq!(mapping.free(), after(50));
+        mapping.received(after(50), 1, 1 << 20);
+        assert_eq!(mapping.free(), after(550));
+        // Time that was not used does not add up.
+        mapping.received(second(100), 1, 0);
+        assert_eq!(mapping.free(), after(100_050));
+        // More pollers, more of both.
+        mapping.cap = 200.0;
+        mapping.allowed(second(100), true);
+        mapping.allowed(second(200), true);
+        mapping.received(second(200), 1, 0);
+        assert_eq!(mapping.free(), after(200_005));
+        let mut plain = pollers(r#"{"to": "f"}"#, Era::Y2026);
+        plain.received(second(0), 10, 1 << 30);
+        assert_eq!(plain.free(), Time::ZERO);
     }
 }

@@ -16,7 +16,7 @@ pub const ABOUT: About = About {
         "visibility timeout from the receive: a message that is not deleted by then is visible again with its receive count raised, also while its handler still runs",
         "the dead-letter queue for messages that were received too often",
         "batches and the batching window; a failed batch returns as a whole, or by reported messages",
-        "concurrent batches by era: 5, growing by 60 a minute to 1,000 until November 2023, by 300 a minute to 1,250 since; maximum concurrency; provisioned pollers",
+        "concurrent batches by era: 5, growing by 60 a minute to 1,000 until November 2023, by 300 a minute to 1,250 since; maximum concurrency; provisioned pollers, each of 10 concurrent invocations, 10 receive calls and 1 MB a second",
         "a throttled invocation is tried again until the visibility timeout is over, which counts as a receive of a healthy message",
         "slower polling after errors, unless failed messages are reported one by one",
         "calls to SQS on the bill: sends, receives, empty receives of the long poll, deletes, each started 64 KB",
@@ -103,7 +103,7 @@ pub enum Items {
     Overlapping,
 }
 
-/// Provisioned pollers: 10 concurrent invocations each, 1,000 more invocations a minute.
+/// Provisioned pollers: 10 concurrent invocations, 10 receive calls and 1 MB a second each; 1,000 more invocations a minute.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Provisioned {

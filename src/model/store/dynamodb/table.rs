@@ -3,7 +3,7 @@
 //! The work says that a request queries the table; the table says which share of the queries are writes, and how large items are,
 //! so that the same work can run against a database with connections.
 
-use super::capacity::{Capacity, Mode};
+use super::capacity::{Capacity, Mode, PARTITION_READS, PARTITION_WRITES, Short};
 use crate::kernel::Span;
 use crate::model::bucket::Bucket;
 use crate::model::calls::Op;
@@ -24,15 +24,16 @@ pub const ABOUT: About = About {
     what: "An Amazon DynamoDB table: no connections, capacity in units per second, throttles at once.",
     models: &[
         "units of a request by item size and consistency: 4 KB a read unit, 1 KB a write unit; eventually consistent reads half, transactions double",
-        "provisioned capacity with a burst of 300 s of unused units, and auto scaling after two consecutive minutes above its target",
-        "on demand: a new table takes 4,000 writes and 12,000 reads a second, then twice the highest rate seen more than 30 minutes ago, up to the quota",
+        "provisioned capacity with a burst of 300 s of unused units, not spent faster than its partitions take: one for each 3,000 read or 1,000 write units of the capacity",
+        "auto scaling: two consecutive minutes of consumption above the target, then the delay of alarm and update; what was throttled consumes nothing",
+        "on demand: a new table takes 4,000 writes and 12,000 reads a second, then twice the highest rate served more than 30 minutes ago, up to the quota",
         "the ceiling of a partition for the share of requests that hit one hot key; adaptive capacity gives it as much of the table as it needs below that",
         "retries of the caller's SDK: 10, 3 or 4 attempts with its random delays",
         "the `hold` of a query is ignored: reads and writes have latencies of their own",
         "bill: units used on demand, or units held by the hour",
     ],
     leaves_out: &[
-        "scaling in, indexes, streams, global tables, DAX, storage",
+        "partitions by the size of the table; scaling in, indexes, streams, global tables, DAX, storage",
         "retry tokens of the SDK; slow partition splits",
     ],
     example: r#"{"mode": {"provisioned": {"read": 500, "write": 100}}, "write_share": 0.2, "item_size": "1KB"}"#,
@@ -161,6 +162,7 @@ impl DynamodbSpec {
 
 impl Spec for DynamodbSpec {
     fn check(&self, check: &mut Check) {
+        self.mode.check(check);
         if self.item_size.0 > 400 << 10 {
             check.problem(
                 "E0364",
@@ -181,10 +183,6 @@ impl Spec for DynamodbSpec {
 
 const TRY: u8 = 0;
 const DONE: u8 = 1;
-
-/// Ceiling of a partition, units per second (DynamoDB guide).
-const PARTITION_READS: f64 = 3_000.0;
-const PARTITION_WRITES: f64 = 1_000.0;
 
 /// A DynamoDB table as it runs.
 pub struct Dynamodb {
@@ -223,11 +221,12 @@ impl Component for Dynamodb {
             units,
             wasted: 0.0,
         };
+        let [reads, writes] = Capacity::of(&spec.mode, wiring.key(), wiring.data)?;
         let ledger = &mut *wiring.ledger;
         Ok(Dynamodb {
             name: wiring.name.to_owned(),
-            read: side(Capacity::reads(&spec.mode), PARTITION_READS, read),
-            write: side(Capacity::writes(&spec.mode), PARTITION_WRITES, write),
+            read: side(reads, PARTITION_READS, read),
+            write: side(writes, PARTITION_WRITES, write),
             throttle_limit: ledger.limit(me, "table_capacity", about),
             partition_limit: ledger.limit(
                 me,
@@ -307,10 +306,11 @@ impl Dynamodb {
         // The partition is asked first: what it throttles uses nothing of the table.
         let limit = if is_hot && side.hot.level(now) + 1e-9 < side.units {
             Some(self.partition_limit)
-        } else if !side.capacity.take(now, side.units) {
-            Some(self.throttle_limit)
         } else {
-            None
+            side.capacity.take(now, side.units).err().map(|short| match short {
+                Short::Table => self.throttle_limit,
+                Short::Partitions => self.partition_limit,
+            })
         };
         if let Some(limit) = limit {
             return self.throttle(call, limit, ctx);
