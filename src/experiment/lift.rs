@@ -174,10 +174,16 @@ fn queue(limit: &str, spec: &Value) -> Result<Vec<Field>, &'static str> {
         "event_source_concurrency" if spec["maximum_concurrency"].is_number() => {
             vec![own(&["maximum_concurrency"], Value::Null)]
         }
+        "event_source_concurrency" if spec["provisioned"].is_object() => {
+            vec![own(&["provisioned", "max"], 10_000)]
+        }
+        "event_source_concurrency" => {
+            return Err("AWS sets how many batches a mapping works on, no field raises it");
+        }
         "poller_throughput" => {
             vec![own(&["provisioned", "min"], 200), own(&["provisioned", "max"], 10_000)]
         }
-        "event_source_concurrency" => {
+        "event_source_growth" => {
             return Err("AWS sets how an event source mapping grows, no field raises it");
         }
         "max_receives" => vec![own(&["max_receives"], Value::Null)],

@@ -1,8 +1,8 @@
 //! Packets that vanish: a dead host behind a live address, a security group that drops, a route to nowhere.
 //!
 //! The sender's kernel notices nothing but silence. A SYN is sent again at the times of [`super::listener::SynRetry`] and given up with
-//! ETIMEDOUT; data on an open connection is sent again after its retransmission timeout, which doubles up to two minutes, 15 times
-//! (`tcp_retries2`, Linux `Documentation/networking/ip-sysctl.rst`). Whatever is sent again after the hole has closed gets through. Only the way to the node is
+//! ETIMEDOUT; data on an open connection is sent again after its retransmission timeout, which doubles up to two minutes, for
+//! some 15 minutes ([`super::listener::DATA_RETRIES`]). Whatever is sent again after the hole has closed gets through. Only the way to the node is
 //! lost: answers to what it has been given already still come.
 
 use super::calls::Via;

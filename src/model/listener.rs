@@ -74,9 +74,9 @@ pub fn timer_wheel(from: Time, wait: Span) -> Time {
     Time::from_nanos(at.div_ceil(grain) * grain)
 }
 
-/// So many times the kernel sends data again before it gives up with ETIMEDOUT (`tcp_retries2`, Linux
-/// `Documentation/networking/ip-sysctl.rst`): after some 15 minutes.
-pub const DATA_RETRIES: u32 = 15;
+/// So many times the kernel sends data again before it gives up with ETIMEDOUT: a tail loss probe and 15 retransmissions
+/// (`tcp_retries2`, Linux `Documentation/networking/ip-sysctl.rst`, which counts them as 924.6 s).
+pub const DATA_RETRIES: u32 = 1 + 15;
 
 /// How long the kernel waits before it sends data for the `n`-th time again (1 is the first). The timeout is a whole number of
 /// jiffies, rounded up (`__tcp_set_rto`, `usecs_to_jiffies`), and doubles from the second repetition on.

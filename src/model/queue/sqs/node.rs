@@ -89,6 +89,8 @@ pub struct Sqs {
     flights_free: Vec<u32>,
     working: u32,
     step_armed: bool,
+    /// Since when messages wait although the mapping has grown to its maximum.
+    full_since: Option<Time>,
     window_armed: bool,
     free_armed: bool,
     backlog: GaugeId,
@@ -99,7 +101,8 @@ pub struct Sqs {
 }
 
 struct Limits {
-    mapping: LimitId,
+    growth: LimitId,
+    concurrency: LimitId,
     throughput: LimitId,
     receives: LimitId,
     in_flight: LimitId,
@@ -131,12 +134,21 @@ impl Component for Sqs {
         let dead_letters = spec.dead_letters.as_ref().map(|name| wiring.node(name)).transpose()?;
         let visibility = spec.visibility(to.and_then(|node| wiring.timeout(node)));
         let pollers = Pollers::new(spec, wiring.era);
-        let most = spec.maximum_concurrency.map_or("its growth".into(), |n| n.to_string());
+        let most = pollers.most();
         let receives = spec.max_receives.unwrap_or(u32::MAX);
         let (in_flight, retention) = (spec.in_flight_max, spec.retention);
         let ledger = &mut *wiring.ledger;
         let limits = Limits {
-            mapping: ledger.limit(me, "event_source_concurrency", format!("batches: {most}")),
+            growth: ledger.limit(
+                me,
+                "event_source_growth",
+                "growth of the event source mapping".into(),
+            ),
+            concurrency: ledger.limit(
+                me,
+                "event_source_concurrency",
+                format!("{most} batches at a time"),
+            ),
             throughput: ledger.limit(
                 me,
                 "poller_throughput",
@@ -175,6 +187,7 @@ impl Component for Sqs {
             flights_free: Vec::new(),
             working: 0,
             step_armed: false,
+            full_since: None,
             window_armed: false,
             free_armed: false,
             backlog: wiring.ledger.gauge(me, "visible messages", None),
@@ -366,6 +379,9 @@ impl Sqs {
                 self.await_pollers(ctx);
                 break;
             }
+            if let Some(since) = self.full_since.take() {
+                ctx.ledger.waited_for(self.limits.concurrency, since, now);
+            }
             let flight = self.take_batch(ctx);
             self.invoke(flight, ctx);
         }
@@ -393,10 +409,12 @@ impl Sqs {
     /// Comes back when the mapping may work on one more batch.
     fn await_step(&mut self, ctx: &mut Ctx) {
         let now = ctx.now();
-        let step = self.pollers.next_step();
-        let until = step.map_or(now, |wait| now + wait);
-        ctx.ledger.waited_for(self.limits.mapping, now, until);
-        if let (false, Some(wait)) = (self.step_armed, step) {
+        let Some(wait) = self.pollers.next_step() else {
+            self.full_since.get_or_insert(now);
+            return;
+        };
+        ctx.ledger.waited_for(self.limits.growth, now, now + wait);
+        if !self.step_armed {
             self.step_armed = true;
             ctx.wake(wait.max(Span::from_micros(1)), STEP, 0, 0);
         }

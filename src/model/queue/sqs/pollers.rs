@@ -92,6 +92,11 @@ impl Pollers {
         }
     }
 
+    /// Most batches at a time, once it has grown.
+    pub(super) fn most(&self) -> u32 {
+        self.cap as u32
+    }
+
     /// A billionth forgives the rounding of the level.
     fn whole(&self) -> u32 {
         (self.level + 1e-6) as u32
