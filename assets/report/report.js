@@ -209,7 +209,7 @@
     return {
       width, height: spec.small ? 170 : 270, legend: { show: false }, bands,
       cursor: { sync: { key: chart.group }, drag: { x: true, y: false, dist: 6 }, points: { size: 6 } },
-      scales: { x: { time: false }, y: spec.log ? { distr: 3, log: 10, range: (_, low, high) => [low / 1.25, high * 1.25] } : { range: (_, low, high) => [0, Math.min(high || 1, spec.top || Infinity) * 1.08] } },
+      scales: { x: { time: false }, y: spec.log ? { distr: 3, log: 10, range: (_, low, high) => [roundDown(low), high * 1.25] } : { range: (_, low, high) => [0, Math.min(high || 1, spec.top || Infinity) * 1.08] } },
       axes: [
         { ...axis, values: (_, splits) => splits.map(seconds), space: 60, size: 30 },
         {
@@ -412,3 +412,10 @@
   document.querySelector(".tools").hidden = false;
   document.querySelectorAll("figure[data-chart]").forEach(build);
 })();
+/** The next of 1, 2 and 5 times a power of ten below a value: where a logarithmic axis begins. From a number in between, such as
+ * 0.095, uPlot looks for ever for the next tick. */
+function roundDown(value) {
+  const power = 10 ** Math.floor(Math.log10(value));
+  return power * [5, 2, 1].find((step) => step * power <= value * (1 + 1e-9));
+}
+

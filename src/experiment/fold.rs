@@ -94,7 +94,8 @@ fn windows_per_month(plan: &Plan, outturns: &[Vec<Outturn>]) -> f64 {
 fn price(plan: &Plan, row: &Outturn, windows: f64) -> Result<Bill, RunError> {
     let usage: Vec<_> =
         row.reports.iter().flat_map(|report| report.usage.iter().cloned()).collect();
-    let window_hours = (row.end.as_secs_f64() / 3600.0).max(1.0 / 3600.0);
+    // A run in which nobody comes takes no time.
+    let window_hours = (row.end.as_secs_f64() / 3600.0).max(1e-12);
     let options = BillOptions {
         free_tier: plan.scenario.run.free_tier,
         month: MonthProfile { windows_per_month: windows, window_hours },

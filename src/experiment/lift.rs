@@ -81,7 +81,9 @@ fn fields(kind: &str, limit: &str, spec: &Value) -> Result<Vec<Field>, &'static 
             vec![own(&["max_connections_percent"], 100), Behind("connections", 1_000_000.into())]
         }
         ("rds_proxy", "pooler_thread") => vec![own(&["vcpu"], 256.0)],
-        ("rds_proxy", "client_connections") => return Err("AWS sets it, no field raises it"),
+        ("rds_proxy", "client_connections") | ("alb", "connect_timeout") => {
+            return Err("AWS sets it, no field raises it");
+        }
         ("cache", "client_connections") => vec![own(&["max_clients"], 1_000_000)],
         ("cache", "cache_thread") => vec![own(&["service"], "0s")],
         ("dynamodb", "table_capacity") => capacity(spec),

@@ -9,6 +9,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// A limit that refuses is worth naming if it caused at least this share of all failures.
 const WORTH_NAMING: f64 = 0.05;
+/// A limit is worth naming only if waiting for it is more than this share of the time that all requests take, or requests fail.
+const FELT: f64 = 0.01;
+/// Limits by which somebody gives up: not why it took so long, where most of the time is spent waiting for another.
+const GIVES_UP: [&str; 5] =
+    ["connect_timeout", "function_timeout", "idle_timeout", "integration_timeout", "timeout"];
 /// Failures of a smaller share of requests leave the name to the waiting, if that is most of what all requests take.
 const FEW_FAIL: f64 = 0.01;
 
@@ -143,16 +148,25 @@ fn inside(outer: &str, inner: &str) -> bool {
 /// Of limits that make calls wait the one with the most waiting is named, or what is behind it if that is why: a pool is full because
 /// the database is slow, not the other way round.
 pub(super) fn bottleneck(limits: &[Bottleneck], toll: &Toll) -> Option<Bottleneck> {
-    let refused: f64 = limits.iter().map(|limit| limit.failures.value).sum();
     let waiting: f64 = limits.iter().map(|limit| limit.waiting.value).sum();
+    let gives_up =
+        |limit: &&Bottleneck| waiting > toll.time / 2.0 && GIVES_UP.contains(&limit.limit.as_str());
+    let failures = |of: &dyn Fn(&&Bottleneck) -> bool| -> f64 {
+        limits.iter().filter(|limit| of(limit)).map(|limit| limit.failures.value).sum()
+    };
+    let (late, refused) = (failures(&gives_up), failures(&|limit| !gives_up(limit)));
+    if toll.failed <= 0.0 && refused <= 0.0 && waiting < FELT * toll.time {
+        return None;
+    }
     let longest = limits
         .iter()
         .filter(|limit| limit.waiting.value > 0.0)
         .max_by(|a, b| a.waiting.value.total_cmp(&b.waiting.value));
     let slow = toll.failed < FEW_FAIL * toll.ended && waiting > toll.time / 2.0;
-    let decides = toll.failed > 0.0 && refused.min(toll.failed) >= toll.gave_up && !slow;
+    let decides = toll.failed > 0.0 && refused.min(toll.failed) >= toll.gave_up + late && !slow;
     let refuses = |limit: &&Bottleneck| {
         decides
+            && !gives_up(limit)
             && limit.failures.value > 0.0
             && limit.failures.value >= WORTH_NAMING * refused.max(toll.failed)
     };
@@ -207,6 +221,14 @@ mod tests {
         // Of two in a row, the one that has most of the waiting.
         let row = [limit("cpu", 1.0, 0.0, 80.0), limit("connection_pool", 2.0, 0.0, 900.0)];
         assert_eq!(named(&row, 0.0, 0.0).as_deref(), Some("connection_pool"));
+        // A gateway that gives up is not why it took so long, unless hardly anybody waited for anything else.
+        let late = |waiting| {
+            [limit("cpu", 1.0, 0.0, waiting), limit("integration_timeout", 2.0, 3_000.0, 0.0)]
+        };
+        assert_eq!(named(&late(9_000.0), 3_000.0, 0.0).as_deref(), Some("cpu"));
+        assert_eq!(named(&late(900.0), 3_000.0, 0.0).as_deref(), Some("integration_timeout"));
+        // Nobody failed, and waiting is hardly felt.
+        assert_eq!(named(&[limit("cpu", 1.0, 0.0, 90.0)], 0.0, 0.0), None);
         // Retries are refused more often than requests fail; a limit that nobody felt is better than none.
         assert_eq!(named(&[limit("queue", 2.0, 30.0, 0.0)], 5.0, 0.0).as_deref(), Some("queue"));
         assert_eq!(named(&[limit("nofile", 3.0, 0.0, 0.0)], 5.0, 0.0).as_deref(), Some("nofile"));

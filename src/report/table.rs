@@ -4,10 +4,12 @@ use super::format::{
     TimeUnit, count, cut, difference, interval, money, seconds, share, time_interval,
 };
 use super::words::{
-    NOT_BILLED, bottleneck, capital, incident, interrupted, outcome, plural, precision, steady,
+    NOT_BILLED, below_design, bottleneck, capital, incident, interrupted, moves, outcome, plural,
+    precision, steady,
 };
 use crate::experiment::result::{
-    Counterfactual, DesignResult, Estimate, RunResult, ThresholdResult, Verdict,
+    Counterfactual, DesignResult, Estimate, RunResult, Sensitivity, ThresholdResult, Varied,
+    Verdict,
 };
 use comfy_table::{Cell, CellAlignment, Table, presets};
 use std::fmt::Write as _;
@@ -76,7 +78,43 @@ impl Screen<'_> {
         }
         self.not_billed(result)?;
         self.differences(result)?;
+        self.sensitivity(result)?;
         self.assumptions(result)
+    }
+
+    /// The assumed values that matter most, of each design.
+    fn sensitivity(&mut self, result: &RunResult) -> std::fmt::Result {
+        if result.sensitivity.is_empty() {
+            return Ok(());
+        }
+        self.heading("Which assumptions matter, each halved and doubled")?;
+        for design in &result.designs {
+            let own = result.sensitivity.iter().filter(|row| row.design == design.name);
+            let (moving, still): (Vec<&Sensitivity>, Vec<&Sensitivity>) =
+                own.partition(|row| moves(row));
+            for row in moving.iter().take(MATTER) {
+                let text = format!("{} = {}", below_design(&row.path), row.value);
+                writeln!(
+                    self.out,
+                    "  {:14} {}",
+                    cut(&design.name, 14),
+                    cut(&text, self.width - 17)
+                )?;
+                for side in &row.sides {
+                    writeln!(self.out, "  {:14}   ×{}: {}", "", side.factor, varied(side))?;
+                }
+            }
+            let more = [
+                (moving.len().saturating_sub(MATTER), "more change something"),
+                (still.len(), "change nothing that is shown"),
+            ];
+            let more = more.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}"));
+            let more: Vec<String> = more.collect();
+            if !more.is_empty() {
+                writeln!(self.out, "  {:14} {}", cut(&design.name, 14), more.join(", "))?;
+            }
+        }
+        Ok(())
     }
 
     fn not_billed(&mut self, result: &RunResult) -> std::fmt::Result {
@@ -350,6 +388,28 @@ impl Screen<'_> {
         }
         writeln!(self.out, "  `headroom plan FILE` lists them all")
     }
+}
+
+/// How many assumed values of a design are shown.
+const MATTER: usize = 5;
+
+/// What a varied value changes.
+fn varied(side: &Varied) -> String {
+    if let Some(why) = &side.refused {
+        return format!("not allowed: {why}");
+    }
+    let percent = |v: f64| format!("{:+.2}", v * 100.0);
+    let figures = [
+        ("success", side.success_rate, "points"),
+        ("p95", side.latency_p95, "%"),
+        ("cost per user", side.cost_per_user, "%"),
+    ];
+    let shown = figures.into_iter().filter_map(|(name, change, unit)| {
+        let change = change.filter(Estimate::excludes_zero)?;
+        Some(format!("{name} {} {unit}", difference(&change, percent)))
+    });
+    let shown: Vec<String> = shown.collect();
+    if shown.is_empty() { "no change shown".into() } else { shown.join(", ") }
 }
 
 /// The counterfactual in a sentence.

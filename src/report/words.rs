@@ -2,7 +2,7 @@
 
 use super::format::{count, interval, seconds, share, time_interval};
 use crate::experiment::result::{
-    Bottleneck, DesignResult, Incident, Interrupted, Lost, Reached, Steady,
+    Bottleneck, DesignResult, Estimate, Incident, Interrupted, Lost, Reached, Sensitivity, Steady,
 };
 
 /// What no bill holds, since no node knows how much it would be: an answer has no size here, a function writes no log.
@@ -101,6 +101,23 @@ pub(super) fn steady(own: &Steady) -> String {
         facts.push(format!("{} ok/s", interval(e, count)));
     }
     facts.join(", ")
+}
+
+/// Whether a varied value changes a figure by more than chance, or turns a verdict.
+pub(super) fn moves(row: &Sensitivity) -> bool {
+    let shown = |e: Option<Estimate>| e.is_some_and(|e| e.excludes_zero());
+    row.sides.iter().any(|side| {
+        !side.verdicts.is_empty()
+            || shown(side.success_rate)
+            || shown(side.latency_p95)
+            || shown(side.cost_per_user)
+    })
+}
+
+/// A path of a scenario without the design that it lies in.
+pub(super) fn below_design(path: &str) -> &str {
+    let rest = path.strip_prefix("designs.").and_then(|rest| rest.split_once('.'));
+    rest.map_or(path, |(_, rest)| rest)
 }
 
 /// "1 design", "2 designs".

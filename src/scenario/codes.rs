@@ -677,28 +677,3 @@ pub const CODES: &[Code] = &[
 pub fn find_code(code: &str) -> Option<&'static Code> {
     CODES.iter().find(|entry| entry.code.eq_ignore_ascii_case(code.trim()))
 }
-
-/// What `headroom explain CODE` prints.
-pub fn explain_code(code: &str) -> Option<String> {
-    find_code(code)
-        .map(|entry| format!("{}: {}\n\n{}\n", entry.code, entry.title, wrapped(entry.explanation)))
-}
-
-/// Breaks a paragraph into lines of at most 90 characters.
-fn wrapped(text: &str) -> String {
-    let mut out = String::new();
-    let mut width = 0;
-    for word in text.split_whitespace() {
-        let length = word.chars().count();
-        if width > 0 && width + 1 + length > 90 {
-            out.push('\n');
-            width = 0;
-        } else if width > 0 {
-            out.push(' ');
-            width += 1;
-        }
-        out.push_str(word);
-        width += length;
-    }
-    out
-}

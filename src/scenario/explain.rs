@@ -1,5 +1,6 @@
 //! What a field of a scenario means: description, type, default, range, source, out of the schema.
 
+use super::codes::find_code;
 use super::finding::Finding;
 use super::path::{Path, Segment};
 use super::schema::{branches, names_below, resolve, step, tagged, unwrap_optional};
@@ -203,4 +204,29 @@ fn type_name(root: &Value, at: &Value) -> String {
         "boolean" => "true or false".into(),
         other => other.to_owned(),
     }
+}
+
+/// What `headroom explain CODE` prints.
+pub fn explain_code(code: &str) -> Option<String> {
+    find_code(code)
+        .map(|entry| format!("{}: {}\n\n{}\n", entry.code, entry.title, wrapped(entry.explanation)))
+}
+
+/// Breaks a paragraph into lines of at most 90 characters.
+fn wrapped(text: &str) -> String {
+    let mut out = String::new();
+    let mut width = 0;
+    for word in text.split_whitespace() {
+        let length = word.chars().count();
+        if width > 0 && width + 1 + length > 90 {
+            out.push('\n');
+            width = 0;
+        } else if width > 0 {
+            out.push(' ');
+            width += 1;
+        }
+        out.push_str(word);
+        width += length;
+    }
+    out
 }

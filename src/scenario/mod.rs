@@ -21,8 +21,8 @@ mod words;
 mod yaml;
 
 pub use check::{REQUESTS_MAX, USERS_MAX, check, nearest};
-pub use codes::{CODES, Code, explain_code, find_code};
-pub use explain::explain;
+pub use codes::{CODES, Code, find_code};
+pub use explain::{explain, explain_code};
 pub use finding::{Finding, Findings, Severity};
 pub use graph::behind;
 pub use path::{Path, Segment};

@@ -211,7 +211,8 @@ pub struct Alb {
     connect: LaneId,
     idle: LaneId,
     idle_span: Span,
-    timeout_limit: LimitId,
+    connect_limit: LimitId,
+    idle_limit: LimitId,
     targets_limit: LimitId,
     body_limit: Option<LimitId>,
     bytes_each: f64,
@@ -268,7 +269,12 @@ impl Component for Alb {
             connect: wiring.queue.lane(CONNECT_TIMEOUT, Rank::Timeout),
             idle: wiring.queue.lane(spec.idle_timeout, Rank::Timeout),
             idle_span: spec.idle_timeout,
-            timeout_limit: wiring.ledger.limit(me, "idle_timeout", idle),
+            connect_limit: wiring.ledger.limit(
+                me,
+                "connect_timeout",
+                format!("connect timeout {CONNECT_TIMEOUT}"),
+            ),
+            idle_limit: wiring.ledger.limit(me, "idle_timeout", idle),
             targets_limit: wiring.ledger.limit(me, "targets", "targets that fail".into()),
             body_limit: body,
             bytes_each: spec.bytes_per_request.0 as f64,
@@ -476,22 +482,22 @@ impl Alb {
             (row.child, row.a as usize)
         };
         let established = ctx.calls.get(child).established;
-        let cause = if timer == CONNECT {
+        let (cause, limit) = if timer == CONNECT {
             if established < Time::MAX {
                 let due = (established + self.idle_span).max(now);
                 ctx.calls.get(call).timer = TimerId::NONE;
                 return ctx.wake_at(due, Rank::Timeout, IDLE, call.slot, call.turn);
             }
-            Cause::UpstreamConnectTimeout
+            (Cause::UpstreamConnectTimeout, self.connect_limit)
         } else {
-            Cause::UpstreamTimeout
+            (Cause::UpstreamTimeout, self.idle_limit)
         };
         ctx.calls.get(call).child = CallId::NONE;
         ctx.abandon(child);
         self.targets[at].outstanding -= 1;
         // Who left before cannot be refused any more.
         if !ctx.calls.get(call).abandoned {
-            ctx.ledger.refused_by(self.timeout_limit, now);
+            ctx.ledger.refused_by(limit, now);
         }
         ctx.fail(call, cause, 504);
     }

@@ -6,7 +6,7 @@ use crate::experiment::result::{
     Verdict,
 };
 use crate::report::format::{TimeUnit, difference, interval, money, seconds, share, time_interval};
-use crate::report::words::{bottleneck, incident};
+use crate::report::words::{below_design, bottleneck, incident, moves};
 use maud::{Markup, html};
 
 /// What happened, numbered as the charts mark it.
@@ -118,29 +118,11 @@ pub(super) fn sensitivity(result: &RunResult) -> Markup {
                 @if moving.is_empty() { p { "No assumed figure changes success, p95 or cost per user of this design." } }
                 @else { (framed(&format!("Assumptions of {}", design.name), &tornado(&moving))) }
                 @if !moving.is_empty() && !still.is_empty() {
-                    p.note { "Without an effect that is shown: " @for (i, row) in still.iter().enumerate() { @if i > 0 { ", " } (short(&row.path)) } "." }
+                    p.note { "Without an effect that is shown: " @for (i, row) in still.iter().enumerate() { @if i > 0 { ", " } (below_design(&row.path)) } "." }
                 }
             }
         }
     }
-}
-
-/// Whether an interval of any figure excludes zero, or a verdict turns.
-fn moves(row: &Sensitivity) -> bool {
-    let shown = |e: Option<Estimate>| e.is_some_and(|e| e.low > 0.0 || e.high < 0.0);
-    row.sides.iter().any(|side| {
-        !side.verdicts.is_empty()
-            || shown(side.success_rate)
-            || shown(side.latency_p95)
-            || shown(side.cost_per_user)
-    })
-}
-
-/// The path below its design.
-fn short(path: &str) -> &str {
-    path.strip_prefix("designs.")
-        .and_then(|rest| rest.split_once('.'))
-        .map_or(path, |(_, rest)| rest)
 }
 
 fn tornado(rows: &[&Sensitivity]) -> Markup {
@@ -152,7 +134,7 @@ fn tornado(rows: &[&Sensitivity]) -> Markup {
                 tbody {
                     @for (i, side) in row.sides.iter().enumerate() {
                         tr {
-                            @if i == 0 { th.path scope="rowgroup" rowspan=(row.sides.len()) { code { (short(&row.path)) } " " (row.value) } }
+                            @if i == 0 { th.path scope="rowgroup" rowspan=(row.sides.len()) { code { (below_design(&row.path)) } " " (row.value) } }
                             td { "×" (side.factor) ": " (side.value) }
                             @if let Some(why) = &side.refused { td colspan="4" { "not allowed: " (why) } }
                             @else { (cells(rows, side)) }

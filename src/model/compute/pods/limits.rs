@@ -90,7 +90,11 @@ impl Limits {
                 "keepalive_timeout",
                 "time for which idle connections are kept".into(),
             ),
-            unready: ledger.limit(me, "readiness", "pods that do not listen yet".into()),
+            unready: ledger.limit(
+                me,
+                "readiness",
+                "pods that do not listen, not yet or no longer".into(),
+            ),
         }
     }
 }
