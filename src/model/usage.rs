@@ -28,6 +28,9 @@ pub struct UsageLine {
     pub reserved: bool,
     /// What a month is extended from: the quantity without the minimum that a short window is billed (reserved lines only).
     pub held: f64,
+    /// How much is held between the windows of a month, in `unit` for an hour (of hosts that come and go); none: as much as in
+    /// the window.
+    pub between: Option<f64>,
     /// Part of `quantity` that stood idle (reserved lines only).
     pub idle: f64,
     /// Part of `quantity` spent on attempts that failed or had to be repeated.
@@ -49,6 +52,7 @@ impl UsageLine {
             unit,
             reserved: false,
             held: quantity,
+            between: None,
             idle: 0.0,
             wasted: 0.0,
         }
@@ -77,6 +81,7 @@ impl UsageLine {
             node: format!("{} (spot)", self.node),
             quantity: self.quantity * share,
             held: self.held * share,
+            between: self.between.map(|hosts| hosts * share),
             idle: self.idle * share,
             ..self
         }

@@ -129,13 +129,16 @@ fn summed(lines: Vec<BillLine>) -> Bill {
     }
 }
 
-/// Quantity of a line in a month.
+/// Quantity of a line in a month. What is held all the time is extended from the window; what comes and goes with the load is held
+/// in each window, and what is left of it in the hours between.
 fn in_a_month(line: &UsageLine, month: &MonthProfile) -> f64 {
-    if line.reserved {
-        line.held * (MONTH_HOURS / month.window_hours)
-    } else {
-        line.quantity * month.windows_per_month
+    if !line.reserved {
+        return line.quantity * month.windows_per_month;
     }
+    let most = MONTH_HOURS / month.window_hours;
+    let Some(between) = line.between else { return line.held * most };
+    let windows = month.windows_per_month.min(most);
+    line.held * windows + between * (MONTH_HOURS - windows * month.window_hours).max(0.0)
 }
 
 /// The lines by item, and what is wrong with items and units. A missing item is reported once.

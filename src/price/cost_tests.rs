@@ -283,6 +283,19 @@ fn use_repeats_and_hours_extend() {
 }
 
 #[test]
+fn what_comes_and_goes_is_held_in_every_window_and_at_its_least_between() {
+    // Ten windows of half an hour with 6 host-hours each, and two hosts in the other 725 hours.
+    let month = MonthProfile { windows_per_month: 10.0, window_hours: 0.5 };
+    let scaled = UsageLine { between: Some(2.0), ..held("nat.hour", 6.0, "hour") };
+    let of = |month| {
+        billed(std::slice::from_ref(&scaled), &BillOptions { free_tier: false, month }).monthly
+    };
+    assert_eq!(of(month), usd("67.95")); // (60 + 1,450) · 0.045
+    // Back to back there is no time between, however many windows are asked for.
+    assert_eq!(of(MonthProfile { windows_per_month: 5_000.0, ..month }), usd("394.2"));
+}
+
+#[test]
 fn tiers_count_the_month_and_all_nodes() {
     let month = MonthProfile { windows_per_month: 100.0, window_hours: 1.0 };
     let lines =

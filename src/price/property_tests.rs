@@ -62,6 +62,7 @@ fn lines(draw: &mut Draw, table: &Table) -> Vec<UsageLine> {
             unit,
             reserved: draw.below(2) == 0,
             held: quantity,
+            between: None,
             idle: quantity * draw.unit(),
             wasted: quantity * draw.unit(),
         });

@@ -172,9 +172,9 @@ impl Fleet {
         !self.rows[pod as usize].signalled
     }
 
-    /// Machine time on the bill, seconds; none if machines do not come and go.
-    pub(super) fn machine_seconds(&mut self, now: Time) -> Option<f64> {
-        self.machines.as_mut().map(|machines| machines.seconds(now))
+    /// Machine time on the bill, seconds, and how many machines there were at first; none if machines do not come and go.
+    pub(super) fn machines_held(&mut self, now: Time) -> Option<(f64, f64)> {
+        self.machines.as_mut().map(|machines| machines.held(now))
     }
 
     /// A timer of the fleet or its autoscaler.

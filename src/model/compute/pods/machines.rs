@@ -16,6 +16,8 @@ pub(super) enum Machine {
 /// Machines that come and go.
 pub(super) struct Machines {
     rows: Vec<(Machine, u32)>,
+    /// How many were up when the run began.
+    at_first: u16,
     per_node: usize,
     law: Provisioning,
     pub(super) unneeded: Span,
@@ -38,6 +40,7 @@ impl Machines {
         let state = |node: u16| if node < up { Machine::Up } else { Machine::Absent };
         Ok(Machines {
             rows: (0..all).map(|node| (state(node), 0)).collect(),
+            at_first: up.min(all),
             per_node: usize::from(spec.pods_per_node.max(1)),
             law: Provisioning::new(spec.provisioner, (&spec.ec2, &spec.join), sampler)?,
             unneeded: spec.unneeded,
@@ -109,9 +112,9 @@ impl Machines {
         self.since = now;
     }
 
-    /// Machine time on the bill, seconds.
-    pub(super) fn seconds(&mut self, now: Time) -> f64 {
+    /// Machine time on the bill, seconds, and how many machines there were at first: so many stay when the load is over.
+    pub(super) fn held(&mut self, now: Time) -> (f64, f64) {
         self.bill(now);
-        self.billed
+        (self.billed, f64::from(self.at_first))
     }
 }

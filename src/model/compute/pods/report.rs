@@ -10,16 +10,19 @@ impl Pods {
     /// What was counted and used.
     pub(super) fn report(&mut self, ctx: &mut Ctx) -> NodeReport {
         let (now, count) = (ctx.now(), self.hosts.len() as f64);
-        let machines = self.fleet.as_mut().and_then(|fleet| fleet.machine_seconds(now));
+        let machines = self.fleet.as_mut().and_then(|fleet| fleet.machines_held(now));
         let work: f64 =
             self.hosts.iter().map(|host| ctx.host(*host).work_done()).sum::<f64>() * 1e-9;
-        let whole = machines.unwrap_or(now.as_secs_f64() * count);
+        let whole = machines.map_or(now.as_secs_f64() * count, |own| own.0);
         let capacity = self.host_cores * self.speed * whole;
         let busy = if capacity > 0.0 { (work / capacity).min(1.0) } else { 0.0 };
         let usage = self.instance.iter().map(|instance| {
             let line = match machines {
-                Some(s) => {
-                    UsageLine::held(&self.name, format!("ec2.{instance}"), s / 3600.0, "hour")
+                Some((seconds, at_first)) => {
+                    let hours = seconds / 3600.0;
+                    let line =
+                        UsageLine::held(&self.name, format!("ec2.{instance}"), hours, "hour");
+                    UsageLine { between: Some(at_first), ..line }
                 }
                 None => UsageLine::hosts(&self.name, instance, count, now),
             };
