@@ -103,7 +103,7 @@ pub(super) fn designs(result: &RunResult) -> Markup {
         table {
             caption { "Designs side by side. The bars show value and interval; those of p95 and cost are on logarithmic axes" }
             thead { tr {
-                @for head in ["Design", "Success", "p50", "p95", "p99", "Successes per s", "Cost per user", "Cost per month", "First bottleneck"] {
+                @for head in ["Design", "Success", "p50", "p95", "p99", "Successes per s", "Cost per user", "Cost per month", "Bottleneck"] {
                     th scope="col" { (head) }
                 }
             } }
