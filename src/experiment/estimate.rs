@@ -183,6 +183,7 @@ pub fn quantile(whole: &Histogram, sections: &[Histogram], q: f64, open: u64) ->
         let without = pulls(&|section| section.around(value).0 as f64);
         let with =
             pulls(&|section| section.around(value).0 as f64 + section.around(value).1 as f64);
+        // The larger spread counts.
         if spread(&without) > spread(&with) { without } else { with }
     } else {
         pulls(&|section| section.at_most(value))
@@ -309,7 +310,8 @@ mod tests {
             share(&pairs).unwrap()
         });
         assert!(rare >= 0.94, "{rare}");
-        // 5.2 % of all take 900 ms and the others 20 ms, so the 95th percentile is 900 ms, wide though the chance is of seeing less.
+        // 5.2 % of all take 900 ms and the others 20 ms, so the 95th percentile is 900 ms, though not
+        // in every sample.
         let step = coverage(0.9, |s| {
             let own: Vec<Histogram> = (0..20)
                 .map(|_| {

@@ -139,7 +139,8 @@ pub struct DesignResult {
     pub duration: Estimate,
     /// Successes per second of run.
     pub throughput: Estimate,
-    /// Successes / (successes + failures), count based.
+    /// Successes / (successes + failures), count based; the interval reaches from all unfinished requests lost to all of them
+    /// served.
     pub success_rate: Estimate,
     /// Latency of successful requests: first attempt's start to last attempt's end.
     pub latency: Latency,

@@ -386,6 +386,7 @@ impl Sqs {
             self.invoke(flight, ctx);
         }
         if self.visible_count == 0 {
+            self.full_since = None;
             self.pollers.allowed(now, false);
         }
         ctx.ledger.set(self.backlog, now, u64::from(self.visible_count));
