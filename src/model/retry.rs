@@ -219,6 +219,11 @@ impl Retry {
         }
     }
 
+    /// Whether first attempts or successes change what retries are allowed: a budget, or an SDK's quota.
+    pub fn counts(&self) -> bool {
+        self.budget().is_some() || matches!(self, Retry::Sdk(_))
+    }
+
     /// Retry tokens that one retry after `cause` costs.
     pub fn price(&self, cause: Cause) -> u8 {
         if let Retry::Sdk(sdk) = self { cost(sdk.mode, cause) as u8 } else { 0 }

@@ -104,6 +104,8 @@ pub struct Class {
     /// Whether every user that will ever come has come.
     exhausted: bool,
     in_progress: u64,
+    /// Whether its requests take none of what [`Class::simple`] lists.
+    simple: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -165,7 +167,7 @@ impl Class {
         let addresses =
             patience.map(|patience| (choices, wiring.queue.lane(patience, Rank::Timeout)));
         let adaptive = matches!(&spec.retry, Retry::Sdk(sdk) if sdk.mode == SdkMode::Adaptive);
-        Ok(Class {
+        let mut class = Class {
             index,
             entry,
             key,
@@ -207,7 +209,27 @@ impl Class {
             dropped: 0,
             exhausted: false,
             in_progress: 0,
-        })
+            simple: false,
+        };
+        class.simple = class.is_simple();
+        Ok(class)
+    }
+
+    /// Whether this class does without closed loads and sessions, limits and costs of a load generator, retry tokens, the adaptive
+    /// limiter, resumed TLS sessions, further addresses and HTTP/2. What comes with every request is compiled twice from one source:
+    /// with `SIMPLE`, where all these questions are answered already, and without.
+    fn is_simple(&self) -> bool {
+        let generator = &self.generator;
+        let costs = [generator.connect, generator.request, generator.timer];
+        let own_ways = self.addresses.is_some() || self.http2.is_some();
+        let tokens = !self.retry.shared() || self.retry.counts() || self.adaptive.is_some();
+        self.closed.is_none()
+            && self.rounds.len() == 1
+            && self.vus.is_none()
+            && self.connection.tls_resumption.is_none()
+            && costs.iter().all(|cost| cost.is_zero())
+            && !own_ways
+            && !tokens
     }
 
     /// Begins the load.
@@ -216,7 +238,7 @@ impl Class {
         if self.closed.is_some() {
             ctx.wake_at(Time::ZERO, Rank::Arrival, START, 0, 0);
         }
-        self.schedule_arrival(ctx);
+        self.schedule_arrival::<false>(ctx);
     }
 
     /// Whether no request will ever come again.
@@ -245,8 +267,10 @@ impl Class {
     /// Handles a message. What comes with every request has a function of its own: this one saves no registers.
     pub fn handle(&mut self, event: Event, ctx: &mut Ctx) {
         match event.message() {
-            Message::Reply(call) => self.answered(call, ctx),
-            Message::Wake(ARRIVAL, ..) => self.comes(ctx),
+            Message::Reply(call) if self.simple => self.answered::<true>(call, ctx),
+            Message::Wake(ARRIVAL, ..) if self.simple => self.comes::<true>(ctx),
+            Message::Reply(call) => self.answered::<false>(call, ctx),
+            Message::Wake(ARRIVAL, ..) => self.comes::<false>(ctx),
             _ => self.told(event, ctx),
         }
     }
@@ -283,13 +307,13 @@ impl Class {
     /// A user begins the next request of a session.
     #[inline(never)]
     fn goes_on_with(&mut self, slot: u32, ctx: &mut Ctx) {
-        self.begin(slot, ctx);
+        self.begin::<false>(slot, ctx);
     }
 
     /// A user sends a request once more.
     #[inline(never)]
     fn tries_again(&mut self, slot: u32, ctx: &mut Ctx) {
-        self.attempt(slot, ctx);
+        self.attempt::<false>(slot, ctx);
     }
 
     /// When the load generator's clock says that a time has come.
@@ -310,13 +334,14 @@ impl Class {
 
     /// The user begins the request that is next.
     #[inline(always)]
-    fn begin(&mut self, slot: u32, ctx: &mut Ctx) {
+    fn begin<const SIMPLE: bool>(&mut self, slot: u32, ctx: &mut Ctx) {
         let now = ctx.now();
         let user = &mut self.users[slot as usize];
-        if let Some(closed) = &self.closed
+        if !SIMPLE
+            && let Some(closed) = &self.closed
             && now >= closed.deadline
         {
-            self.retire(slot, ctx);
+            self.retire::<SIMPLE>(slot, ctx);
             return;
         }
         if user.request == 0 {
@@ -336,9 +361,11 @@ impl Class {
         }
         ctx.ledger.start(self.index, now);
         self.in_progress += 1;
-        let state = self.own.get_mut(slot as usize).unwrap_or(&mut self.shared);
-        self.retry.first_attempt(state);
-        self.attempt(slot, ctx);
+        if !SIMPLE {
+            let state = self.own.get_mut(slot as usize).unwrap_or(&mut self.shared);
+            self.retry.first_attempt(state);
+        }
+        self.attempt::<SIMPLE>(slot, ctx);
     }
 
     /// Key of the user's present request.
@@ -349,26 +376,27 @@ impl Class {
     }
 
     #[inline(never)]
-    fn answered(&mut self, id: CallId, ctx: &mut Ctx) {
+    fn answered<const SIMPLE: bool>(&mut self, id: CallId, ctx: &mut Ctx) {
         let call = ctx.take_reply(id);
         let slot = call.parent.slot;
         debug_assert_eq!(self.users[slot as usize].turn, call.parent.turn);
-        if self.addresses.is_some() {
+        if !SIMPLE && self.addresses.is_some() {
             if self.goes_on(slot, id, &call, ctx) {
                 return;
             }
             self.end_race(slot, id, ctx);
         }
-        if let Some(resumption) = self.connection.tls_resumption
+        if !SIMPLE
+            && let Some(resumption) = self.connection.tls_resumption
             && let Some(until) = self.sessions.get_mut(slot as usize)
             && (call.established < Time::MAX || !self.entry_listens)
         {
             *until = (call.established.min(ctx.now()) + resumption.lifetime).max(*until);
         }
-        if self.http2.is_some() && self.stream_ended(slot, &call, ctx) {
+        if !SIMPLE && self.http2.is_some() && self.stream_ended(slot, &call, ctx) {
             return;
         }
-        let http2 = self.http2.is_some();
+        let http2 = !SIMPLE && self.http2.is_some();
         let user = &mut self.users[slot as usize];
         ctx.queue.cancel(user.timer);
         user.call = CallId::NONE;
@@ -378,7 +406,7 @@ impl Class {
             }
             _ => None,
         };
-        self.ended(slot, call.outcome, ctx);
+        self.ended::<SIMPLE>(slot, call.outcome, ctx);
     }
 
     fn timed_out(&mut self, slot: u32, ctx: &mut Ctx) {
@@ -407,21 +435,23 @@ impl Class {
     /// An attempt failed that nobody answered.
     #[inline(never)]
     fn fails(&mut self, slot: u32, outcome: Outcome, ctx: &mut Ctx) {
-        self.ended(slot, outcome, ctx);
+        self.ended::<false>(slot, outcome, ctx);
     }
 
     /// An attempt ended: try again or be done.
     #[inline(always)]
-    fn ended(&mut self, slot: u32, outcome: Outcome, ctx: &mut Ctx) {
+    fn ended<const SIMPLE: bool>(&mut self, slot: u32, outcome: Outcome, ctx: &mut Ctx) {
         let now = ctx.now();
-        if let Some(limiter) = &mut self.adaptive {
+        if !SIMPLE && let Some(limiter) = &mut self.adaptive {
             let throttled = outcome.cause.is_some_and(Cause::throttled);
             limiter.learn(now, throttled && !outcome.function_error);
         }
         if outcome.is_ok() {
-            let user = &self.users[slot as usize];
-            let state = self.own.get_mut(slot as usize).unwrap_or(&mut self.shared);
-            self.retry.succeeded(state, user.attempt, user.last_cause);
+            if !SIMPLE {
+                let user = &self.users[slot as usize];
+                let state = self.own.get_mut(slot as usize).unwrap_or(&mut self.shared);
+                self.retry.succeeded(state, user.attempt, user.last_cause);
+            }
         } else if self.tries_once_more(slot, outcome, ctx) {
             return;
         }
@@ -434,7 +464,7 @@ impl Class {
             user.served = true;
             ctx.ledger.classes[self.index].users_served += 1;
         }
-        self.next_request(slot, ctx);
+        self.next_request::<SIMPLE>(slot, ctx);
     }
 
     /// After an attempt that failed: whether there will be another one.
@@ -464,8 +494,11 @@ impl Class {
 
     /// Decides what the user does after a finished request.
     #[inline(always)]
-    fn next_request(&mut self, slot: u32, ctx: &mut Ctx) {
+    fn next_request<const SIMPLE: bool>(&mut self, slot: u32, ctx: &mut Ctx) {
         let user = &mut self.users[slot as usize];
+        if SIMPLE {
+            return self.retire::<SIMPLE>(slot, ctx);
+        }
         let round = &self.rounds[user.step as usize];
         let key = self.key;
         let (index, request) = (u64::from(user.index), u64::from(user.request));
@@ -487,13 +520,13 @@ impl Class {
                 let pause = round.think.sample(&mut stream) + closed.think.sample(&mut stream);
                 self.later(pause, NEXT, slot, turn, ctx);
             }
-            _ => self.retire(slot, ctx),
+            _ => self.retire::<SIMPLE>(slot, ctx),
         }
     }
 
     /// The user is done for good.
     #[inline(always)]
-    fn retire(&mut self, slot: u32, ctx: &mut Ctx) {
+    fn retire<const SIMPLE: bool>(&mut self, slot: u32, ctx: &mut Ctx) {
         let user = &mut self.users[slot as usize];
         user.turn = user.turn.wrapping_add(1);
         if let Some(connection) = user.connection.take() {
@@ -509,10 +542,10 @@ impl Class {
         user.index = self.free;
         self.free = slot;
         self.present -= 1;
-        if self.http2.is_some() {
+        if !SIMPLE && self.http2.is_some() {
             self.leaves_connection(slot, ctx);
         }
-        if !self.waiting.is_empty() {
+        if !SIMPLE && !self.waiting.is_empty() {
             self.comes_late(ctx);
         }
     }

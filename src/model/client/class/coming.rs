@@ -11,7 +11,7 @@ impl Class {
         let Some(closed) = &self.closed else { return };
         let (users, ramp) = (closed.users, closed.ramp);
         let scheduled = Time::MAX;
-        let slot = self.new_user(scheduled);
+        let slot = self.new_user::<false>(scheduled);
         self.exhausted = number + 1 >= users;
         if !self.exhausted {
             let at = self.tick(Time::ZERO + ramp.scaled(f64::from(number + 1) / f64::from(users)));
@@ -26,16 +26,18 @@ impl Class {
 
     /// The next arrival of an open load is here.
     #[inline(never)]
-    pub(super) fn comes(&mut self, ctx: &mut Ctx) {
+    pub(super) fn comes<const SIMPLE: bool>(&mut self, ctx: &mut Ctx) {
         let now = ctx.now();
-        self.arrive(now, ctx);
-        self.schedule_arrival(ctx);
+        self.arrive::<SIMPLE>(now, ctx);
+        self.schedule_arrival::<SIMPLE>(ctx);
     }
 
     #[inline(always)]
-    pub(super) fn schedule_arrival(&mut self, ctx: &mut Ctx) {
+    pub(super) fn schedule_arrival<const SIMPLE: bool>(&mut self, ctx: &mut Ctx) {
         if let Some(at) = self.arrivals.as_mut().and_then(Arrivals::take_next) {
-            ctx.wake_at(self.tick(at.max(ctx.now())), Rank::Arrival, ARRIVAL, 0, 0);
+            let at = at.max(ctx.now());
+            let at = if SIMPLE { at } else { self.tick(at) };
+            ctx.wake_at(at, Rank::Arrival, ARRIVAL, 0, 0);
         } else if self.closed.is_none() {
             self.exhausted = true;
         }
@@ -43,8 +45,9 @@ impl Class {
 
     /// An open arrival, scheduled for `scheduled`.
     #[inline(always)]
-    pub(super) fn arrive(&mut self, scheduled: Time, ctx: &mut Ctx) {
-        if let Some((max, when_busy)) = self.vus
+    fn arrive<const SIMPLE: bool>(&mut self, scheduled: Time, ctx: &mut Ctx) {
+        if !SIMPLE
+            && let Some((max, when_busy)) = self.vus
             && self.present >= max as usize
         {
             match when_busy {
@@ -53,8 +56,8 @@ impl Class {
             }
             return;
         }
-        let slot = self.new_user(scheduled);
-        self.begin(slot, ctx);
+        let slot = self.new_user::<SIMPLE>(scheduled);
+        self.begin::<SIMPLE>(slot, ctx);
     }
 
     /// A scheduled arrival that waited for a user of the load generator has one.
@@ -62,17 +65,23 @@ impl Class {
     pub(super) fn comes_late(&mut self, ctx: &mut Ctx) {
         let Some(scheduled) = self.waiting.pop_front() else { return };
         debug_assert!(scheduled <= ctx.now());
-        self.arrive(scheduled, ctx);
+        self.arrive::<false>(scheduled, ctx);
     }
 
     #[inline(always)]
-    pub(super) fn new_user(&mut self, scheduled: Time) -> u32 {
+    fn new_user<const SIMPLE: bool>(&mut self, scheduled: Time) -> u32 {
         let user = User::new(self.next_user, scheduled);
         self.next_user = self.next_user.wrapping_add(1);
-        let own = (!self.retry.shared()).then(|| self.retry.state());
-        let session = self.session_of_before(u64::from(user.index));
         self.present += 1;
         let slot = self.free;
+        if SIMPLE {
+            let Some(row) = self.users.get_mut(slot as usize) else { return self.add_user(user) };
+            self.free = row.index;
+            *row = User { turn: row.turn, ..user };
+            return slot;
+        }
+        let own = (!self.retry.shared()).then(|| self.retry.state());
+        let session = self.session_of_before(u64::from(user.index));
         if let Some(row) = self.users.get_mut(slot as usize) {
             self.free = row.index;
             *row = User { turn: row.turn, ..user };
@@ -84,7 +93,6 @@ impl Class {
             }
             return slot;
         }
-        self.users.push(user);
         self.sessions.extend(session);
         self.own.extend(own);
         if self.addresses.is_some() {
@@ -93,6 +101,13 @@ impl Class {
         if let Some(http2) = &mut self.http2 {
             http2.add_user();
         }
+        self.add_user(user)
+    }
+
+    /// A row that was never used.
+    #[cold]
+    fn add_user(&mut self, user: User) -> u32 {
+        self.users.push(user);
         u32::try_from(self.users.len() - 1).unwrap_or(u32::MAX)
     }
 }

@@ -11,10 +11,13 @@ use std::num::NonZeroU32;
 impl Class {
     /// The user sends an attempt, unless the adaptive limiter holds it back.
     #[inline(always)]
-    pub(super) fn attempt(&mut self, slot: u32, ctx: &mut Ctx) {
+    pub(super) fn attempt<const SIMPLE: bool>(&mut self, slot: u32, ctx: &mut Ctx) {
+        if SIMPLE {
+            return self.send::<SIMPLE>(slot, ctx);
+        }
         let delay = self.adaptive.as_mut().map_or(Span::ZERO, |limit| limit.delay(ctx.now()));
         if delay.is_zero() {
-            self.send(slot, ctx);
+            self.send::<SIMPLE>(slot, ctx);
         } else {
             let turn = self.users[slot as usize].turn;
             ctx.wake(delay, SEND, slot, turn);
@@ -23,7 +26,7 @@ impl Class {
 
     /// The user sends; whatever the load generator has to do before comes first.
     #[inline(always)]
-    pub(super) fn send(&mut self, slot: u32, ctx: &mut Ctx) {
+    fn send<const SIMPLE: bool>(&mut self, slot: u32, ctx: &mut Ctx) {
         let user = &mut self.users[slot as usize];
         if user.connection.is_none() && !self.spare.is_empty() {
             self.take_spare(slot, ctx);
@@ -33,6 +36,9 @@ impl Class {
         let opens = user.connection.is_none();
         if let Some(lane) = self.timeout {
             user.timer = ctx.arm(lane, TIMEOUT, slot, turn);
+        }
+        if SIMPLE {
+            return self.leaves::<SIMPLE>(slot, ctx);
         }
         if self.http2.is_none() {
             return self.pays(slot, opens, ctx);
@@ -78,7 +84,7 @@ impl Class {
     /// The adaptive limiter lets the attempt go.
     #[inline(never)]
     pub(super) fn sends_late(&mut self, slot: u32, ctx: &mut Ctx) {
-        self.send(slot, ctx);
+        self.send::<false>(slot, ctx);
     }
 
     /// The user's request has its connection, or opens one.
@@ -95,7 +101,7 @@ impl Class {
         let connect = if opens { self.generator.connect } else { Span::ZERO };
         let cost = self.generator.request + connect;
         if cost.is_zero() {
-            return self.leaves(slot, ctx);
+            return self.leaves::<false>(slot, ctx);
         }
         let at = self.opening_until.max(now);
         self.opening_until = at + cost;
@@ -108,20 +114,20 @@ impl Class {
     /// The request, or the SYN of its new connection, leaves at last.
     #[inline(never)]
     pub(super) fn dispatch(&mut self, slot: u32, ctx: &mut Ctx) {
-        self.leaves(slot, ctx);
+        self.leaves::<false>(slot, ctx);
     }
 
     /// The request, or the SYN of its new connection, leaves.
     #[inline(always)]
-    fn leaves(&mut self, slot: u32, ctx: &mut Ctx) {
+    fn leaves<const SIMPLE: bool>(&mut self, slot: u32, ctx: &mut Ctx) {
         let key = self.request_key(slot);
-        let resumes = self.resumes(slot, ctx.now());
-        let handshake = self.handshake(ctx.now(), resumes);
+        let resumes = !SIMPLE && self.resumes(slot, ctx.now());
+        let handshake = self.handshake::<SIMPLE>(ctx.now(), resumes);
         let user = &mut self.users[slot as usize];
         user.opening = false;
         let kept = match &self.http2 {
-            None => user.connection,
-            Some(http2) => http2.kept(slot),
+            Some(http2) if !SIMPLE => http2.kept(slot),
+            _ => user.connection,
         };
         let opening = kept.is_none();
         // An open connection leads straight to whoever accepted it; names and routers are asked for new ones only.
@@ -141,14 +147,14 @@ impl Class {
         let tag = kept.map_or(self.opened, |kept| kept.tag).get();
         let via = kept.map_or(Via::New, |kept| Via::Open(kept.number));
         let address = match self.addresses {
-            Some(_) if opening => self.races[slot as usize].rank,
+            Some(_) if !SIMPLE && opening => self.races[slot as usize].rank,
             _ => 0,
         };
         // A front door that does not listen itself meets the request after the handshake.
         let hop = self.model.hop;
         let mut delay = if opening && !self.entry_listens { hop + handshake } else { hop };
         let mut counts = address == 0;
-        if let Some(http2) = &mut self.http2 {
+        if !SIMPLE && let Some(http2) = &mut self.http2 {
             let (behind, again) = http2.leaves(slot, tag);
             delay = if behind { WITH_THE_FIRST } else { delay };
             counts &= !again;
@@ -170,7 +176,7 @@ impl Class {
         call.amount = handshake;
         call.opening = call.opening.signed(self.connection.tls && !resumes);
         ctx.enter(id, to, delay);
-        if opening && self.addresses.is_some() {
+        if !SIMPLE && opening && self.addresses.is_some() {
             self.arm_next_address(slot, ctx);
         }
     }
@@ -178,11 +184,12 @@ impl Class {
     /// From the SYN's arrival to the request's first byte: the round trips of TCP and TLS, the pause before sending, and the
     /// connections that the load generator opens first.
     #[inline(always)]
-    fn handshake(&self, now: Time, resumes: bool) -> Span {
+    fn handshake<const SIMPLE: bool>(&self, now: Time, resumes: bool) -> Span {
         // A resumed handshake takes one round trip in TLS 1.2 and in TLS 1.3.
         let tls = if resumes { self.tls_trips().min(1) } else { self.tls_trips() };
         let trips = self.connection.rtt * u64::from(1 + tls);
-        trips.max(self.opening_until.since(now)) + self.connection.send_delay
+        let opened = if SIMPLE { Span::ZERO } else { self.opening_until.since(now) };
+        trips.max(opened) + self.connection.send_delay
     }
 
     fn tls_trips(&self) -> u32 {
