@@ -177,6 +177,7 @@ impl Ctx<'_> {
     }
 
     /// A call is on its way.
+    #[inline(always)]
     pub(super) fn enter(&mut self, id: CallId, to: NodeId, delay: Span) {
         if self.faults.any() {
             return self.enter_slowed(id, to, delay);

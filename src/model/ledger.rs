@@ -449,6 +449,18 @@ impl Ledger {
         self.present(now).started += 1;
     }
 
+    /// A user comes in and sends the first attempt of its first request.
+    #[inline(always)]
+    pub fn newcomer(&mut self, class: usize, now: Time) {
+        let row = &mut self.classes[class];
+        row.users += 1;
+        row.issued += 1;
+        row.attempts += 1;
+        let present = self.present(now);
+        present.started += 1;
+        present.attempted += 1;
+    }
+
     /// An attempt of a logical request is sent.
     #[inline(always)]
     pub fn attempt(&mut self, class: usize, now: Time) {

@@ -27,6 +27,10 @@ impl Segment {
     fn area(&self) -> f64 {
         (self.from + self.to) / 2.0 * self.length
     }
+    /// The area up to which arrivals belong to it: one exactly on the seam is the next piece's.
+    fn own_area(&self) -> f64 {
+        self.area() * (1.0 - 1e-12)
+    }
     /// Time into the piece at which `area` has been passed: from·x + (to−from)/(2·length)·x² = area.
     fn invert(&self, area: f64) -> f64 {
         if area <= 0.0 {
@@ -40,7 +44,9 @@ impl Segment {
             (self.from * self.from + 2.0 * slope * area).max(0.0).sqrt()
         };
         // The form without cancellation; it also serves slope 0.
-        (2.0 * area / (self.from + root)).min(self.length)
+        let into = 2.0 * area / (self.from + root);
+        // Not a number where both rates are zero, and then no area is passed.
+        if into < self.length { into } else { self.length }
     }
 }
 
@@ -53,7 +59,8 @@ pub struct Arrivals {
 
 #[derive(Debug, Clone)]
 enum Kind {
-    Rate { segments: Arc<[Segment]>, at: usize, used: f64, even: bool, first: bool },
+    /// How much of the area of the present segment is used, and how much is its own.
+    Rate { segments: Arc<[Segment]>, at: usize, used: f64, own: f64, even: bool, first: bool },
     Times { times: Arc<[u64]>, at: usize },
     Uniform { counts: Arc<[u64]>, every: f64, at: usize, left: u64, last: f64 },
 }
@@ -87,21 +94,20 @@ impl Arrivals {
                 *at += 1;
                 Some(Time::from_nanos(*time))
             }
-            Kind::Rate { segments, at, used, even, first } => {
+            Kind::Rate { segments, at, used, own, even, first } => {
                 let gap: f64 =
                     if *even { f64::from(u8::from(!*first)) } else { Exp1.sample(stream) };
                 *first = false;
                 *used += gap;
                 loop {
                     let segment = segments.get(*at)?;
-                    let area = segment.area();
-                    // An even arrival exactly on the seam belongs to the next piece.
-                    if *used < area * (1.0 - 1e-12) {
+                    if *used < *own {
                         let seconds = segment.start + segment.invert(*used);
                         return Some(Time::ZERO + Span::from_secs_f64(seconds));
                     }
-                    *used = (*used - area).max(0.0);
+                    *used = (*used - segment.area()).max(0.0);
                     *at += 1;
+                    *own = segments.get(*at).map_or(0.0, Segment::own_area);
                 }
             }
             Kind::Uniform { counts, every, at, left, last } => {
@@ -122,7 +128,8 @@ impl Arrivals {
 
 impl Kind {
     fn rate(segments: Vec<Segment>, even: bool) -> Kind {
-        Kind::Rate { segments: segments.into(), at: 0, used: 0.0, even, first: true }
+        let own = segments.first().map_or(0.0, Segment::own_area);
+        Kind::Rate { segments: segments.into(), at: 0, used: 0.0, own, even, first: true }
     }
 
     fn counts(counts: Vec<u64>, every: Span, spread: Spread) -> Kind {

@@ -22,6 +22,7 @@ use crate::model::message::{CallId, Cause, Event, Message, NodeId, Outcome};
 use crate::model::retry::{Adaptive, Retry, RetryState, SdkMode};
 use crate::model::wiring::Wiring;
 use http2::Http2;
+use sending::tls_trips;
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
 use user::{Kept, User};
@@ -101,6 +102,8 @@ pub struct Class {
     waiting: VecDeque<Time>,
     /// Arrivals that were never sent because the load generator had no user free.
     dropped: u64,
+    /// Round trips of a handshake that resumes nothing.
+    round_trips: Span,
     /// Whether every user that will ever come has come.
     exhausted: bool,
     in_progress: u64,
@@ -207,6 +210,7 @@ impl Class {
             opened: NonZeroU32::MAX,
             waiting: VecDeque::new(),
             dropped: 0,
+            round_trips: spec.connection.rtt * u64::from(1 + tls_trips(&spec.connection)),
             exhausted: false,
             in_progress: 0,
             simple: false,
@@ -216,8 +220,9 @@ impl Class {
     }
 
     /// Whether this class does without closed loads and sessions, limits and costs of a load generator, retry tokens, the adaptive
-    /// limiter, resumed TLS sessions, further addresses and HTTP/2. What comes with every request is compiled twice from one source:
-    /// with `SIMPLE`, where all these questions are answered already, and without.
+    /// limiter, resumed TLS sessions, further addresses and HTTP/2, as most do. Its users come and send in one act
+    /// ([`Class::comes_and_sends`]), and how answers are taken is compiled twice: with `SIMPLE`, where all these questions are answered
+    /// already, and without.
     fn is_simple(&self) -> bool {
         let generator = &self.generator;
         let costs = [generator.connect, generator.request, generator.timer];
@@ -238,7 +243,7 @@ impl Class {
         if self.closed.is_some() {
             ctx.wake_at(Time::ZERO, Rank::Arrival, START, 0, 0);
         }
-        self.schedule_arrival::<false>(ctx);
+        self.schedule_arrival(ctx);
     }
 
     /// Whether no request will ever come again.
@@ -268,9 +273,9 @@ impl Class {
     pub fn handle(&mut self, event: Event, ctx: &mut Ctx) {
         match event.message() {
             Message::Reply(call) if self.simple => self.answered::<true>(call, ctx),
-            Message::Wake(ARRIVAL, ..) if self.simple => self.comes::<true>(ctx),
+            Message::Wake(ARRIVAL, ..) if self.simple => self.comes_and_sends(ctx),
             Message::Reply(call) => self.answered::<false>(call, ctx),
-            Message::Wake(ARRIVAL, ..) => self.comes::<false>(ctx),
+            Message::Wake(ARRIVAL, ..) => self.comes(ctx),
             _ => self.told(event, ctx),
         }
     }
@@ -307,13 +312,13 @@ impl Class {
     /// A user begins the next request of a session.
     #[inline(never)]
     fn goes_on_with(&mut self, slot: u32, ctx: &mut Ctx) {
-        self.begin::<false>(slot, ctx);
+        self.begin(slot, ctx);
     }
 
     /// A user sends a request once more.
     #[inline(never)]
     fn tries_again(&mut self, slot: u32, ctx: &mut Ctx) {
-        self.attempt::<false>(slot, ctx);
+        self.attempt(slot, ctx);
     }
 
     /// When the load generator's clock says that a time has come.
@@ -334,14 +339,13 @@ impl Class {
 
     /// The user begins the request that is next.
     #[inline(always)]
-    fn begin<const SIMPLE: bool>(&mut self, slot: u32, ctx: &mut Ctx) {
+    fn begin(&mut self, slot: u32, ctx: &mut Ctx) {
         let now = ctx.now();
         let user = &mut self.users[slot as usize];
-        if !SIMPLE
-            && let Some(closed) = &self.closed
+        if let Some(closed) = &self.closed
             && now >= closed.deadline
         {
-            self.retire::<SIMPLE>(slot, ctx);
+            self.retire::<false>(slot, ctx);
             return;
         }
         if user.request == 0 {
@@ -361,11 +365,9 @@ impl Class {
         }
         ctx.ledger.start(self.index, now);
         self.in_progress += 1;
-        if !SIMPLE {
-            let state = self.own.get_mut(slot as usize).unwrap_or(&mut self.shared);
-            self.retry.first_attempt(state);
-        }
-        self.attempt::<SIMPLE>(slot, ctx);
+        let state = self.own.get_mut(slot as usize).unwrap_or(&mut self.shared);
+        self.retry.first_attempt(state);
+        self.attempt(slot, ctx);
     }
 
     /// Key of the user's present request.

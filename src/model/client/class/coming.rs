@@ -1,6 +1,7 @@
 //! How users come: all of a closed load, one after the other of an open one, later where the load generator has nobody free.
 
-use super::{ARRIVAL, Arrivals, Class, Race, START, User};
+use super::sending::Leaving;
+use super::{ARRIVAL, Arrivals, Class, Race, START, TIMEOUT, User};
 use crate::kernel::{Rank, Span, Time};
 use crate::model::client::load::WhenBusy;
 use crate::model::context::Ctx;
@@ -11,7 +12,7 @@ impl Class {
         let Some(closed) = &self.closed else { return };
         let (users, ramp) = (closed.users, closed.ramp);
         let scheduled = Time::MAX;
-        let slot = self.new_user::<false>(scheduled);
+        let slot = self.new_user(scheduled);
         self.exhausted = number + 1 >= users;
         if !self.exhausted {
             let at = self.tick(Time::ZERO + ramp.scaled(f64::from(number + 1) / f64::from(users)));
@@ -24,20 +25,40 @@ impl Class {
         self.goes_on_with(slot, ctx);
     }
 
+    /// The next arrival of a simple class is here: the same as [`Class::comes`], in one act.
+    #[inline(never)]
+    pub(super) fn comes_and_sends(&mut self, ctx: &mut Ctx) {
+        let now = ctx.now();
+        let index = self.next_user;
+        let slot = self.place(User { sent: now, ..User::new(index, now) });
+        ctx.ledger.newcomer(self.index, now);
+        self.in_progress += 1;
+        if !self.spare.is_empty() {
+            self.take_spare(slot, ctx);
+        }
+        let user = &mut self.users[slot as usize];
+        let (turn, kept) = (user.turn, user.connection);
+        if let Some(lane) = self.timeout {
+            user.timer = ctx.arm(lane, TIMEOUT, slot, turn);
+        }
+        let key = self.key.with(u64::from(index)).with(0);
+        let leaving = Leaving { slot, turn, key, attempt: 0, work: self.rounds[0].work, kept };
+        self.goes::<true>(&leaving, ctx);
+        self.schedule_arrival(ctx);
+    }
+
     /// The next arrival of an open load is here.
     #[inline(never)]
-    pub(super) fn comes<const SIMPLE: bool>(&mut self, ctx: &mut Ctx) {
+    pub(super) fn comes(&mut self, ctx: &mut Ctx) {
         let now = ctx.now();
-        self.arrive::<SIMPLE>(now, ctx);
-        self.schedule_arrival::<SIMPLE>(ctx);
+        self.arrive(now, ctx);
+        self.schedule_arrival(ctx);
     }
 
     #[inline(always)]
-    pub(super) fn schedule_arrival<const SIMPLE: bool>(&mut self, ctx: &mut Ctx) {
+    pub(super) fn schedule_arrival(&mut self, ctx: &mut Ctx) {
         if let Some(at) = self.arrivals.as_mut().and_then(Arrivals::take_next) {
-            let at = at.max(ctx.now());
-            let at = if SIMPLE { at } else { self.tick(at) };
-            ctx.wake_at(at, Rank::Arrival, ARRIVAL, 0, 0);
+            ctx.wake_at(self.tick(at.max(ctx.now())), Rank::Arrival, ARRIVAL, 0, 0);
         } else if self.closed.is_none() {
             self.exhausted = true;
         }
@@ -45,9 +66,8 @@ impl Class {
 
     /// An open arrival, scheduled for `scheduled`.
     #[inline(always)]
-    fn arrive<const SIMPLE: bool>(&mut self, scheduled: Time, ctx: &mut Ctx) {
-        if !SIMPLE
-            && let Some((max, when_busy)) = self.vus
+    pub(super) fn arrive(&mut self, scheduled: Time, ctx: &mut Ctx) {
+        if let Some((max, when_busy)) = self.vus
             && self.present >= max as usize
         {
             match when_busy {
@@ -56,8 +76,8 @@ impl Class {
             }
             return;
         }
-        let slot = self.new_user::<SIMPLE>(scheduled);
-        self.begin::<SIMPLE>(slot, ctx);
+        let slot = self.new_user(scheduled);
+        self.begin(slot, ctx);
     }
 
     /// A scheduled arrival that waited for a user of the load generator has one.
@@ -65,49 +85,54 @@ impl Class {
     pub(super) fn comes_late(&mut self, ctx: &mut Ctx) {
         let Some(scheduled) = self.waiting.pop_front() else { return };
         debug_assert!(scheduled <= ctx.now());
-        self.arrive::<false>(scheduled, ctx);
+        self.arrive(scheduled, ctx);
     }
 
     #[inline(always)]
-    fn new_user<const SIMPLE: bool>(&mut self, scheduled: Time) -> u32 {
+    pub(super) fn new_user(&mut self, scheduled: Time) -> u32 {
         let user = User::new(self.next_user, scheduled);
+        let own = (!self.retry.shared()).then(|| self.retry.state());
+        let session = self.session_of_before(u64::from(user.index));
+        let slot = self.place(user);
+        if let Some(new) = session {
+            set(&mut self.sessions, slot, new);
+        }
+        if let Some(new) = own {
+            set(&mut self.own, slot, new);
+        }
+        slot
+    }
+
+    /// Gives a user that comes in a row.
+    #[inline(always)]
+    fn place(&mut self, user: User) -> u32 {
         self.next_user = self.next_user.wrapping_add(1);
         self.present += 1;
         let slot = self.free;
-        if SIMPLE {
-            let Some(row) = self.users.get_mut(slot as usize) else { return self.add_user(user) };
-            self.free = row.index;
-            *row = User { turn: row.turn, ..user };
-            return slot;
-        }
-        let own = (!self.retry.shared()).then(|| self.retry.state());
-        let session = self.session_of_before(u64::from(user.index));
-        if let Some(row) = self.users.get_mut(slot as usize) {
-            self.free = row.index;
-            *row = User { turn: row.turn, ..user };
-            if let (Some(new), Some(until)) = (session, self.sessions.get_mut(slot as usize)) {
-                *until = new;
-            }
-            if let (Some(new), Some(tokens)) = (own, self.own.get_mut(slot as usize)) {
-                *tokens = new;
-            }
-            return slot;
-        }
-        self.sessions.extend(session);
-        self.own.extend(own);
+        let Some(row) = self.users.get_mut(slot as usize) else { return self.add(user) };
+        self.free = row.index;
+        *row = User { turn: row.turn, ..user };
+        slot
+    }
+
+    /// A row that was never used.
+    #[cold]
+    fn add(&mut self, user: User) -> u32 {
+        self.users.push(user);
         if self.addresses.is_some() {
             self.races.push(Race::default());
         }
         if let Some(http2) = &mut self.http2 {
             http2.add_user();
         }
-        self.add_user(user)
-    }
-
-    /// A row that was never used.
-    #[cold]
-    fn add_user(&mut self, user: User) -> u32 {
-        self.users.push(user);
         u32::try_from(self.users.len() - 1).unwrap_or(u32::MAX)
+    }
+}
+
+/// Sets what a table holds for a user; a row that was never used is the next of the table.
+fn set<T>(table: &mut Vec<T>, slot: u32, value: T) {
+    match table.get_mut(slot as usize) {
+        Some(old) => *old = value,
+        None => table.push(value),
     }
 }

@@ -1,23 +1,30 @@
 //! How an attempt leaves: a connection for it, what the load generator has to do, the SYN or the request.
 
 use super::http2::WITH_THE_FIRST;
-use super::{Class, KeptBy, OPEN, SEND, TIMEOUT};
-use crate::kernel::{Rank, Span, Time};
+use super::{Class, Connection, Kept, KeptBy, OPEN, SEND, TIMEOUT};
+use crate::kernel::{Key, Rank, Span, Time};
 use crate::model::calls::Via;
 use crate::model::context::Ctx;
 use crate::model::message::CallId;
 use std::num::NonZeroU32;
 
+/// An attempt that leaves: whose it is, what its draws hang on, and the connection it has, if any.
+pub(super) struct Leaving {
+    pub(super) slot: u32,
+    pub(super) turn: u32,
+    pub(super) key: Key,
+    pub(super) attempt: u16,
+    pub(super) work: u16,
+    pub(super) kept: Option<Kept>,
+}
+
 impl Class {
     /// The user sends an attempt, unless the adaptive limiter holds it back.
     #[inline(always)]
-    pub(super) fn attempt<const SIMPLE: bool>(&mut self, slot: u32, ctx: &mut Ctx) {
-        if SIMPLE {
-            return self.send::<SIMPLE>(slot, ctx);
-        }
+    pub(super) fn attempt(&mut self, slot: u32, ctx: &mut Ctx) {
         let delay = self.adaptive.as_mut().map_or(Span::ZERO, |limit| limit.delay(ctx.now()));
         if delay.is_zero() {
-            self.send::<SIMPLE>(slot, ctx);
+            self.send(slot, ctx);
         } else {
             let turn = self.users[slot as usize].turn;
             ctx.wake(delay, SEND, slot, turn);
@@ -26,7 +33,7 @@ impl Class {
 
     /// The user sends; whatever the load generator has to do before comes first.
     #[inline(always)]
-    fn send<const SIMPLE: bool>(&mut self, slot: u32, ctx: &mut Ctx) {
+    pub(super) fn send(&mut self, slot: u32, ctx: &mut Ctx) {
         let user = &mut self.users[slot as usize];
         if user.connection.is_none() && !self.spare.is_empty() {
             self.take_spare(slot, ctx);
@@ -36,9 +43,6 @@ impl Class {
         let opens = user.connection.is_none();
         if let Some(lane) = self.timeout {
             user.timer = ctx.arm(lane, TIMEOUT, slot, turn);
-        }
-        if SIMPLE {
-            return self.leaves::<SIMPLE>(slot, ctx);
         }
         if self.http2.is_none() {
             return self.pays(slot, opens, ctx);
@@ -50,7 +54,7 @@ impl Class {
 
     /// Takes over the connection that was left last, after those that the server has closed meanwhile are gone.
     #[inline(always)]
-    fn take_spare(&mut self, slot: u32, ctx: &mut Ctx) {
+    pub(super) fn take_spare(&mut self, slot: u32, ctx: &mut Ctx) {
         if let Some(most) = self.idle_close
             && self.spare.front().is_some_and(|(_, since)| ctx.now().since(*since) > most)
         {
@@ -84,7 +88,7 @@ impl Class {
     /// The adaptive limiter lets the attempt go.
     #[inline(never)]
     pub(super) fn sends_late(&mut self, slot: u32, ctx: &mut Ctx) {
-        self.send::<false>(slot, ctx);
+        self.send(slot, ctx);
     }
 
     /// The user's request has its connection, or opens one.
@@ -101,7 +105,7 @@ impl Class {
         let connect = if opens { self.generator.connect } else { Span::ZERO };
         let cost = self.generator.request + connect;
         if cost.is_zero() {
-            return self.leaves::<false>(slot, ctx);
+            return self.leaves(slot, ctx);
         }
         let at = self.opening_until.max(now);
         self.opening_until = at + cost;
@@ -114,21 +118,32 @@ impl Class {
     /// The request, or the SYN of its new connection, leaves at last.
     #[inline(never)]
     pub(super) fn dispatch(&mut self, slot: u32, ctx: &mut Ctx) {
-        self.leaves::<false>(slot, ctx);
+        self.leaves(slot, ctx);
     }
 
     /// The request, or the SYN of its new connection, leaves.
     #[inline(always)]
-    fn leaves<const SIMPLE: bool>(&mut self, slot: u32, ctx: &mut Ctx) {
+    fn leaves(&mut self, slot: u32, ctx: &mut Ctx) {
         let key = self.request_key(slot);
-        let resumes = !SIMPLE && self.resumes(slot, ctx.now());
-        let handshake = self.handshake::<SIMPLE>(ctx.now(), resumes);
         let user = &mut self.users[slot as usize];
         user.opening = false;
         let kept = match &self.http2 {
-            Some(http2) if !SIMPLE => http2.kept(slot),
-            _ => user.connection,
+            None => user.connection,
+            Some(http2) => http2.kept(slot),
         };
+        let work = self.rounds[user.step as usize].work;
+        let leaving = Leaving { slot, turn: user.turn, key, attempt: user.attempt, work, kept };
+        self.goes::<false>(&leaving, ctx);
+    }
+
+    /// The request, or the SYN of its new connection, leaves; what is known of it is given.
+    #[inline(always)]
+    pub(super) fn goes<const SIMPLE: bool>(&mut self, leaving: &Leaving, ctx: &mut Ctx) {
+        let Leaving { slot, kept, .. } = *leaving;
+        let resumes = !SIMPLE && self.resumes(slot, ctx.now());
+        let trips =
+            if SIMPLE { self.round_trips } else { self.handshake(ctx.now(), resumes) };
+        let handshake = trips + self.connection.send_delay;
         let opening = kept.is_none();
         // An open connection leads straight to whoever accepted it; names and routers are asked for new ones only.
         let mut to = kept.map_or(self.entry, |kept| kept.node);
@@ -160,15 +175,13 @@ impl Class {
             counts &= !again;
         }
         let now = ctx.now();
-        if counts {
+        if !SIMPLE && counts {
             ctx.ledger.attempt(self.index, now);
         }
         let (id, call) = ctx.calls.open_like(&self.model);
-        let user = &mut self.users[slot as usize];
-        user.call = id;
-        (call.to, call.parent, call.address) = (to, CallId { slot, turn: user.turn }, address);
-        (call.key, call.visit) = (key, user.attempt);
-        call.work = self.rounds[user.step as usize].work;
+        self.users[slot as usize].call = id;
+        (call.to, call.parent, call.address) = (to, CallId { slot, turn: leaving.turn }, address);
+        (call.key, call.visit, call.work) = (leaving.key, leaving.attempt, leaving.work);
         (call.via, call.tag, call.sent) = (via, tag, now);
         if !opening {
             call.established = now;
@@ -181,18 +194,20 @@ impl Class {
         }
     }
 
-    /// From the SYN's arrival to the request's first byte: the round trips of TCP and TLS, the pause before sending, and the
+    /// From the SYN's arrival to the request's first byte, but for the pause before sending: the round trips of TCP and TLS, and the
     /// connections that the load generator opens first.
     #[inline(always)]
-    fn handshake<const SIMPLE: bool>(&self, now: Time, resumes: bool) -> Span {
-        // A resumed handshake takes one round trip in TLS 1.2 and in TLS 1.3.
-        let tls = if resumes { self.tls_trips().min(1) } else { self.tls_trips() };
-        let trips = self.connection.rtt * u64::from(1 + tls);
-        let opened = if SIMPLE { Span::ZERO } else { self.opening_until.since(now) };
-        trips.max(opened) + self.connection.send_delay
+    fn handshake(&self, now: Time, resumes: bool) -> Span {
+        let mut trips = self.round_trips;
+        if resumes {
+            // A resumed handshake takes one round trip in TLS 1.2 and in TLS 1.3.
+            trips = self.connection.rtt * u64::from(1 + tls_trips(&self.connection).min(1));
+        }
+        trips.max(self.opening_until.since(now))
     }
+}
 
-    fn tls_trips(&self) -> u32 {
-        if self.connection.tls { self.connection.tls_round_trips } else { 0 }
-    }
+/// Round trips of a full TLS handshake.
+pub(super) fn tls_trips(connection: &Connection) -> u32 {
+    if connection.tls { connection.tls_round_trips } else { 0 }
 }
