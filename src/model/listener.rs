@@ -192,6 +192,7 @@ impl Listener {
     }
 
     /// The SYN of a call comes in while `queued` connections wait to be accepted. `rtt` is the round trip of the path.
+    #[inline(always)]
     pub fn syn(&mut self, call: CallId, queued: usize, now: Time, rtt: Span) -> Connect {
         let queued = self.in_use(queued, now);
         if now.since(self.answered_since) >= rtt {
@@ -203,6 +204,12 @@ impl Listener {
             self.full_since = if queued + 1 == self.max { now } else { Time::MAX };
             return Connect::Queued;
         }
+        self.syn_beyond(call, now, rtt)
+    }
+
+    /// The same where no place is free.
+    #[inline(never)]
+    fn syn_beyond(&mut self, call: CallId, now: Time, rtt: Span) -> Connect {
         // The handshakes that filled the queue have not ended yet: this SYN finds room and is answered.
         let in_flight = self.full_since != Time::MAX && now.since(self.full_since) < rtt;
         self.forget(now);

@@ -236,7 +236,7 @@ impl Pods {
     fn stepped(&mut self, call: CallId, ctx: &mut Ctx) {
         if self.takes(STEP, call, ctx) {
             ctx.calls.get(call).b = RUNNING;
-            self.run(call, ctx);
+            self.goes_on(call, ctx);
         }
     }
 
@@ -399,7 +399,13 @@ impl Pods {
     }
 
     /// Runs the work from its present step on.
+    #[inline(never)]
     pub(super) fn run(&mut self, call: CallId, ctx: &mut Ctx) {
+        self.goes_on(call, ctx);
+    }
+
+    #[inline(always)]
+    fn goes_on(&mut self, call: CallId, ctx: &mut Ctx) {
         let works = ctx.works;
         let row = *ctx.calls.get(call);
         if row.work == PROBE {
@@ -504,11 +510,15 @@ impl Pods {
     #[inline(always)]
     fn leaves(&mut self, call: CallId, outcome: Outcome, ctx: &mut Ctx) {
         let pod = ctx.calls.get(call).address;
+        let level = self.in_progress;
         self.in_progress -= 1;
-        ctx.ledger.set(self.gauges.in_progress, ctx.queue.now(), self.in_progress);
         self.reply(call, outcome, ctx);
         self.pods[pod as usize].running -= 1;
         self.let_next_in(pod, ctx);
+        // Who is let in says so.
+        if self.in_progress < level {
+            ctx.ledger.set(self.gauges.in_progress, ctx.queue.now(), self.in_progress);
+        }
     }
 
     #[inline(always)]
