@@ -162,7 +162,7 @@ impl Ctx<'_> {
     }
 
     /// Arms a constant timer of this node.
-    #[inline]
+    #[inline(always)]
     pub fn arm(&mut self, lane: LaneId, timer: u8, word: u32, turn: u32) -> TimerId {
         self.queue.arm(lane, Event::new(self.me, Message::Wake(timer, word, turn)))
     }
@@ -312,6 +312,7 @@ impl Ctx<'_> {
     }
 
     /// Answers a call that this node was given. The caller learns it after the path's delay.
+    #[inline(always)]
     pub fn reply(&mut self, id: CallId, outcome: Outcome) {
         if self.flows.any() {
             return self.reply_followed(id, outcome);
@@ -354,6 +355,7 @@ impl Ctx<'_> {
     }
 
     /// Answers with a failure that began here.
+    #[inline(never)]
     pub fn fail(&mut self, id: CallId, cause: Cause, status: u16) {
         let me = self.me;
         self.reply(id, Outcome::failed(cause, me, status));

@@ -270,6 +270,7 @@ impl Class {
     }
 
     /// Handles a message. What comes with every request has a function of its own: this one saves no registers.
+    #[inline]
     pub fn handle(&mut self, event: Event, ctx: &mut Ctx) {
         match event.message() {
             Message::Reply(call) if self.simple => self.answered::<true>(call, ctx),
