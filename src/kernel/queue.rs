@@ -30,10 +30,11 @@ pub struct Queue<E> {
     came: Came,
 }
 
-/// Where the last event came from.
+/// Where the last of the scheduled events came from.
 #[derive(Debug, Clone, Copy)]
 enum Came {
-    Immediate,
+    /// There was none yet.
+    Nowhere,
     Pending,
     /// From this place of a lane.
     Lane(u32),
@@ -50,7 +51,7 @@ impl<E: Copy> Default for Queue<E> {
             pending: Pending::default(),
             lanes: Lanes::default(),
             popped: 0,
-            came: Came::Immediate,
+            came: Came::Nowhere,
         }
     }
 }
@@ -150,11 +151,11 @@ impl<E: Copy> Queue<E> {
         self.lanes.disarm(timer);
     }
 
-    /// The next two events from where the last one was taken, most likely; none if that had no delay.
+    /// The next two events from where the last scheduled one was taken, most likely.
     #[inline]
     pub fn soon(&self) -> [Option<&E>; 2] {
         match self.came {
-            Came::Immediate => [None; 2],
+            Came::Nowhere => [None; 2],
             Came::Pending => self.pending.soon(),
             Came::Lane(place) => self.lanes.soon(place),
         }
@@ -175,7 +176,6 @@ impl<E: Copy> Queue<E> {
         }
         self.taken += 1;
         self.popped += 1;
-        self.came = Came::Immediate;
         self.immediate.get(self.taken - 1)
     }
 

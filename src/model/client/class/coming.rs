@@ -30,14 +30,16 @@ impl Class {
     pub(super) fn comes_and_sends(&mut self, ctx: &mut Ctx) {
         let now = ctx.now();
         let index = self.next_user;
-        let slot = self.place(User { sent: now, ..User::new(index, now) });
+        let slot = self.place(now, now);
         ctx.ledger.newcomer(self.index, now);
         self.in_progress += 1;
+        let mut kept = None;
         if !self.spare.is_empty() {
             self.take_spare(slot, ctx);
+            kept = self.users[slot as usize].connection;
         }
         let user = &mut self.users[slot as usize];
-        let (turn, kept) = (user.turn, user.connection);
+        let turn = user.turn;
         if let Some(lane) = self.timeout {
             user.timer = ctx.arm(lane, TIMEOUT, slot, turn);
         }
@@ -90,10 +92,9 @@ impl Class {
 
     #[inline(always)]
     pub(super) fn new_user(&mut self, scheduled: Time) -> u32 {
-        let user = User::new(self.next_user, scheduled);
         let own = (!self.retry.shared()).then(|| self.retry.state());
-        let session = self.session_of_before(u64::from(user.index));
-        let slot = self.place(user);
+        let session = self.session_of_before(u64::from(self.next_user));
+        let slot = self.place(scheduled, Time::ZERO);
         if let Some(new) = session {
             set(&mut self.sessions, slot, new);
         }
@@ -105,20 +106,24 @@ impl Class {
 
     /// Gives a user that comes in a row.
     #[inline(always)]
-    fn place(&mut self, user: User) -> u32 {
-        self.next_user = self.next_user.wrapping_add(1);
+    fn place(&mut self, scheduled: Time, sent: Time) -> u32 {
+        let index = self.next_user;
+        self.next_user = index.wrapping_add(1);
         self.present += 1;
         let slot = self.free;
-        let Some(row) = self.users.get_mut(slot as usize) else { return self.add(user) };
+        let Some(row) = self.users.get_mut(slot as usize) else {
+            return self.add(index, scheduled, sent);
+        };
         self.free = row.index;
-        *row = User { turn: row.turn, ..user };
+        *row = User { turn: row.turn, ..User::new(index, scheduled, sent) };
         slot
     }
 
     /// A row that was never used.
     #[cold]
-    fn add(&mut self, user: User) -> u32 {
-        self.users.push(user);
+    #[inline(never)]
+    fn add(&mut self, index: u32, scheduled: Time, sent: Time) -> u32 {
+        self.users.push(User::new(index, scheduled, sent));
         if self.addresses.is_some() {
             self.races.push(Race::default());
         }

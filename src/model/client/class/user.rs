@@ -31,7 +31,8 @@ const _: () = assert!(size_of::<User>() <= 64 && std::mem::offset_of!(User, serv
 
 impl User {
     /// A user who comes in.
-    pub(super) fn new(index: u32, scheduled: Time) -> User {
+    #[inline(always)]
+    pub(super) fn new(index: u32, scheduled: Time, sent: Time) -> User {
         User {
             turn: 0,
             index,
@@ -44,7 +45,7 @@ impl User {
             connection: None,
             call: CallId::NONE,
             timer: TimerId::NONE,
-            sent: Time::ZERO,
+            sent,
             scheduled,
         }
     }

@@ -375,7 +375,6 @@ impl Pods {
             return self.begin(call, ctx);
         }
         if self.pods[pod].running < self.places {
-            self.pods[pod].running += 1;
             self.begin(call, ctx);
         } else if self.pods[pod].waiting.len() < self.queue_max {
             ctx.calls.get(call).mark = now;
@@ -387,12 +386,14 @@ impl Pods {
         }
     }
 
+    /// A request takes a place; a sync worker was taken with the connection.
     #[inline(always)]
     fn begin(&mut self, call: CallId, ctx: &mut Ctx) {
         let row = ctx.calls.get(call);
         row.b = RUNNING;
-        let begun = &mut self.pods[row.address as usize].begun;
-        *begun = begun.saturating_add(1);
+        let pod = &mut self.pods[row.address as usize];
+        pod.running += u32::from(self.kind != KindOf::SyncWorkers);
+        pod.begun = pod.begun.saturating_add(1);
         self.in_progress += 1;
         ctx.ledger.set(self.gauges.in_progress, ctx.queue.now(), self.in_progress);
         self.run(call, ctx);
@@ -539,7 +540,6 @@ impl Pods {
                 self.reply(call, Outcome::failed(Cause::ClientTimeout, ctx.me, 0), ctx);
                 continue;
             }
-            self.pods[pod as usize].running += 1;
             self.begin(call, ctx);
         }
     }
