@@ -471,15 +471,28 @@ impl Ledger {
     /// A logical request ends. `scheduled` is its intended start where that may differ from `sent`.
     #[inline(always)]
     pub fn end(&mut self, class: usize, now: Time, sent: Time, scheduled: Time, outcome: Outcome) {
-        self.last_end = self.last_end.max(now);
         let Some(cause) = outcome.cause else {
-            let cell = self.classes[class].served(now, sent, scheduled);
-            let present = self.present(now);
-            present.succeeded += 1;
-            let bucket = present.bucket;
-            return self.latency.record(self.clock, bucket, now.since(sent), cell);
+            return self.succeeded(class, now, sent, scheduled);
         };
+        self.last_end = self.last_end.max(now);
         self.failed(class, now, now.since(sent), cause, outcome);
+    }
+
+    /// The only request of a user succeeds.
+    #[inline(always)]
+    pub fn served(&mut self, class: usize, now: Time, sent: Time, scheduled: Time) {
+        self.classes[class].users_served += 1;
+        self.succeeded(class, now, sent, scheduled);
+    }
+
+    #[inline(always)]
+    fn succeeded(&mut self, class: usize, now: Time, sent: Time, scheduled: Time) {
+        self.last_end = self.last_end.max(now);
+        let cell = self.classes[class].served(now, sent, scheduled);
+        let present = self.present(now);
+        present.succeeded += 1;
+        let bucket = present.bucket;
+        self.latency.record(self.clock, bucket, now.since(sent), cell);
     }
 
     #[inline(never)]

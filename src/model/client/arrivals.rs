@@ -60,9 +60,25 @@ pub struct Arrivals {
 #[derive(Debug, Clone)]
 enum Kind {
     /// How much of the area of the present segment is used, and how much is its own.
-    Rate { segments: Arc<[Segment]>, at: usize, used: f64, own: f64, even: bool, first: bool },
-    Times { times: Arc<[u64]>, at: usize },
-    Uniform { counts: Arc<[u64]>, every: f64, at: usize, left: u64, last: f64 },
+    Rate {
+        segments: Arc<[Segment]>,
+        at: usize,
+        used: f64,
+        own: f64,
+        even: bool,
+        first: bool,
+    },
+    Times {
+        times: Arc<[u64]>,
+        at: usize,
+    },
+    Uniform {
+        counts: Arc<[u64]>,
+        every: f64,
+        at: usize,
+        left: u64,
+        last: f64,
+    },
 }
 
 impl Arrivals {

@@ -7,6 +7,7 @@ mod coming;
 mod http2;
 mod race;
 mod sending;
+mod simple;
 mod user;
 
 use super::addresses::Race;
@@ -14,7 +15,7 @@ use super::arrivals::Arrivals;
 use super::load::{Load, WhenBusy};
 use super::spec::{ClassSpec, Connection, Generator, KeptBy};
 use crate::kernel::{Key, LaneId, Name, Rank, Span, Time, prefetch};
-use crate::model::calls::{Call, Opening, Via};
+use crate::model::calls::{Call, Opening};
 use crate::model::context::Ctx;
 use crate::model::dist::{Dist, Sampler};
 use crate::model::http2::{GOAWAY, OPENED};
@@ -107,7 +108,7 @@ pub struct Class {
     /// Whether every user that will ever come has come.
     exhausted: bool,
     in_progress: u64,
-    /// Whether its requests take none of what [`Class::simple`] lists.
+    /// Whether its users come, send and are done in one act each.
     simple: bool,
 }
 
@@ -219,24 +220,6 @@ impl Class {
         Ok(class)
     }
 
-    /// Whether this class does without closed loads and sessions, limits and costs of a load generator, retry tokens, the adaptive
-    /// limiter, resumed TLS sessions, further addresses and HTTP/2, as most do. Its users come and send in one act
-    /// ([`Class::comes_and_sends`]), and how answers are taken is compiled twice: with `SIMPLE`, where all these questions are answered
-    /// already, and without.
-    fn is_simple(&self) -> bool {
-        let generator = &self.generator;
-        let costs = [generator.connect, generator.request, generator.timer];
-        let own_ways = self.addresses.is_some() || self.http2.is_some();
-        let tokens = !self.retry.shared() || self.retry.counts() || self.adaptive.is_some();
-        self.closed.is_none()
-            && self.rounds.len() == 1
-            && self.vus.is_none()
-            && self.connection.tls_resumption.is_none()
-            && costs.iter().all(|cost| cost.is_zero())
-            && !own_ways
-            && !tokens
-    }
-
     /// Begins the load.
     pub fn start(&mut self, ctx: &mut Ctx) {
         self.model.from = ctx.me;
@@ -273,9 +256,9 @@ impl Class {
     #[inline]
     pub fn handle(&mut self, event: Event, ctx: &mut Ctx) {
         match event.message() {
-            Message::Reply(call) if self.simple => self.answered::<true>(call, ctx),
+            Message::Reply(call) if self.simple => self.is_done(call, ctx),
             Message::Wake(ARRIVAL, ..) if self.simple => self.comes_and_sends(ctx),
-            Message::Reply(call) => self.answered::<false>(call, ctx),
+            Message::Reply(call) => self.answered(call, ctx),
             Message::Wake(ARRIVAL, ..) => self.comes(ctx),
             _ => self.told(event, ctx),
         }
@@ -346,7 +329,7 @@ impl Class {
         if let Some(closed) = &self.closed
             && now >= closed.deadline
         {
-            self.retire::<false>(slot, ctx);
+            self.retire(slot, ctx);
             return;
         }
         if user.request == 0 {
@@ -379,37 +362,31 @@ impl Class {
     }
 
     #[inline(never)]
-    fn answered<const SIMPLE: bool>(&mut self, id: CallId, ctx: &mut Ctx) {
+    fn answered(&mut self, id: CallId, ctx: &mut Ctx) {
         let call = ctx.take_reply(id);
         let slot = call.parent.slot;
         debug_assert_eq!(self.users[slot as usize].turn, call.parent.turn);
-        if !SIMPLE && self.addresses.is_some() {
+        if self.addresses.is_some() {
             if self.goes_on(slot, id, &call, ctx) {
                 return;
             }
             self.end_race(slot, id, ctx);
         }
-        if !SIMPLE
-            && let Some(resumption) = self.connection.tls_resumption
+        if let Some(resumption) = self.connection.tls_resumption
             && let Some(until) = self.sessions.get_mut(slot as usize)
             && (call.established < Time::MAX || !self.entry_listens)
         {
             *until = (call.established.min(ctx.now()) + resumption.lifetime).max(*until);
         }
-        if !SIMPLE && self.http2.is_some() && self.stream_ended(slot, &call, ctx) {
+        if self.http2.is_some() && self.stream_ended(slot, &call, ctx) {
             return;
         }
-        let http2 = !SIMPLE && self.http2.is_some();
+        let http2 = self.http2.is_some();
         let user = &mut self.users[slot as usize];
         ctx.queue.cancel(user.timer);
         user.call = CallId::NONE;
-        user.connection = match call.via {
-            Via::Open(number) if call.keep_alive && !http2 => {
-                NonZeroU32::new(call.tag).map(|tag| Kept { node: call.to, number, tag })
-            }
-            _ => None,
-        };
-        self.ended::<SIMPLE>(slot, call.outcome, ctx);
+        user.connection = if http2 { None } else { Kept::after(&call) };
+        self.ended(slot, call.outcome, ctx);
     }
 
     fn timed_out(&mut self, slot: u32, ctx: &mut Ctx) {
@@ -438,23 +415,21 @@ impl Class {
     /// An attempt failed that nobody answered.
     #[inline(never)]
     fn fails(&mut self, slot: u32, outcome: Outcome, ctx: &mut Ctx) {
-        self.ended::<false>(slot, outcome, ctx);
+        self.ended(slot, outcome, ctx);
     }
 
     /// An attempt ended: try again or be done.
     #[inline(always)]
-    fn ended<const SIMPLE: bool>(&mut self, slot: u32, outcome: Outcome, ctx: &mut Ctx) {
+    fn ended(&mut self, slot: u32, outcome: Outcome, ctx: &mut Ctx) {
         let now = ctx.now();
-        if !SIMPLE && let Some(limiter) = &mut self.adaptive {
+        if let Some(limiter) = &mut self.adaptive {
             let throttled = outcome.cause.is_some_and(Cause::throttled);
             limiter.learn(now, throttled && !outcome.function_error);
         }
         if outcome.is_ok() {
-            if !SIMPLE {
-                let user = &self.users[slot as usize];
-                let state = self.own.get_mut(slot as usize).unwrap_or(&mut self.shared);
-                self.retry.succeeded(state, user.attempt, user.last_cause);
-            }
+            let user = &self.users[slot as usize];
+            let state = self.own.get_mut(slot as usize).unwrap_or(&mut self.shared);
+            self.retry.succeeded(state, user.attempt, user.last_cause);
         } else if self.tries_once_more(slot, outcome, ctx) {
             return;
         }
@@ -467,7 +442,7 @@ impl Class {
             user.served = true;
             ctx.ledger.classes[self.index].users_served += 1;
         }
-        self.next_request::<SIMPLE>(slot, ctx);
+        self.next_request(slot, ctx);
     }
 
     /// After an attempt that failed: whether there will be another one.
@@ -497,11 +472,8 @@ impl Class {
 
     /// Decides what the user does after a finished request.
     #[inline(always)]
-    fn next_request<const SIMPLE: bool>(&mut self, slot: u32, ctx: &mut Ctx) {
+    fn next_request(&mut self, slot: u32, ctx: &mut Ctx) {
         let user = &mut self.users[slot as usize];
-        if SIMPLE {
-            return self.retire::<SIMPLE>(slot, ctx);
-        }
         let round = &self.rounds[user.step as usize];
         let key = self.key;
         let (index, request) = (u64::from(user.index), u64::from(user.request));
@@ -523,33 +495,40 @@ impl Class {
                 let pause = round.think.sample(&mut stream) + closed.think.sample(&mut stream);
                 self.later(pause, NEXT, slot, turn, ctx);
             }
-            _ => self.retire::<SIMPLE>(slot, ctx),
+            _ => self.retire(slot, ctx),
         }
     }
 
     /// The user is done for good.
     #[inline(always)]
-    fn retire<const SIMPLE: bool>(&mut self, slot: u32, ctx: &mut Ctx) {
+    fn retire(&mut self, slot: u32, ctx: &mut Ctx) {
         let user = &mut self.users[slot as usize];
         user.turn = user.turn.wrapping_add(1);
-        if let Some(connection) = user.connection.take() {
-            if self.closed.is_none() && self.connection.keepalive {
-                // A browser's stays open until the server closes it, or to the end.
-                if self.connection.kept_by == KeptBy::Generator || self.idle_close.is_some() {
-                    self.spare.push_back((connection, ctx.now()));
-                }
-            } else if self.entry_listens || ctx.flows.any() {
-                ctx.hang_up(connection.node, connection.number, connection.tag.get());
-            }
-        }
+        let left = user.connection.take();
         user.index = self.free;
         self.free = slot;
         self.present -= 1;
-        if !SIMPLE && self.http2.is_some() {
+        if let Some(connection) = left {
+            self.leaves_behind(connection, ctx);
+        }
+        if self.http2.is_some() {
             self.leaves_connection(slot, ctx);
         }
-        if !SIMPLE && !self.waiting.is_empty() {
+        if !self.waiting.is_empty() {
             self.comes_late(ctx);
+        }
+    }
+
+    /// What becomes of the connection of a user who goes.
+    #[inline(always)]
+    fn leaves_behind(&mut self, connection: Kept, ctx: &mut Ctx) {
+        if self.closed.is_none() && self.connection.keepalive {
+            // A browser's stays open until the server closes it, or to the end.
+            if self.connection.kept_by == KeptBy::Generator || self.idle_close.is_some() {
+                self.spare.push_back((connection, ctx.now()));
+            }
+        } else if self.entry_listens || ctx.flows.any() {
+            ctx.hang_up(connection.node, connection.number, connection.tag.get());
         }
     }
 

@@ -1,7 +1,6 @@
 //! How users come: all of a closed load, one after the other of an open one, later where the load generator has nobody free.
 
-use super::sending::Leaving;
-use super::{ARRIVAL, Arrivals, Class, Race, START, TIMEOUT, User};
+use super::{ARRIVAL, Arrivals, Class, Race, START, User};
 use crate::kernel::{Rank, Span, Time};
 use crate::model::client::load::WhenBusy;
 use crate::model::context::Ctx;
@@ -23,30 +22,6 @@ impl Class {
             }
         }
         self.goes_on_with(slot, ctx);
-    }
-
-    /// The next arrival of a simple class is here: the same as [`Class::comes`], in one act.
-    #[inline(never)]
-    pub(super) fn comes_and_sends(&mut self, ctx: &mut Ctx) {
-        let now = ctx.now();
-        let index = self.next_user;
-        let slot = self.place(now, now);
-        ctx.ledger.newcomer(self.index, now);
-        self.in_progress += 1;
-        let mut kept = None;
-        if !self.spare.is_empty() {
-            self.take_spare(slot, ctx);
-            kept = self.users[slot as usize].connection;
-        }
-        let user = &mut self.users[slot as usize];
-        let turn = user.turn;
-        if let Some(lane) = self.timeout {
-            user.timer = ctx.arm(lane, TIMEOUT, slot, turn);
-        }
-        let key = self.key.with(u64::from(index)).with(0);
-        let leaving = Leaving { slot, turn, key, attempt: 0, work: self.rounds[0].work, kept };
-        self.goes::<true>(&leaving, ctx);
-        self.schedule_arrival(ctx);
     }
 
     /// The next arrival of an open load is here.
@@ -106,7 +81,7 @@ impl Class {
 
     /// Gives a user that comes in a row.
     #[inline(always)]
-    fn place(&mut self, scheduled: Time, sent: Time) -> u32 {
+    pub(super) fn place(&mut self, scheduled: Time, sent: Time) -> u32 {
         let index = self.next_user;
         self.next_user = index.wrapping_add(1);
         self.present += 1;

@@ -141,8 +141,7 @@ impl Class {
     pub(super) fn goes<const SIMPLE: bool>(&mut self, leaving: &Leaving, ctx: &mut Ctx) {
         let Leaving { slot, kept, .. } = *leaving;
         let resumes = !SIMPLE && self.resumes(slot, ctx.now());
-        let trips =
-            if SIMPLE { self.round_trips } else { self.handshake(ctx.now(), resumes) };
+        let trips = if SIMPLE { self.round_trips } else { self.handshake(ctx.now(), resumes) };
         let handshake = trips + self.connection.send_delay;
         let opening = kept.is_none();
         // An open connection leads straight to whoever accepted it; names and routers are asked for new ones only.

@@ -1,6 +1,7 @@
 //! The row of a user. There are as many as users in flight, so what only some of them need stands in tables of the class.
 
 use crate::kernel::{Time, TimerId};
+use crate::model::calls::{Call, Via};
 use crate::model::message::{CallId, Cause, NodeId};
 use std::num::NonZeroU32;
 
@@ -57,4 +58,17 @@ pub(super) struct Kept {
     pub(super) node: NodeId,
     pub(super) number: u32,
     pub(super) tag: NonZeroU32,
+}
+
+impl Kept {
+    /// The connection that stays open after an answer, if one does.
+    #[inline(always)]
+    pub(super) fn after(call: &Call) -> Option<Kept> {
+        match call.via {
+            Via::Open(number) if call.keep_alive => {
+                NonZeroU32::new(call.tag).map(|tag| Kept { node: call.to, number, tag })
+            }
+            _ => None,
+        }
+    }
 }
