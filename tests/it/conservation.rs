@@ -1,6 +1,6 @@
 //! Nothing is lost: random scenarios pass the closing audit, causes sum to failures, bills to their totals.
 
-use super::common::plan;
+use super::common::{outturns, plan};
 use super::golden;
 use headroom::experiment::{Silent, replicate, run};
 use headroom::kernel::{Key, Stream};
@@ -149,6 +149,29 @@ fn random_scenarios_lose_nothing() {
             assert_eq!(l.started.total(), issued);
             assert_eq!(l.succeeded.total(), ok);
         }
+    }
+}
+
+/// Classes that need little have functions of their own for what comes with every request. A limit of users that is never reached
+/// takes them away: what comes out must be the same to the last event.
+#[test]
+fn simple_classes_come_out_as_by_the_general_functions() {
+    for seed in 0..40 {
+        let mut value: Value = serde_json::from_str(&random(seed)).unwrap();
+        let rate = format!("{}/s", 20 + 13 * seed);
+        let users = &mut value["workload"]["users"];
+        let retry = json!({"exponential": {"attempts": 1 + seed % 4, "base": "50ms"}});
+        users["retry"] = if seed % 3 == 0 { json!({"none": {}}) } else { retry };
+        if seed % 2 == 0 {
+            users["connection"]["kept_by"] = json!("user");
+        }
+        users["load"] = json!({"open": {"rate": {"stages": {"start": rate, "stages": [
+            {"duration": "3s", "target": rate}, {"duration": "2s", "target": "10/s"}]}}}});
+        let simple = outturns(&value.to_string());
+        value["workload"]["users"]["load"]["open"]["vus"] =
+            json!({"max": 1_000_000_000, "when_busy": "drop"});
+        let general = outturns(&value.to_string());
+        assert_eq!(format!("{simple:?}"), format!("{general:?}"), "seed {seed}");
     }
 }
 
