@@ -229,13 +229,12 @@ impl<E: Copy> Lanes<E> {
     /// Nothing of a block is armed any more: it is given back, or begins anew if it is the last of its lane.
     #[inline(never)]
     fn emptied(&mut self, at: u32) {
+        let &Block { prev, next, lane, .. } = &self.blocks[at as usize];
+        if next == NIL {
+            return self.begin_anew(at);
+        }
         let block = &mut self.blocks[at as usize];
         block.turn = block.turn.wrapping_add(1);
-        let &mut Block { prev, next, lane, .. } = block;
-        if next == NIL {
-            block.used = 0;
-            return;
-        }
         block.next = self.free;
         self.free = at;
         self.blocks[next as usize].prev = prev;
@@ -348,15 +347,35 @@ impl<E: Copy> Lanes<E> {
         let block = self.blocks.get_mut(first as usize)?;
         let place = block.armed.trailing_zeros();
         block.armed &= block.armed.wrapping_sub(1);
+        let next = block.next;
         if let Some(front) = self.front_of(first) {
             let key = front.key;
             self.coming.last_mut()?.0 = key;
             self.settle();
+        } else if next == NIL {
+            self.begin_anew(first);
+            self.unlist(lane);
         } else {
             self.emptied(first);
             self.renew(lane);
         }
         Some(first * PLACES + place)
+    }
+
+    /// The only block of a lane has nothing armed any more.
+    #[inline(always)]
+    fn begin_anew(&mut self, at: u32) {
+        let block = &mut self.blocks[at as usize];
+        block.turn = block.turn.wrapping_add(1);
+        block.used = 0;
+    }
+
+    /// The lane that comes up first is empty.
+    #[inline(always)]
+    fn unlist(&mut self, lane: u16) {
+        self.coming.pop();
+        self.rows[usize::from(lane)].listed = false;
+        self.next = self.coming.last().map_or(NEVER, |first| first.0);
     }
 
     /// Looks again at the front of the lane that comes up first.
@@ -368,11 +387,7 @@ impl<E: Copy> Lanes<E> {
                 first.0 = key;
                 self.settle();
             }
-            _ => {
-                self.coming.pop();
-                self.rows[usize::from(lane)].listed = false;
-                self.next = self.coming.last().map_or(NEVER, |first| first.0);
-            }
+            _ => self.unlist(lane),
         }
     }
 }

@@ -286,8 +286,8 @@ impl Nginx {
         let too_old = |kept: &Kept| now - kept.since() >= UPSTREAM_IDLE;
         let idle = &self.peers(worker).get(peer).idle;
         let gone = idle.iter().take_while(|(_, kept)| kept.gone(now, hop) || too_old(kept)).count();
-        let gone: Vec<_> = self.peers(worker).get(peer).idle.drain(..gone).collect();
-        for (of, kept) in gone {
+        for _ in 0..gone {
+            let (of, kept) = self.peers(worker).get(peer).idle.remove(0);
             self.let_idle_go(usize::from(of), peer, !kept.gone(now, hop), ctx);
         }
     }
