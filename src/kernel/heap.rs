@@ -105,7 +105,7 @@ impl Heap {
     }
 
     /// Adds an entry; the root is not vacant. O(log4 n).
-    #[inline]
+    #[inline(always)]
     pub(super) fn push(&mut self, key: u64, slot: u32) {
         debug_assert!(!self.vacant, "replace costs less");
         if self.below == FEW && self.fours.is_empty() {

@@ -6,7 +6,7 @@
 use super::batch::Batches;
 use super::listener::SynRetry;
 use super::message::{CallId, NodeId, Outcome};
-use crate::kernel::{Key, Span, Time, TimerId, prefetch};
+use crate::kernel::{Key, Span, Stream, Time, TimerId, prefetch};
 
 /// What is asked of the callee.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -142,6 +142,19 @@ pub struct Call {
 const _: () = assert!(size_of::<Call>() == 128);
 
 impl Call {
+    /// Key of the draws of the present step of one try of a request.
+    #[inline]
+    pub fn step_key(&self) -> Key {
+        let place = u64::from(self.visit) << 32 | u64::from(self.work) << 48;
+        self.key.with(place | u64::from(self.step))
+    }
+
+    /// The random stream of that step.
+    #[inline]
+    pub fn step_stream(&self) -> Stream {
+        self.step_key().stream()
+    }
+
     /// A new request to `to`.
     #[inline]
     pub fn request(from: NodeId, to: NodeId, parent: CallId) -> Call {
@@ -294,6 +307,12 @@ impl Calls {
     #[inline]
     pub(super) fn row(&self, slot: u32) -> Option<&Call> {
         self.rows.get(slot as usize)
+    }
+
+    /// The row of a call, if it has not ended.
+    #[inline]
+    pub fn live(&mut self, id: CallId) -> Option<&mut Call> {
+        self.rows.get_mut(id.slot as usize).filter(|row| row.turn == id.turn)
     }
 
     /// Whether the call has not ended.

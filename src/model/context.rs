@@ -12,7 +12,7 @@ use super::listener::{DATA_RETRIES, Data, data_retry, timer_wheel};
 use super::message::{CallId, Cause, Event, Message, NodeId, Outcome};
 use super::operation::Operation;
 use super::work::Work;
-use crate::kernel::{Key, LaneId, Name, Queue, Rank, Span, Stream, Time, TimerId};
+use crate::kernel::{LaneId, Name, Queue, Rank, Span, Stream, Time, TimerId};
 use crate::units::Bytes;
 
 /// Purposes of random draws. The numbers are part of the streams' keys: never renumber.
@@ -219,7 +219,7 @@ impl Ctx<'_> {
     #[inline]
     pub fn call_service(&mut self, service: NodeId, work: u16, parent: CallId) -> CallId {
         let row = self.calls.get(parent);
-        let key = step_key(row.key, row.visit, row.work, row.step).under(CALL);
+        let key = row.step_key().under(CALL);
         let visit = u16::from(row.retries);
         let call = Call { work, key, visit, bytes: 0, ..row.child(self.me, service, parent) };
         self.call(call, Span::ZERO)
@@ -228,7 +228,7 @@ impl Ctx<'_> {
     /// Sends a message or an event of `bytes` on behalf of the present step of `parent`; its draws are those of a call.
     pub fn send(&mut self, to: NodeId, work: u16, op: Op, bytes: Bytes, parent: CallId) -> CallId {
         let row = self.calls.get(parent);
-        let key = step_key(row.key, row.visit, row.work, row.step).under(CALL);
+        let key = row.step_key().under(CALL);
         let bytes = u32::try_from(bytes.0).unwrap_or(u32::MAX);
         let call = Call { work, key, op, bytes, visit: 0, ..row.child(self.me, to, parent) };
         self.call(call, Span::ZERO)
@@ -429,27 +429,16 @@ impl Ctx<'_> {
         row.key.with(place ^ salt).stream()
     }
 
-    /// The random stream of the present step of a call's work.
-    pub fn step_stream(&mut self, id: CallId) -> Stream {
-        let row = self.calls.get(id);
-        step_key(row.key, row.visit, row.work, row.step).stream()
-    }
-
     /// Whether the present step of a call's work fails, as it does in `share` of the cases. `every_time`: a request
     /// that fails once fails at every try.
     pub fn step_fails(&mut self, id: CallId, share: f64, every_time: bool) -> bool {
         let row = self.calls.get(id);
         let visit = if every_time { 0 } else { row.visit };
-        step_key(row.key, visit, row.work, row.step).under(FAIL).stream().chance(share)
+        Call { visit, ..*row }.step_key().under(FAIL).stream().chance(share)
     }
 
     /// How a call travels.
     pub fn via(&mut self, id: CallId) -> Via {
         self.calls.get(id).via
     }
-}
-
-/// Key of the draws of one step of one try of a request.
-pub fn step_key(request: Key, visit: u16, work: u16, step: u16) -> Key {
-    request.with(u64::from(visit) << 32 | u64::from(work) << 48 | u64::from(step))
 }

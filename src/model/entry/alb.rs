@@ -317,7 +317,7 @@ impl Component for Alb {
             }
             Message::Wake(timer, slot, turn) => {
                 let call = CallId { slot, turn };
-                if ctx.calls.alive(call) && ctx.calls.get(call).child != CallId::NONE {
+                if ctx.calls.live(call).is_some_and(|row| row.child != CallId::NONE) {
                     self.timed_out(call, timer, ctx);
                 }
             }
@@ -567,7 +567,7 @@ impl Alb {
     }
 
     fn check_timed_out(&mut self, call: CallId, ctx: &mut Ctx) {
-        if ctx.calls.alive(call) && !ctx.calls.get(call).abandoned {
+        if ctx.calls.live(call).is_some_and(|row| !row.abandoned) {
             let row = *ctx.calls.get(call);
             ctx.abandon(call);
             self.checked(row.tag as usize, row.weight, false, ctx);

@@ -568,5 +568,5 @@ impl Lambda {
 /// Whether an invocation goes on: what comes after it was reset is stale.
 #[inline]
 fn is_invoked(call: CallId, ctx: &mut Ctx) -> bool {
-    ctx.calls.alive(call) && ctx.calls.get(call).b & ENDED == 0
+    ctx.calls.live(call).is_some_and(|row| row.b & ENDED == 0)
 }

@@ -42,16 +42,16 @@ impl Lambda {
                     if !delay.is_zero() {
                         return ctx.wake(delay, STEP, call.slot, call.turn);
                     }
-                    let work = law.sample(&mut ctx.step_stream(call));
+                    let work = law.sample(&mut row.step_stream());
                     return self.compute(call, work, ctx);
                 }
                 // Times in a row are one event.
                 Step::Cpu(law) => {
-                    let work = law.sample(&mut ctx.step_stream(call));
+                    let work = law.sample(&mut row.step_stream());
                     delay = delay + work.scaled(self.pace);
                 }
                 Step::Wait(law) => {
-                    let wait = law.sample(&mut ctx.step_stream(call));
+                    let wait = law.sample(&mut row.step_stream());
                     let batch = ctx.calls.batch_of(call);
                     if !batch.is_some_and(|batch| ctx.calls.batches.get(batch).overlaps(wait)) {
                         delay = delay + wait;
@@ -107,7 +107,7 @@ impl Lambda {
         if self.environments.get(environment).connected & bit == 0 {
             return self.connect(call, store, ctx);
         }
-        let amount = hold.sample(&mut ctx.step_stream(call));
+        let amount = hold.sample(&mut ctx.calls.get(call).step_stream());
         let child = ctx.call_store(store, call, Op::Query, amount, environment);
         if self.environments.shared() {
             ctx.calls.get(child).weight = SHARED;

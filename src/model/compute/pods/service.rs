@@ -223,11 +223,9 @@ impl Pods {
     /// Whether a timer is about a request that is in progress, and its process does not stand still.
     #[inline(always)]
     fn takes(&mut self, timer: u8, call: CallId, ctx: &mut Ctx) -> bool {
-        if !ctx.calls.alive(call) || ctx.calls.get(call).b == ENDED {
-            return false;
-        }
+        let Some(row) = ctx.calls.live(call).filter(|row| row.b != ENDED) else { return false };
+        let address = row.address;
         let process = !matches!(timer, DATA | SYN_END);
-        let address = ctx.calls.get(call).address;
         !(process && self.defers(address, Message::Wake(timer, call.slot, call.turn)))
     }
 
@@ -416,12 +414,12 @@ impl Pods {
         match steps.get(usize::from(row.step)) {
             None => self.leaves(call, Outcome::OK, ctx),
             Some(Step::Cpu(law)) => {
-                let work = law.sample(&mut ctx.step_stream(call));
+                let work = law.sample(&mut row.step_stream());
                 ctx.calls.get(call).amount = self.work_of(row.address, work, u32::from(row.step));
                 self.compute(call, ctx);
             }
             Some(Step::Wait(law)) => {
-                let stream = &mut ctx.step_stream(call);
+                let stream = &mut row.step_stream();
                 let (wait, pod) = (law.sample(stream), &self.pods[row.address as usize]);
                 let delay = self.pace.wait(pod, wait, ctx.now(), stream);
                 let row = ctx.calls.get(call);

@@ -67,7 +67,7 @@ impl Pods {
         let step = works[usize::from(row.work)].steps.get(usize::from(row.step));
         let zero = Sampler::Constant(0.0);
         let law = if let Some(Step::Query(_, law)) = step { law } else { &zero };
-        let amount = law.sample(&mut ctx.step_stream(call));
+        let amount = law.sample(&mut ctx.calls.get(call).step_stream());
         let child = ctx.call_store(store, call, Op::Query, amount, connection);
         let row = ctx.calls.get(call);
         row.b = RUNNING;

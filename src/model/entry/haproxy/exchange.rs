@@ -326,7 +326,7 @@ impl Haproxy {
 
     /// A request's client went away. Unless HAProxy looks for that, it is served all the same.
     pub(super) fn client_left(&mut self, call: CallId, ctx: &mut Ctx) {
-        if !ctx.calls.alive(call) || ctx.calls.get(call).b == 0 || !self.given_up(call, ctx) {
+        if ctx.calls.live(call).is_none_or(|row| row.b == 0) || !self.given_up(call, ctx) {
             return;
         }
         let row = *ctx.calls.get(call);
