@@ -92,7 +92,9 @@ fn fields(kind: &str, limit: &str, spec: &Value) -> Result<Vec<Field>, &'static 
         (_, "session_map") => vec![own(&["session_map_lock"], "0s")],
         (_, "connection_slots") => vec![own(&["connections"], 1_000_000)],
         (_, "login_rate") => vec![own(&["login"], at_once())],
-        (_, "active_work") => vec![own(&["sigma"], 0.0), own(&["kappa"], 0.0)],
+        (_, "active_work") => {
+            vec![own(&["sigma"], 0.0), own(&["kappa"], 0.0), own(&["cpu_share"], Value::Null)]
+        }
         (_, "upstream" | "targets") => return Err(BEHIND),
         _ => return Err(UNKNOWN),
     })

@@ -127,7 +127,8 @@ impl Wiring<'_> {
 
     /// A host of this node alone on which every pod may use `limit` cores.
     pub fn limited_host(&mut self, cores: f64, speed: f64, limit: f64) -> HostId {
-        self.hosts.push(Host::limited(cores, speed, limit));
+        let key = self.key();
+        self.hosts.push(Host::limited(cores, speed, limit, key));
         HostId((self.hosts.len() - 1) as u16)
     }
 

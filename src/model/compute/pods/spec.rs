@@ -22,7 +22,7 @@ pub const ABOUT: About = About {
         "runtimes: an event loop (one thread for processor time, turns in which it does what is ready and accepts one connection or all that wait), sync workers (accept one connection when idle, no keep-alive, killed when they are silent for too long), threads",
         "a limit of concurrent requests with a waiting line of its own and rejection beyond it",
         "timers of an event loop that count whole milliseconds, and the warm-up of a process whose code is compiled while it runs",
-        "processor time shared by the threads of a host; with a limit, which is one for all threads of a pod, shared by its pods",
+        "processor time shared by the threads of a host; with a limit, which is a quota for all threads of a pod in every 100 ms, shared by its pods",
         "processor time of TLS handshakes, where clients come straight to the pods",
         "a connection pool per pod and store with the growth rule of its driver",
         "work that goes on after its client has gone, unless `cancel` is set",
@@ -37,7 +37,6 @@ pub const ABOUT: About = About {
         "a limit of connections that threads accept (gthread: worker_connections 1,000 each): those wait in the process, not in the kernel",
         "what a host had on its processor when it was lost: it ends all the same",
         "the progress deadline of a rollout, and rollbacks",
-        "quota periods of the CPU limit: at it a pod is slower, not stopped and started",
     ],
     example: r#"{"replicas": 3, "hosts": {"count": 2, "instance": "t3.medium", "vcpu": 2},
         "runtime": {"event_loop": {}}, "concurrency": 100, "pool": {"db": {"max": 100}}}"#,
@@ -53,8 +52,8 @@ pub struct PodsSpec {
     /// The machines they run on; pods are placed on them in turn.
     #[serde(default)]
     pub hosts: Hosts,
-    /// Processor limit of a pod, vCPUs, for all its threads and workers together (a container's `resources.limits.cpu`); none: as
-    /// much as they can use.
+    /// Processor limit of a pod, vCPUs, for all its threads and workers together (a container's `resources.limits.cpu`): of every
+    /// 100 ms they may use so much and then stand still. None: as much as they can use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.001, max = 256.0))]
     pub cpu: Option<f64>,
