@@ -117,9 +117,9 @@ impl Host {
         Host::of(Cores::Shared(Box::new(Processor::new(sharing))))
     }
 
-    /// An idle host of `cores` cores of relative `speed` on which every pod may use `limit` cores.
-    pub(super) fn limited(cores: f64, speed: f64, limit: f64, key: Key) -> Host {
-        Host::of(Cores::Limited(Limited::new(cores, speed, limit, key)))
+    /// An idle host of so many cores of a relative speed on which every pod may use `limit` cores and can use `most` at a time.
+    pub(super) fn limited(machine: (f64, f64), limit: f64, most: f64, key: Key) -> Host {
+        Host::of(Cores::Limited(Limited::new(machine, limit, most, key)))
     }
 
     /// A machine that nodes share.

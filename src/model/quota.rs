@@ -5,7 +5,7 @@
 //! the next period begins. What is left of a period is lost (`cpu.cfs_burst_us` 0).
 //!
 //! Pods are control groups: when there is too little for all, the scheduler shares cores among pods, not among their threads. With n
-//! jobs a pod that does not stand still can use d = n cores. Where the sum of d is at most what the machine has, every pod gets its d;
+//! jobs a pod that does not stand still can use d = n cores, or as many as its interpreters let compute at a time. Where the sum of d is at most what the machine has, every pod gets its d;
 //! else the level λ with Σ min(d, λ) = cores, which is what equal weights (`cpu.weight`, from equal requests) come to. The jobs of a
 //! pod share its part alike.
 //!
@@ -34,8 +34,9 @@ struct Part {
     /// Processor time that was left of its quota when it was last settled, nanoseconds, and when that was.
     left: f64,
     settled: Time,
-    /// Cores that it has used since.
+    /// Cores that it has used since, and that it could have used.
     uses: f64,
+    demand: f64,
     /// Whether it stands still until the next period.
     throttled: bool,
     /// When it is to be looked at for its quota, as far as that is asked for, and under which turn.
@@ -91,12 +92,14 @@ pub(super) struct Limited {
     cores: f64,
     speed: f64,
     limit: f64,
+    /// Most cores that a pod can use at a time.
+    most: f64,
     key: Key,
     /// Parts by number of the pod.
     places: BTreeMap<u32, u32>,
     parts: Vec<Part>,
-    /// Jobs of the pods that do not stand still.
-    runnable: usize,
+    /// Cores that all pods together could use now.
+    demand: f64,
     /// Most cores that a pod gets now.
     share: f64,
     /// Whether some pod has less than it could use.
@@ -106,17 +109,18 @@ pub(super) struct Limited {
 }
 
 impl Limited {
-    /// An idle machine of `cores` cores of relative `speed`, whose pods may use `limit` cores each. Their periods begin at times that
-    /// follow from `key`.
-    pub(super) fn new(cores: f64, speed: f64, limit: f64, key: Key) -> Limited {
+    /// An idle machine of so many cores of a relative speed, whose pods may use `limit` cores each and can use `most` at a time. Their
+    /// periods begin at times that follow from `key`.
+    pub(super) fn new((cores, speed): (f64, f64), limit: f64, most: f64, key: Key) -> Limited {
         Limited {
             cores,
             speed,
             limit,
+            most,
             key,
             places: BTreeMap::new(),
             parts: Vec::new(),
-            runnable: 0,
+            demand: 0.0,
             share: cores,
             contended: false,
             due: Vec::new(),
@@ -152,7 +156,6 @@ impl Limited {
         }
         let due = part.processor.start(now, id, 0, work);
         self.due.extend(due.map(|due| (due, at, JOBS)));
-        self.runnable += 1;
         self.changed(now, at);
     }
 
@@ -165,7 +168,6 @@ impl Limited {
         let (ended, due) = self.parts[at as usize].processor.complete(now);
         self.due.extend(due.map(|due| (due, at, JOBS)));
         if ended.is_some() {
-            self.runnable -= 1;
             self.changed(now, at);
         }
         ended.map(|(id, _)| id)
@@ -180,7 +182,6 @@ impl Limited {
         }
         let due = part.processor.remove(now, id, 0);
         self.due.extend(due.map(|due| (due, at, JOBS)));
-        self.runnable -= 1;
         self.changed(now, at);
     }
 
@@ -202,6 +203,7 @@ impl Limited {
                 left: self.quota(),
                 settled: Time::ZERO,
                 uses: 0.0,
+                demand: 0.0,
                 throttled: false,
                 asked: Time::MAX,
                 turn: JOBS,
@@ -216,7 +218,8 @@ impl Limited {
     }
 
     fn sharing(&self) -> Sharing {
-        Sharing::Cores { cores: self.share, speed: self.speed, per_job: 1.0 }
+        let cores = self.share.min(self.most);
+        Sharing::Cores { cores, speed: self.speed, per_job: 1.0 }
     }
 
     /// A pod has more or fewer jobs that run, or stands still, or does so no longer.
@@ -227,11 +230,13 @@ impl Limited {
 
     /// Reckons with what a pod uses from now on, and when it is to be looked at for its quota.
     fn account(&mut self, now: Time, at: u32) {
-        let (quota, share) = (self.quota(), self.share);
+        let quota = self.quota();
         let part = &mut self.parts[at as usize];
         part.settle(quota, now);
         let runs = if part.throttled { 0 } else { part.processor.len() };
-        part.uses = share.min(runs as f64);
+        let demand = self.most.min(runs as f64);
+        self.demand += demand - std::mem::replace(&mut part.demand, demand);
+        part.uses = self.share.min(demand);
         let look = if part.throttled {
             Some(part.next(now))
         } else if runs > 0 {
@@ -255,33 +260,29 @@ impl Limited {
         }
         part.asked = Time::MAX;
         part.settle(quota, now);
-        let jobs = part.processor.len();
         if part.throttled {
             part.throttled = false;
             let due = part.processor.reshare(now, sharing);
             self.due.extend(due.map(|due| (due, at, JOBS)));
-            self.runnable += jobs;
-        } else if part.left <= 0.0 && jobs > 0 {
+        } else if part.left <= 0.0 && !part.processor.is_empty() {
             part.throttled = true;
             part.processor.pause(now);
-            self.runnable -= jobs;
         }
         self.changed(now, at);
     }
 
     /// Finds out how much every pod gets.
     fn share_out(&mut self, now: Time) {
-        // Every thread has a core: the common case.
-        if self.runnable as f64 <= self.cores {
+        // All get what they could use: the common case.
+        if self.demand <= self.cores {
             if std::mem::take(&mut self.contended) {
                 self.give_all(now, f64::INFINITY);
             }
             return;
         }
         self.contended = true;
-        let running = self.parts.iter().filter(|part| !part.throttled);
-        let jobs = running.map(|part| part.processor.len()).filter(|jobs| *jobs > 0);
-        let mut demands: Vec<f64> = jobs.map(|jobs| jobs as f64).collect();
+        let demands = self.parts.iter().map(|part| part.demand).filter(|demand| *demand > 0.0);
+        let mut demands: Vec<f64> = demands.collect();
         demands.sort_unstable_by(f64::total_cmp);
         self.give_all(now, level(&demands, self.cores));
     }
@@ -342,7 +343,7 @@ mod tests {
 
     /// How long jobs of one pod of `limit` on `cores` take that all begin `after` a period did, in milliseconds.
     fn takes(cores: f64, limit: f64, works: &[u64], after: u64) -> Vec<f64> {
-        let mut pods = Limited::new(cores, 1.0, limit, Key::root(1, 0));
+        let mut pods = Limited::new((cores, 1.0), limit, f64::INFINITY, Key::root(1, 0));
         let at = pods.place(0);
         let begin =
             Time::ZERO + pods.parts[at as usize].phase + PERIOD * 7 + Span::from_millis(after);
@@ -380,6 +381,7 @@ mod tests {
     struct Twin {
         cores: f64,
         quota: f64,
+        most: f64,
         now: f64,
         /// Pod, job, work left.
         jobs: Vec<(u32, u32, f64)>,
@@ -390,7 +392,7 @@ mod tests {
         fn uses(&self, pod: u32) -> f64 {
             let demand = |pod: usize| {
                 let jobs = self.jobs.iter().filter(|job| job.0 as usize == pod).count();
-                if self.pods[pod].2 { 0.0 } else { jobs as f64 }
+                if self.pods[pod].2 { 0.0 } else { self.most.min(jobs as f64) }
             };
             let all = 0..self.pods.len();
             let own = demand(pod as usize);
@@ -456,18 +458,21 @@ mod tests {
 
     #[test]
     fn agrees_with_its_slow_twin() {
-        for (cores, limit) in [(2.0, 0.5), (2.0, 1.5), (4.0, 0.25), (8.0, 1.0)] {
+        let all = f64::INFINITY;
+        for (cores, limit, most) in
+            [(2.0, 0.5, all), (2.0, 1.5, all), (4.0, 0.25, 1.0), (8.0, 1.0, 2.0), (4.0, all, 1.0)]
+        {
             let mut stream = Key::root(11, 0).stream();
-            let mut fast = Limited::new(cores, 1.0, limit, Key::root(3, 0));
+            let mut fast = Limited::new((cores, 1.0), limit, most, Key::root(3, 0));
             let phases = (0..6).map(|pod| fast.place(pod)).collect::<Vec<_>>();
             let phases = phases.iter().map(|at| fast.parts[*at as usize].phase.nanos_f64());
             let quota = limit * PERIOD.nanos_f64();
             let pods = phases.map(|phase| (phase, quota, false)).collect();
-            let mut twin = Twin { cores, quota, now: 0.0, jobs: Vec::new(), pods };
+            let mut twin = Twin { cores, quota, most, now: 0.0, jobs: Vec::new(), pods };
             let (mut clock, mut arrival, mut done) = (Clock::default(), 0_u64, 0);
             for id in 0..1_000_u32 {
                 // Three quarters of what the cores or the limits allow.
-                arrival += stream.below((40e6 / (0.75 * cores.min(6.0 * limit))) as u64);
+                arrival += stream.below((40e6 / (0.75 * cores.min(6.0 * limit.min(most)))) as u64);
                 let arrives = Time::from_nanos(arrival);
                 while let Some((now, ended)) = clock.next(&mut fast, arrives) {
                     let Some(got) = ended else { continue };

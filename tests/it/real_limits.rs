@@ -131,6 +131,23 @@ fn t_pod_8_below_its_limit_a_pod_takes_as_long_as_without_one() {
 }
 
 #[test]
+fn an_interpreter_computes_on_one_core_whatever_its_threads() {
+    // Eight busy threads that need 100 ms of processor time each, on eight vCPU: 10 a second with one interpreter, 20 with two,
+    // whatever limit beyond that the pod has.
+    for (interpreters, limit, rate) in [(1, None, 10.0), (2, None, 20.0), (1, Some(2.0), 10.0)] {
+        let mut own = json!({"runtime": {"threads": {"threads": 8, "interpreters": interpreters}}});
+        if let Some(limit) = limit {
+            own["cpu"] = json!(limit);
+        }
+        let work = json!([{"cpu": {"constant": "100ms"}}]);
+        let nodes = json!({"api": pods(&own)});
+        let row = run(&closed(8, "100s", false, "0s"), &work, "api", &nodes, &json!([]));
+        let served = row.ledger.classes[0].ok_in_load as f64 / 100.0;
+        assert!((served / rate - 1.0).abs() < 0.02, "{interpreters} {limit:?}: {served} a second");
+    }
+}
+
+#[test]
 fn pods_share_a_machine_that_has_too_little_and_not_their_threads() {
     // Two pods with a limit of 2 on two vCPU: a pod with one busy thread gets a core, as much as one with sixteen.
     let own = json!({"replicas": 2, "hosts": {"count": 1, "vcpu": 2}, "cpu": 2.0,

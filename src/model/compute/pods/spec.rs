@@ -2,7 +2,7 @@
 
 use super::autoscaler::AutoscalerSpec;
 use super::lifecycle::Lifecycle;
-use super::runtime::{Runtime, WarmUp};
+use super::runtime::{Runtime, Threads, WarmUp};
 use crate::kernel::Span;
 use crate::model::component::{About, Check, Spec};
 use crate::model::credits::{Burstable, CreditsSpec};
@@ -19,7 +19,7 @@ pub const ABOUT: About = About {
     what: "Replicas of one service on shared hosts: accept queue, admission, workers, processor sharing, connection pools.",
     models: &[
         "the kernel's accept queue of min(backlog, somaxconn) + 1 places; a SYN beyond them is dropped and resent",
-        "runtimes: an event loop (one thread for processor time, turns in which it does what is ready and accepts one connection or all that wait), sync workers (accept one connection when idle, no keep-alive, killed when they are silent for too long), threads",
+        "runtimes: an event loop (one thread for processor time, turns in which it does what is ready and accepts one connection or all that wait), sync workers (accept one connection when idle, no keep-alive, killed when they are silent for too long), threads, where told with interpreters that let one of them compute at a time",
         "a limit of concurrent requests with a waiting line of its own and rejection beyond it",
         "timers of an event loop that count whole milliseconds, and the warm-up of a process whose code is compiled while it runs",
         "processor time shared by the threads of a host; with a limit, which is a quota for all threads of a pod in every 100 ms, shared by its pods",
@@ -209,6 +209,14 @@ impl PodsSpec {
         })
     }
 
+    /// Cores that a pod can use at a time, whatever it may.
+    pub fn cores(&self) -> f64 {
+        match &self.runtime {
+            Runtime::Threads(Threads { interpreters: Some(n), .. }) => f64::from(*n),
+            _ => f64::INFINITY,
+        }
+    }
+
     /// Most requests in progress in a pod.
     pub fn places(&self) -> u32 {
         let own = match &self.runtime {
@@ -326,8 +334,8 @@ impl Spec for PodsSpec {
         }
     }
     fn shares_machine(&self) -> Result<(), &'static str> {
-        if self.hosts != Hosts::default() || self.cpu.is_some() {
-            return Err("it has `hosts` or a `cpu` limit of its own");
+        if self.hosts != Hosts::default() || self.cpu.is_some() || self.cores().is_finite() {
+            return Err("it has `hosts`, a `cpu` limit or `interpreters` of its own");
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use crate::kernel::{Rank, Span, Time};
 use crate::model::calls::{Op, SHARED};
 use crate::model::component::{Component, NodeReport};
 use crate::model::context::Ctx;
-use crate::model::cpu::Processor;
+use crate::model::cpu::{Processor, Sharing};
 use crate::model::dist::Sampler;
 use crate::model::host::{HostId, ThreadOf};
 use crate::model::ledger::{GaugeId, LimitId};
