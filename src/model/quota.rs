@@ -5,9 +5,9 @@
 //! the next period begins. What is left of a period is lost (`cpu.cfs_burst_us` 0).
 //!
 //! Pods are control groups: when there is too little for all, the scheduler shares cores among pods, not among their threads. With n
-//! jobs a pod that does not stand still can use d = n cores, or as many as its interpreters let compute at a time. Where the sum of d is at most what the machine has, every pod gets its d;
-//! else the level λ with Σ min(d, λ) = cores, which is what equal weights (`cpu.weight`, from equal requests) come to. The jobs of a
-//! pod share its part alike.
+//! jobs a pod that does not stand still can use d = n cores, or as many as its interpreters let compute at a time. Where the sum
+//! of d is at most what the machine has, every pod gets its d; else the level λ with Σ min(d, λ) = cores, which is what equal weights
+//! (`cpu.weight`, from equal requests) come to. The jobs of a pod share its part alike.
 //!
 //! Sources: Linux, `Documentation/scheduler/sched-bwc.rst` (a fixed period per group, quota for its threads together, throttled until the
 //! next refill); Kubernetes, `KubeletConfiguration.cpuCFSQuotaPeriod` (100 ms).

@@ -52,8 +52,8 @@ pub struct PodsSpec {
     /// The machines they run on; pods are placed on them in turn.
     #[serde(default)]
     pub hosts: Hosts,
-    /// Processor limit of a pod, vCPUs, for all its threads and workers together (a container's `resources.limits.cpu`): of every
-    /// 100 ms they may use so much and then stand still. None: as much as they can use.
+    /// Processor limit of a pod, vCPUs, for all its threads and workers together (a container's `resources.limits.cpu`), so much of every
+    /// 100 ms, then they stand still; none: as much as they can use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.001, max = 256.0))]
     pub cpu: Option<f64>,

@@ -117,8 +117,8 @@ pub struct DatabaseSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0, max = 10.0), extend("x-source" = "no curve published for this engine: 1e-4 · 16 / vcpu is our choice", "x-assumed" = true))]
     pub kappa: Option<f64>,
-    /// Share of what a statement takes on an idle server that is the server's processor time, and not waiting for a disk or a lock: all
-    /// statements at work together have `vcpu` processors. None: the curve alone says how many go on at a time.
+    /// Share of what a statement takes on an idle server that is processor time, of which all statements at work together have `vcpu`;
+    /// none: the curve alone says how many go on at a time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0, max = 1.0), extend("x-source" = "not limited unless said; near 1 where the data are in memory"))]
     pub cpu_share: Option<f64>,
