@@ -92,7 +92,9 @@ fn fields(kind: &str, limit: &str, spec: &Value) -> Result<Vec<Field>, &'static 
         (_, "session_map") => vec![own(&["session_map_lock"], "0s")],
         (_, "connection_slots") => vec![own(&["connections"], 1_000_000)],
         (_, "login_rate") => vec![own(&["login"], at_once())],
-        (_, "active_work") => vec![own(&["sigma"], 0.0), own(&["kappa"], 0.0)],
+        (_, "active_work") => {
+            vec![own(&["sigma"], 0.0), own(&["kappa"], 0.0), own(&["cpu_share"], Value::Null)]
+        }
         (_, "upstream" | "targets") => return Err(BEHIND),
         _ => return Err(UNKNOWN),
     })
@@ -133,7 +135,12 @@ fn pods(limit: &str, spec: &Value) -> Result<Vec<Field>, &'static str> {
         "concurrency" => places(spec),
         "queue" => vec![own(&["queue"], Value::Null)],
         "cpu" => vec![own(&["hosts", "vcpu"], 448)],
-        "cpu_limit" => vec![own(&["cpu"], Value::Null)],
+        "cpu_limit" => {
+            let limit = own(&["cpu"], Value::Null);
+            let locks = &spec["runtime"]["threads"]["interpreters"];
+            let lock = own(&["runtime", "threads", "interpreters"], Value::Null);
+            if locks.is_null() { vec![limit] } else { vec![limit, lock] }
+        }
         "event_loop" => vec![own(&["hosts", "speed"], 100.0)],
         "cpu_credits" => vec![own(&["hosts", "credits"], Value::Null)],
         "connection_pool" => vec![Pools("max", 100_000.into())],

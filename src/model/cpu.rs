@@ -26,12 +26,14 @@ pub enum Sharing {
         per_job: f64,
     },
     /// Universal Scalability Law (N. Gunther, 1993): throughput X(n) = n / (1 + σ(n−1) + κn(n−1)) relative to one
-    /// job, hence r(n) = 1 / (1 + σ(n−1) + κn(n−1)).
+    /// job, and no more than the cores do: r(n) = min(1 / (1 + σ(n−1) + κn(n−1)), most / n).
     Usl {
         /// Contention σ.
         sigma: f64,
         /// Coherency κ.
         kappa: f64,
+        /// Jobs that the cores can do at a time at full speed; infinite: the law alone.
+        most: f64,
     },
 }
 
@@ -42,8 +44,9 @@ impl Sharing {
         let n = n as f64;
         match self {
             Sharing::Cores { cores, speed, per_job } => speed * per_job.min(cores / n),
-            Sharing::Usl { sigma, kappa } => {
-                1.0 / (1.0 + sigma * (n - 1.0) + kappa * n * (n - 1.0))
+            Sharing::Usl { sigma, kappa, most } => {
+                let law = 1.0 / (1.0 + sigma * (n - 1.0) + kappa * n * (n - 1.0));
+                law.min(most / n)
             }
         }
     }
@@ -324,10 +327,23 @@ impl Processor {
     /// Adds a job. Returns when to call [`Processor::complete`], if no time asked for before is early enough.
     #[inline]
     pub fn start(&mut self, now: Time, id: u32, turn: u32, work: Span) -> Option<Time> {
+        self.join(now, id, turn, work);
+        self.aim()
+    }
+
+    /// Adds a job to a processor that stands still.
+    #[inline]
+    pub(super) fn join(&mut self, now: Time, id: u32, turn: u32, work: Span) {
         self.advance(now);
         let finish = self.virtual_work + work.nanos_f64();
         self.jobs.push(finish.to_bits(), (id, turn));
-        self.aim()
+    }
+
+    /// Stands still until [`Processor::reshare`]: jobs that come meanwhile [`Processor::join`], and others are taken out by
+    /// [`Processor::take_out`].
+    pub(super) fn pause(&mut self, now: Time) {
+        self.advance(now);
+        (self.rate, self.due) = (0.0, Time::MAX);
     }
 
     /// Finds out when the next job ends if nothing changes. Returns that if nobody comes by then.
@@ -379,7 +395,8 @@ impl Processor {
             return (None, None);
         }
         if self.due > now {
-            return (None, self.awaits());
+            let stands_still = self.due == Time::MAX;
+            return (None, if stands_still { None } else { self.awaits() });
         }
         self.advance(now);
         let ended = self.jobs.pop();
@@ -399,12 +416,17 @@ impl Processor {
 
     /// Removes a job before its end. Returns when to come back. O(n): for kills, not for every request.
     pub fn remove(&mut self, now: Time, id: u32, turn: u32) -> Option<Time> {
+        self.take_out(now, id, turn);
+        self.aim()
+    }
+
+    /// Removes a job from a processor that stands still.
+    pub(super) fn take_out(&mut self, now: Time, id: u32, turn: u32) {
         self.advance(now);
         let jobs = std::mem::take(&mut self.jobs);
         for (finish, job) in jobs.into_sorted().filter(|(_, job)| *job != (id, turn)) {
             self.jobs.push(finish, job);
         }
-        self.aim()
     }
 }
 
@@ -446,7 +468,8 @@ mod tests {
         for sharing in [
             Sharing::Cores { cores: 2.0, speed: 1.0, per_job: 1.0 },
             Sharing::Cores { cores: 1.0, speed: 0.4, per_job: 0.5 },
-            Sharing::Usl { sigma: 0.1, kappa: 0.01 },
+            Sharing::Usl { sigma: 0.1, kappa: 0.01, most: f64::INFINITY },
+            Sharing::Usl { sigma: 0.0, kappa: 0.001, most: 2.0 },
         ] {
             let mut stream = Key::root(9, 0).stream();
             let mut fast = Processor::new(sharing);
@@ -488,10 +511,11 @@ mod tests {
     #[test]
     fn remembered_rates_are_those_of_the_law_in_force() {
         let laws = [0.1, 0.3]
-            .map(|sigma| Sharing::Usl { sigma, kappa: 1e-4 })
+            .map(|sigma| Sharing::Usl { sigma, kappa: 1e-4, most: f64::INFINITY })
             .into_iter()
             .chain([Sharing::Cores { cores: 7.3, speed: 0.7, per_job: 0.7 }]);
-        let mut processor = Processor::new(Sharing::Usl { sigma: 0.0, kappa: 0.0 });
+        let mut processor =
+            Processor::new(Sharing::Usl { sigma: 0.0, kappa: 0.0, most: f64::INFINITY });
         let now = Time::ZERO;
         for law in laws {
             processor.reshare(now, law);
@@ -584,7 +608,7 @@ mod tests {
     fn t_usl_1_throughput_at_each_load() {
         // MySQL on Cisco UCS, Percona's data as fitted in the usl-rs tests.
         let (lambda, sigma, kappa) = (995.6486, 0.026_715_91, 7.690_945e-4);
-        let usl = Sharing::Usl { sigma, kappa };
+        let usl = Sharing::Usl { sigma, kappa, most: f64::INFINITY };
         for (n, x, ms) in [
             (1, 995.6, 1.0044),
             (10, 7_602.3, 1.3154),

@@ -2,8 +2,8 @@
 
 use super::cpu::{CoreDue, Group, Processor, Sharing, TimeSlices};
 use super::message::{Event, Message, NodeId, OPERATION};
-use super::quota::{Limited, PartDue};
-use crate::kernel::{Span, Time};
+use super::quota::Limited;
+use crate::kernel::{Key, Span, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -117,9 +117,9 @@ impl Host {
         Host::of(Cores::Shared(Box::new(Processor::new(sharing))))
     }
 
-    /// An idle host of `cores` cores of relative `speed` on which every pod may use `limit` cores.
-    pub(super) fn limited(cores: f64, speed: f64, limit: f64) -> Host {
-        Host::of(Cores::Limited(Limited::new(cores, speed, limit)))
+    /// An idle host of so many cores of a relative speed on which every pod may use `limit` cores and can use `most` at a time.
+    pub(super) fn limited(machine: (f64, f64), limit: f64, most: f64, key: Key) -> Host {
+        Host::of(Cores::Limited(Limited::new(machine, limit, most, key)))
     }
 
     /// A machine that nodes share.
@@ -170,7 +170,7 @@ impl Host {
                 if let Sharing::Cores { cores, speed, .. } = sharing {
                     pods.reshare(now, cores, speed);
                 }
-                of_part(pods.next_due())
+                pods.next_due()
             }
             Cores::Turns { .. } => None,
         }
@@ -188,7 +188,7 @@ impl Host {
             Cores::Shared(processor) => shared(processor.start(now, at, 0, work)),
             Cores::Limited(pods) => {
                 pods.start(now, job.thread.pod, at, work);
-                of_part(pods.next_due())
+                pods.next_due()
             }
             Cores::Turns { cores, together } => {
                 let goes_on = |held: &mut Job| (held.node, held.thread) == (job.node, job.thread);
@@ -211,8 +211,8 @@ impl Host {
                 (ended.map(|(at, _)| at), shared(due))
             }
             Cores::Limited(pods) => {
-                let ended = pods.complete(now, core);
-                (ended, of_part(pods.next_due()))
+                let ended = pods.complete(now, core, turn);
+                (ended, pods.next_due())
             }
             Cores::Turns { cores, .. } => {
                 let (ended, due) = cores.turned(now, core as usize, turn);
@@ -231,7 +231,7 @@ impl Host {
     /// When to come back besides the time that the last change returned: what one pod does may change what others have.
     pub(super) fn also_due(&mut self) -> Due {
         match &mut self.cores {
-            Cores::Limited(pods) => of_part(pods.next_due()),
+            Cores::Limited(pods) => pods.next_due(),
             Cores::Shared(_) | Cores::Turns { .. } => None,
         }
     }
@@ -252,16 +252,11 @@ impl Host {
             Cores::Shared(processor) => shared(processor.remove(now, at, 0)),
             Cores::Limited(pods) => {
                 pods.remove(now, job.thread.pod, at);
-                of_part(pods.next_due())
+                pods.next_due()
             }
             Cores::Turns { cores, .. } => on_core(cores.remove(now, at)),
         }
     }
-}
-
-/// What a pod's part is to be looked at again for: the part stands for the core.
-fn of_part(due: Option<PartDue>) -> Due {
-    due.map(|(at, part)| (at, part, 0))
 }
 
 /// A processor that all share has one place to look at, and knows itself which wake-ups it awaits.

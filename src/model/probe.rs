@@ -72,10 +72,15 @@ impl Default for ProbeSpec {
 }
 
 impl ProbeSpec {
-    /// From the start of a container to its first probe: the first tick that is not before the initial delay.
-    pub fn first(&self) -> Span {
+    /// From now, when a container has been running for so long and nothing holds this probe back any more, to its first run: at once, or at
+    /// the first tick that is not before the initial delay, which counts from the start of the container (kubelet, `prober/worker.go`:
+    /// `StartedAt`; `prober_manager.go` triggers a readiness probe as soon as its container has started).
+    pub fn first_after(&self, running: Span) -> Span {
+        if running >= self.initial_delay {
+            return Span::ZERO;
+        }
         let period = self.period.nanos().max(1);
-        Span::from_nanos(self.initial_delay.nanos().div_ceil(period) * period)
+        Span::from_nanos(self.initial_delay.nanos().div_ceil(period) * period).minus(running)
     }
 
     /// From the beginning of the run to the first probe of a container that runs already.
@@ -153,12 +158,19 @@ mod tests {
 
     #[test]
     fn the_first_probe_comes_at_the_first_tick_that_is_late_enough() {
-        let first = |delay| {
-            ProbeSpec { initial_delay: Span::from_secs(delay), ..ProbeSpec::default() }.first()
+        let first = |delay, running| {
+            let initial_delay = Span::from_secs(delay);
+            ProbeSpec { initial_delay, ..ProbeSpec::default() }
+                .first_after(Span::from_secs(running))
         };
         assert_eq!(
-            [first(0), first(5), first(10), first(11)],
+            [0, 5, 10, 11].map(|delay| first(delay, 0)),
             [0, 10, 10, 20].map(Span::from_secs)
+        );
+        // A startup probe has held it back: the initial delay has run meanwhile.
+        assert_eq!(
+            [0, 29, 30, 31, 45].map(|delay| first(delay, 30)),
+            [0, 0, 0, 10, 20].map(Span::from_secs)
         );
     }
 }

@@ -125,9 +125,10 @@ impl Wiring<'_> {
         HostId((self.hosts.len() - 1) as u16)
     }
 
-    /// A host of this node alone on which every pod may use `limit` cores.
-    pub fn limited_host(&mut self, cores: f64, speed: f64, limit: f64) -> HostId {
-        self.hosts.push(Host::limited(cores, speed, limit));
+    /// A host of this node alone, of so many cores of a speed, on which every pod may use `limit` cores and can use `most` at a time.
+    pub fn limited_host(&mut self, (cores, speed): (f64, f64), limit: f64, most: f64) -> HostId {
+        let key = self.key();
+        self.hosts.push(Host::limited((cores, speed), limit, most, key));
         HostId((self.hosts.len() - 1) as u16)
     }
 

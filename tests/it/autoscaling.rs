@@ -86,6 +86,20 @@ fn t_hpa_pods_come_no_sooner_than_their_lags() {
 }
 
 #[test]
+fn a_pod_with_a_limit_and_without_a_request_asks_for_its_limit() {
+    // 0.8 of a core on one pod of 0.5 on a host of two vCPUs: at 100 % of the limit and a target of 60 % it needs at least two pods,
+    // and three for all of the load. By the host's vCPUs it would be at 25 % for ever.
+    let mut own = pods(
+        1,
+        json!({"hpa": hpa(1, 10, 60), "start": {"constant": "2s"}, "ready": {"constant": "1s"}}),
+    );
+    own["hosts"] = json!({"count": 5, "vcpu": 2, "instance": "t3.large"});
+    own["cpu"] = json!(0.5);
+    let result = result(&scenario(own, "8/s", "300s", "400s"));
+    assert!(reaches(only(&result), "replicas wanted", 3.0).is_finite());
+}
+
+#[test]
 fn no_request_is_lost_when_pods_go() {
     // Enough pods from the beginning, so that what fails would fail by scaling down.
     let behavior = json!({"scaleDown": {"stabilizationWindowSeconds": 30}});

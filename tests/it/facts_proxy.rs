@@ -162,6 +162,25 @@ fn limit_req_delays_a_burst_and_refuses_the_rest_with_503() {
 }
 
 #[test]
+fn t_ngx_9_a_request_that_limit_req_holds_back_does_not_count_for_limit_conn() {
+    // Own run of nginx 1.22.1: rate 10/s with burst 20, five at a time, 300 ms each: 20 at once are all answered, the last
+    // after 1.9 s and its own 300 ms. Three are in progress at a time.
+    let front = json!({"upstream": ["a"], "workers": 1,
+        "limit_req": {"rate": "10/s", "burst": 20, "key": "server"}, "limit_conn": {"max": 5, "key": "server"}});
+    let burst = burst(20, "0s", "job");
+    let row = first(&behind(&burst, &wait(&constant(300.0)), &front, &two(), &json!([])));
+    assert_eq!((row.ledger.classes[0].ok, failures(&row)), (20, vec![]));
+    let slowest = row.ledger.classes[0].latency.max().as_secs_f64();
+    assert!((2.2..2.22).contains(&slowest), "{slowest}");
+    // Without a burst 19 are refused for their rate, and none for their number.
+    let mut strict = front;
+    strict["limit_req"]["burst"] = json!(0);
+    strict["limit_conn"]["max"] = json!(1);
+    let row = first(&behind(&burst, &wait(&constant(300.0)), &strict, &two(), &json!([])));
+    assert_eq!(failures(&row), [(Cause::RateLimited, 503, 19)]);
+}
+
+#[test]
 fn limit_conn_refuses_what_is_too_much_at_a_time() {
     let front = json!({"upstream": ["a"], "workers": 1,
         "limit_conn": {"max": 7, "status": 429, "key": "server"}});

@@ -221,6 +221,23 @@ fn a_startup_probe_holds_the_others_back() {
 }
 
 #[test]
+fn t_life_6_an_initial_delay_runs_while_a_startup_probe_holds_its_probe_back() {
+    // Container at 6 s, listening at 31 s, startup passes at 36 s: the initial delay of 20 s of readiness is over by then.
+    let lifecycle = json!({"boot": {"constant": "25s"}, "start": {"constant": "1s"}, "endpoint_lag": {"constant": "0s"},
+        "startup": {"failure_threshold": 30, "shares_queue": false},
+        "readiness": {"initial_delay": "20s", "phase": "0s", "shares_queue": false}});
+    let nodes = json!({"edge": {"node_port": {"to": "api"}}, "api": service(1, lifecycle)});
+    let events = json!([event("5s", json!({"terminate": {"pod": 0}}))]);
+    let row = first(&scenario(1, 100, &quick(), &nodes, &events));
+    let ready = 5.0 + row.end.as_secs_f64() - 36.0;
+    assert!(
+        (area(&row, "replicas ready") - ready).abs() < 0.01,
+        "{}",
+        area(&row, "replicas ready")
+    );
+}
+
+#[test]
 fn t_s3_1_two_probers_with_other_phases_leave_a_window_of_nine_seconds() {
     // Period 10 s, three failures; the target dies just before 0.
     let declared = |phase: u32| {

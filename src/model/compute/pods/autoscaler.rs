@@ -49,9 +49,9 @@ pub struct AutoscalerSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000))]
     pub max_replicas: Option<u32>,
-    /// Processor that a pod asks for, vCPUs: utilisation is percent of it. None: the vCPUs of a host.
+    /// Processor that a pod asks for, vCPUs: utilisation is percent of it; none: its limit `cpu`, or else the vCPUs of a host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0.001, max = 448.0))]
+    #[schemars(range(min = 0.001, max = 448.0), extend("x-source" = "Kubernetes, SetDefaults_Pod (core/v1/defaults.go): a container with a limit and without a request asks for its limit"))]
     pub cpu_request: Option<f64>,
     /// How often usage is sampled.
     #[serde(default = "fifteen_seconds")]

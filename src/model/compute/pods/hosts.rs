@@ -111,8 +111,10 @@ impl Pods {
 
 /// A host of pods that are on no machine of the design.
 pub(super) fn own_host(spec: &PodsSpec, sharing: Sharing, wiring: &mut Wiring) -> HostId {
-    match spec.cpu {
-        Some(limit) => wiring.limited_host(spec.hosts.vcpu, spec.hosts.speed, limit),
-        None => wiring.host(sharing),
+    let (limit, most) = (spec.cpu.unwrap_or(f64::INFINITY), spec.cores());
+    if limit.is_finite() || most.is_finite() {
+        wiring.limited_host((spec.hosts.vcpu, spec.hosts.speed), limit, most)
+    } else {
+        wiring.host(sharing)
     }
 }

@@ -144,7 +144,9 @@ impl Pods {
     fn begin_probe(&mut self, kind: u8, at: usize, ctx: &mut Ctx) {
         let Some(fleet) = &self.fleet else { return };
         if let Some(spec) = &fleet.laws.probes[usize::from(kind)] {
-            ctx.wake(spec.first(), PROBE_DUE + kind, at as u32, fleet.row(at).life);
+            let row = fleet.row(at);
+            let wait = spec.first_after(ctx.now().since(row.runs));
+            ctx.wake(wait, PROBE_DUE + kind, at as u32, row.life);
         }
     }
 

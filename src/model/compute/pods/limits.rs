@@ -75,7 +75,11 @@ impl Limits {
             cpu_limit: ledger.limit(
                 me,
                 "cpu_limit",
-                format!("processor limit of {} vCPU per pod", spec.cpu.unwrap_or(0.0)),
+                if spec.cores() < spec.cpu.unwrap_or(f64::INFINITY) {
+                    format!("{} interpreters per pod", spec.cores())
+                } else {
+                    format!("processor limit of {} vCPU per pod", spec.cpu.unwrap_or(0.0))
+                },
             ),
             event_loop: ledger.limit(me, "event_loop", "one thread per event loop".into()),
             pool: ledger.limit(me, "connection_pool", "connection pools of the pods".into()),

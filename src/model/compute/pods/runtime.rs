@@ -81,6 +81,11 @@ pub struct Threads {
     /// How many.
     #[schemars(range(min = 1, max = 100_000))]
     pub threads: u32,
+    /// Interpreters with a lock of their own that the threads of a pod belong to, each of which computes on one core at a time
+    /// (CPython: its worker processes); none: all threads may compute at once, as those of a JVM, of .NET or Go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10_000), extend("x-source" = "no lock unless said; CPython glossary, global interpreter lock: one thread at a time executes bytecode"))]
+    pub interpreters: Option<u32>,
 }
 
 /// Late by so much is a timer of an event loop: the kernel's timer slack of 50 us (prctl(2), `PR_SET_TIMERSLACK`), and the time until

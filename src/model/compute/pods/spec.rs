@@ -2,7 +2,7 @@
 
 use super::autoscaler::AutoscalerSpec;
 use super::lifecycle::Lifecycle;
-use super::runtime::{Runtime, WarmUp};
+use super::runtime::{Runtime, Threads, WarmUp};
 use crate::kernel::Span;
 use crate::model::component::{About, Check, Spec};
 use crate::model::credits::{Burstable, CreditsSpec};
@@ -19,10 +19,10 @@ pub const ABOUT: About = About {
     what: "Replicas of one service on shared hosts: accept queue, admission, workers, processor sharing, connection pools.",
     models: &[
         "the kernel's accept queue of min(backlog, somaxconn) + 1 places; a SYN beyond them is dropped and resent",
-        "runtimes: an event loop (one thread for processor time, turns in which it does what is ready and accepts one connection or all that wait), sync workers (accept one connection when idle, no keep-alive, killed when they are silent for too long), threads",
+        "runtimes: an event loop (one thread for processor time, turns in which it does what is ready and accepts one connection or all that wait), sync workers (accept one connection when idle, no keep-alive, killed when they are silent for too long), threads, where told with interpreters that let one of them compute at a time",
         "a limit of concurrent requests with a waiting line of its own and rejection beyond it",
         "timers of an event loop that count whole milliseconds, and the warm-up of a process whose code is compiled while it runs",
-        "processor time shared by the threads of a host; with a limit, which is one for all threads of a pod, shared by its pods",
+        "processor time shared by the threads of a host; with a limit, which is a quota for all threads of a pod in every 100 ms, shared by its pods",
         "processor time of TLS handshakes, where clients come straight to the pods",
         "a connection pool per pod and store with the growth rule of its driver",
         "work that goes on after its client has gone, unless `cancel` is set",
@@ -37,7 +37,6 @@ pub const ABOUT: About = About {
         "a limit of connections that threads accept (gthread: worker_connections 1,000 each): those wait in the process, not in the kernel",
         "what a host had on its processor when it was lost: it ends all the same",
         "the progress deadline of a rollout, and rollbacks",
-        "quota periods of the CPU limit: at it a pod is slower, not stopped and started",
     ],
     example: r#"{"replicas": 3, "hosts": {"count": 2, "instance": "t3.medium", "vcpu": 2},
         "runtime": {"event_loop": {}}, "concurrency": 100, "pool": {"db": {"max": 100}}}"#,
@@ -53,8 +52,8 @@ pub struct PodsSpec {
     /// The machines they run on; pods are placed on them in turn.
     #[serde(default)]
     pub hosts: Hosts,
-    /// Processor limit of a pod, vCPUs, for all its threads and workers together (a container's `resources.limits.cpu`); none: as
-    /// much as they can use.
+    /// Processor limit of a pod, vCPUs, for all its threads and workers together (a container's `resources.limits.cpu`), so much of every
+    /// 100 ms, then they stand still; none: as much as they can use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.001, max = 256.0))]
     pub cpu: Option<f64>,
@@ -210,6 +209,14 @@ impl PodsSpec {
         })
     }
 
+    /// Cores that a pod can use at a time, whatever it may.
+    pub fn cores(&self) -> f64 {
+        match &self.runtime {
+            Runtime::Threads(Threads { interpreters: Some(n), .. }) => f64::from(*n),
+            _ => f64::INFINITY,
+        }
+    }
+
     /// Most requests in progress in a pod.
     pub fn places(&self) -> u32 {
         let own = match &self.runtime {
@@ -327,8 +334,8 @@ impl Spec for PodsSpec {
         }
     }
     fn shares_machine(&self) -> Result<(), &'static str> {
-        if self.hosts != Hosts::default() || self.cpu.is_some() {
-            return Err("it has `hosts` or a `cpu` limit of its own");
+        if self.hosts != Hosts::default() || self.cpu.is_some() || self.cores().is_finite() {
+            return Err("it has `hosts`, a `cpu` limit or `interpreters` of its own");
         }
         Ok(())
     }

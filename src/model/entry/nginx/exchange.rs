@@ -1,6 +1,5 @@
 //! One proxied request: choosing a peer, connecting, waiting, trying the next, answering.
 
-use super::limits::Passage;
 use super::parts::{Exchange, NextUpstream};
 use super::peers::Peers;
 use super::proxy::{CONNECT_TIMEOUT, DELAYED, IDLE, Nginx, READ_TIMEOUT};
@@ -74,29 +73,44 @@ impl Nginx {
 
     /// The request has been read: it passes the limits, waits, or is refused.
     pub(super) fn pass_limits(&mut self, call: CallId, ctx: &mut Ctx) {
-        let (now, me) = (ctx.now(), ctx.me);
+        let now = ctx.now();
         let at = ctx.calls.get(call).a as usize;
         let client = self.client_of(self.exchanges[at].connection);
-        let passage = self.requests.pass(client, now);
-        self.exchanges[at].counted = !matches!(passage, Passage::TooMany(_));
-        let refused = match passage {
-            Passage::After(delay) if delay.is_zero() => return self.send_upstream(call, ctx),
-            Passage::After(delay) => {
+        match self.requests.hold_back(client, now) {
+            Ok(delay) if delay.is_zero() => self.take_place(call, ctx),
+            Ok(delay) => {
                 ctx.ledger.waited_for(self.limits.requests, now, now + delay);
-                return ctx.wake(delay, DELAYED, call.slot, call.turn);
+                ctx.wake(delay, DELAYED, call.slot, call.turn);
             }
-            Passage::TooFast(status) => Outcome::failed(Cause::RateLimited, me, status),
-            Passage::TooMany(status) => Outcome::failed(Cause::ConcurrencyLimited, me, status),
-        };
-        ctx.ledger.refused_by(self.limits.requests, now);
-        self.answer(call, refused, ctx);
+            Err(status) => self.refuse_request(call, Cause::RateLimited, status, ctx),
+        }
     }
 
     /// A request has been held back long enough, if its client is still there.
     pub(super) fn delayed(&mut self, call: CallId, ctx: &mut Ctx) {
         if ctx.calls.get(call).b != ANSWERED {
-            self.send_upstream(call, ctx);
+            self.take_place(call, ctx);
         }
+    }
+
+    /// A request that is not held back goes on, unless too many are in progress.
+    fn take_place(&mut self, call: CallId, ctx: &mut Ctx) {
+        let now = ctx.now();
+        let at = ctx.calls.get(call).a as usize;
+        let client = self.client_of(self.exchanges[at].connection);
+        match self.requests.enter(client) {
+            Ok(()) => {
+                let exchange = &mut self.exchanges[at];
+                (exchange.counted, exchange.since) = (true, now);
+                self.send_upstream(call, ctx);
+            }
+            Err(status) => self.refuse_request(call, Cause::ConcurrencyLimited, status, ctx),
+        }
+    }
+
+    fn refuse_request(&mut self, call: CallId, cause: Cause, status: u16, ctx: &mut Ctx) {
+        ctx.ledger.refused_by(self.limits.requests, ctx.queue.now());
+        self.answer(call, Outcome::failed(cause, ctx.me, status), ctx);
     }
 
     /// Chooses a peer, gets a connection to it, sends the request.

@@ -1,4 +1,6 @@
-//! `limit_req` and `limit_conn`: requests that are delayed or refused before a server is chosen.
+//! `limit_req` and `limit_conn`: requests that are delayed or refused before a server is chosen. Handlers of the phase run in the reverse
+//! order of their modules (`ngx_http_init_phase_handlers`), so `limit_req` comes first: a request that it holds back does not count for
+//! `limit_conn` yet, and one that `limit_conn` refuses has counted for the rate.
 
 use super::spec::NginxSpec;
 use crate::kernel::{Span, Time};
@@ -79,16 +81,6 @@ pub(super) struct RequestLimits {
     in_progress: Option<(InProgress, LimitKey, u16)>,
 }
 
-/// What becomes of a request at the limits.
-pub(super) enum Passage {
-    /// It goes on after so long.
-    After(Span),
-    /// Its rate is too high: refused with this status.
-    TooFast(u16),
-    /// Too many are in progress: refused with this status.
-    TooMany(u16),
-}
-
 impl RequestLimits {
     pub(super) fn new(spec: &NginxSpec) -> RequestLimits {
         let rate = |limit: &LimitReq| (Buckets::new(limit), limit.key, limit.status);
@@ -99,19 +91,18 @@ impl RequestLimits {
         }
     }
 
-    /// A request of `client`; one that is not `TooMany` counts as in progress until it leaves.
+    /// A request of `client` at `limit_req`: how long it is held back, or the status with which it is refused.
     #[inline]
-    pub(super) fn pass(&mut self, client: u32, now: Time) -> Passage {
-        if let Some((limit, key, status)) = &mut self.in_progress
-            && !limit.enter(key.of(client))
-        {
-            return Passage::TooMany(*status);
-        }
-        let Some((buckets, key, status)) = &mut self.rate else {
-            return Passage::After(Span::ZERO);
-        };
-        let delay = buckets.admit(key.of(client), now);
-        delay.map_or(Passage::TooFast(*status), Passage::After)
+    pub(super) fn hold_back(&mut self, client: u32, now: Time) -> Result<Span, u16> {
+        let Some((buckets, key, status)) = &mut self.rate else { return Ok(Span::ZERO) };
+        buckets.admit(key.of(client), now).ok_or(*status)
+    }
+
+    /// A request of `client` at `limit_conn`, behind `limit_req`: it counts as in progress until it leaves, or is refused with a status.
+    #[inline]
+    pub(super) fn enter(&mut self, client: u32) -> Result<(), u16> {
+        let Some((limit, key, status)) = &mut self.in_progress else { return Ok(()) };
+        if limit.enter(key.of(client)) { Ok(()) } else { Err(*status) }
     }
 
     /// A request that counted has ended.

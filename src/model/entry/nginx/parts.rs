@@ -28,7 +28,7 @@ pub(super) struct Exchange {
     pub(super) cached: bool,
     /// Whether it counts for `limit_conn`.
     pub(super) counted: bool,
-    /// When it began.
+    /// When it was to be sent on for the first time.
     pub(super) since: Time,
     /// Connect timeout, then nothing.
     pub(super) connect_timer: TimerId,

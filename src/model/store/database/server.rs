@@ -133,14 +133,15 @@ impl Limits {
         wiring: &mut Wiring,
     ) -> Limits {
         let (me, ledger) = (wiring.me, &mut *wiring.ledger);
-        let sigma = spec.sigma;
+        let (sigma, kappa) = (spec.sigma, spec.kappa());
+        let cores = spec.cpu_share.map(|_| format!(", statements on {} vCPU", spec.vcpu));
         Limits {
             slots: ledger.limit(me, "connection_slots", format!("{slots} connection slots")),
             login: ledger.limit(me, "login_rate", format!("logins on {} vCPU", spec.vcpu)),
             work: ledger.limit(
                 me,
                 "active_work",
-                format!("throughput curve σ {sigma}, κ {}", spec.kappa()),
+                format!("throughput curve σ {sigma}, κ {kappa}{}", cores.unwrap_or_default()),
             ),
             backlog: ledger.limit(me, "listen_backlog", format!("listen queue of {backlog}")),
             active: ledger.limit(
@@ -206,7 +207,7 @@ impl Component for Database {
                 window: Time::ZERO,
                 fresh: 0,
             }),
-            work: Processor::new(Sharing::Usl { sigma: spec.sigma, kappa: spec.kappa() }),
+            work: Processor::new(spec.sharing()),
             active_max: active_max as usize,
             statements: VecDeque::new(),
             limits,

@@ -3,6 +3,7 @@
 use super::engine::{self, Auth, Engine};
 use crate::kernel::Span;
 use crate::model::component::{About, Check, Spec};
+use crate::model::cpu::Sharing;
 use crate::model::dist::Dist;
 use crate::model::era::Era;
 use crate::model::wiring::Slots;
@@ -19,7 +20,7 @@ const ABOUT: About = About {
         "MySQL: a connection beyond the slots is refused before its login; MongoDB, DocumentDB: after it (assumed); DocumentDB may keep it waiting, locks logins after a rush of new connections, and lets statements beyond the active limit wait",
         "logins, forks and ends of connections share the server's vCPUs; a refused login costs what it did until then, and two thirds of an end",
         "open connections hold their slot while idle, also those of frozen execution environments; the slot of a client that went away is free when its statement has ended",
-        "statements share the server by the Universal Scalability Law X(n) = λn / (1 + σ(n−1) + κn(n−1))",
+        "statements share the server by the Universal Scalability Law X(n) = λn / (1 + σ(n−1) + κn(n−1)), and its processors where `cpu_share` says how much of them they take",
     ],
     leaves_out: &[
         "locks, transactions and replication; reads and writes cost what the scenario says they hold",
@@ -116,6 +117,11 @@ pub struct DatabaseSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0, max = 10.0), extend("x-source" = "no curve published for this engine: 1e-4 · 16 / vcpu is our choice", "x-assumed" = true))]
     pub kappa: Option<f64>,
+    /// Share of what a statement takes on an idle server that is processor time, of which all statements at work together have `vcpu`;
+    /// none: the curve alone says how many go on at a time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0, max = 1.0), extend("x-source" = "not limited unless said; near 1 where the data are in memory"))]
+    pub cpu_share: Option<f64>,
     /// Item of the price table, e.g. `rds.postgres.t3.medium`; none: the server is not on this bill.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub class: Option<String>,
@@ -167,6 +173,13 @@ impl DatabaseSpec {
     /// Coherency κ.
     pub(super) fn kappa(&self) -> f64 {
         self.kappa.unwrap_or(1e-4 * 16.0 / self.vcpu)
+    }
+
+    /// How statements at work share the server.
+    pub(super) fn sharing(&self) -> Sharing {
+        let share = self.cpu_share.filter(|share| *share > 0.0);
+        let most = share.map_or(f64::INFINITY, |share| self.vcpu / share);
+        Sharing::Usl { sigma: self.sigma, kappa: self.kappa(), most }
     }
 
     /// Most statements at work.
