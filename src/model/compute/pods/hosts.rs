@@ -112,7 +112,7 @@ impl Pods {
 /// A host of pods that are on no machine of the design.
 pub(super) fn own_host(spec: &PodsSpec, sharing: Sharing, wiring: &mut Wiring) -> HostId {
     match spec.cpu {
-        Some(limit) => wiring.limited_host(spec.hosts.vcpu, spec.hosts.speed, limit),
+        Some(limit) => wiring.limited_host(spec.hosts.vcpu(), spec.hosts.speed, limit),
         None => wiring.host(sharing),
     }
 }
