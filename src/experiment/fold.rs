@@ -363,6 +363,7 @@ fn cost(rows: &[Outturn], bills: &[Bill]) -> Cost {
                 item: line.item.clone(),
                 quantity: 0.0,
                 unit: line.unit.clone(),
+                price_share: line.price_share,
                 amount: 0.0,
                 reserved: line.reserved,
                 idle: 0.0,

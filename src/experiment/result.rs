@@ -434,6 +434,9 @@ pub struct CostLine {
     pub quantity: f64,
     /// Unit of the quantity.
     pub unit: String,
+    /// Share of the table's price that a unit costs (spot instances, fees); none: the price.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price_share: Option<f64>,
     /// Amount in the currency, mean over replications.
     pub amount: f64,
     /// Whether it is paid by the hour however little is used.

@@ -23,9 +23,11 @@ pub fn sensitivities(
     let mut rows = Vec::new();
     for assumption in &plan.assumptions {
         let path = Path::parse(&assumption.path);
-        let Some(value) = path.find(&plan.resolved) else { continue };
+        // A field that stays empty has its value in the assumption, if it is one.
+        let found = path.find(&plan.resolved).cloned();
+        let Some(value) = found.or_else(|| assumption.value.parse().ok()) else { continue };
         let sides: Vec<_> =
-            FACTORS.iter().filter_map(|factor| Some((*factor, scaled(value, *factor)?))).collect();
+            FACTORS.iter().filter_map(|factor| Some((*factor, scaled(&value, *factor)?))).collect();
         if sides.is_empty() {
             continue;
         }

@@ -33,15 +33,34 @@ const SIZES: &[Burstable] = &[
     size("t3.large", 2.0, 36.0, 0.30),
     size("t3.xlarge", 4.0, 96.0, 0.40),
     size("t3.2xlarge", 8.0, 192.0, 0.40),
+    size("t3a.nano", 2.0, 6.0, 0.05),
+    size("t3a.micro", 2.0, 12.0, 0.10),
+    size("t3a.small", 2.0, 24.0, 0.20),
     size("t3a.medium", 2.0, 24.0, 0.20),
+    size("t3a.large", 2.0, 36.0, 0.30),
+    size("t3a.xlarge", 4.0, 96.0, 0.40),
+    size("t3a.2xlarge", 8.0, 192.0, 0.40),
+    size("t4g.nano", 2.0, 6.0, 0.05),
     size("t4g.micro", 2.0, 12.0, 0.10),
     size("t4g.small", 2.0, 24.0, 0.20),
     size("t4g.medium", 2.0, 24.0, 0.20),
     size("t4g.large", 2.0, 36.0, 0.30),
+    size("t4g.xlarge", 4.0, 96.0, 0.40),
+    size("t4g.2xlarge", 8.0, 192.0, 0.40),
 ];
 
 const fn size(instance: &'static str, vcpu: f64, per_hour: f64, baseline: f64) -> Burstable {
     Burstable { instance, vcpu, per_hour, baseline }
+}
+
+/// The mode that AWS gives a type of this name, or an item of a price table that ends with one; none: it has no CPU credits. Databases
+/// too (RDS user guide, instance class types: T3 and T4g are in unlimited mode, T2 can be).
+pub fn mode_of(name: &str) -> Option<CreditMode> {
+    match name.rsplit('.').nth(1)? {
+        "t2" => Some(CreditMode::Standard),
+        "t3" | "t3a" | "t4g" => Some(CreditMode::Unlimited),
+        _ => None,
+    }
 }
 
 /// Launch credits of a T2 instance in standard mode, for each vCPU.
@@ -60,7 +79,7 @@ impl Burstable {
 
     /// The mode that AWS gives it.
     pub fn default_mode(&self) -> CreditMode {
-        if self.instance.starts_with("t2.") { CreditMode::Standard } else { CreditMode::Unlimited }
+        mode_of(self.instance).unwrap_or(CreditMode::Unlimited)
     }
 }
 

@@ -20,6 +20,7 @@ pub mod faults;
 pub mod flows;
 pub mod host;
 pub mod http2;
+pub mod instance;
 pub mod kept;
 pub mod ledger;
 mod line;

@@ -35,6 +35,8 @@ pub struct UsageLine {
     pub idle: f64,
     /// Part of `quantity` spent on attempts that failed or had to be repeated.
     pub wasted: f64,
+    /// Share of the table's price that a unit costs (spot instances, fees that are a part of a price), 0 to 1; none: the price.
+    pub price_share: Option<f64>,
 }
 
 impl UsageLine {
@@ -55,6 +57,7 @@ impl UsageLine {
             between: None,
             idle: 0.0,
             wasted: 0.0,
+            price_share: None,
         }
     }
 
@@ -75,16 +78,9 @@ impl UsageLine {
         UsageLine { held: hours(end) * count, ..line }
     }
 
-    /// The same instances as spot instances at `share` of the on-demand price, in hours on demand that cost as much.
+    /// The same instances as spot instances at `share` of the on-demand price.
     pub fn as_spot(self, share: f64) -> UsageLine {
-        UsageLine {
-            node: format!("{} (spot)", self.node),
-            quantity: self.quantity * share,
-            held: self.held * share,
-            between: self.between.map(|hosts| hosts * share),
-            idle: self.idle * share,
-            ..self
-        }
+        UsageLine { node: format!("{} (spot)", self.node), price_share: Some(share), ..self }
     }
 }
 
@@ -99,6 +95,8 @@ mod tests {
         assert_eq!((line.quantity * 60.0).round() as u32, 3);
         assert!((line.held - 3.0 * 20.0 / 3600.0).abs() < 1e-12 && line.reserved);
         let spot = line.as_spot(0.25);
-        assert!((spot.held - 15.0 / 3600.0).abs() < 1e-12 && spot.node == "n (spot)");
+        // Hours are hours, whatever they cost.
+        assert!((spot.held - 60.0 / 3600.0).abs() < 1e-12 && spot.node == "n (spot)");
+        assert_eq!(spot.price_share, Some(0.25));
     }
 }

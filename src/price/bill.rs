@@ -56,6 +56,8 @@ pub struct BillLine {
     pub quantity: f64,
     /// Unit of the quantity.
     pub unit: String,
+    /// Share of the table's price that a unit costs (spot instances, fees); none: the price.
+    pub price_share: Option<f64>,
     /// Cost of the window.
     pub amount: Money,
     /// Whether it is paid by the hour however little is used.
@@ -79,7 +81,8 @@ struct Group<'a> {
 /// Tiers count the month's quantity of an item over all nodes; in the window they count the window's own, so
 /// that a window stays in the first tier unless it passes it alone. Free quantities are taken off before the
 /// tiers, from the month's quantity and, for the window, from the window's. What several nodes share is
-/// divided over their lines in proportion to quantity.
+/// divided over their lines in proportion to quantity. A line that costs a share of the price ([`UsageLine::price_share`]) is priced
+/// as the others, and costs that share of it.
 pub fn bill(
     usage: &[UsageLine],
     table: &Table,
@@ -101,13 +104,22 @@ pub fn bill(
     if !errors.is_empty() {
         return Err(errors);
     }
-    let amounts = priced(&groups, &window, options.free_tier);
-    let monthly = priced(&groups, &month, options.free_tier);
+    let at_share = |mut amounts: Vec<Money>| {
+        for (amount, line) in amounts.iter_mut().zip(usage) {
+            if let Some(part) = line.price_share {
+                *amount = share(*amount, rounded(part), rounded(1.0));
+            }
+        }
+        amounts
+    };
+    let amounts = at_share(priced(&groups, &window, options.free_tier));
+    let monthly = at_share(priced(&groups, &month, options.free_tier));
     let lines = usage.iter().enumerate().map(|(i, line)| BillLine {
         node: line.node.clone(),
         item: line.item.clone(),
         quantity: line.quantity,
         unit: line.unit.into(),
+        price_share: line.price_share,
         amount: amounts[i],
         reserved: line.reserved,
         idle: share(amounts[i], rounded(line.idle), window[i]),
@@ -179,7 +191,8 @@ fn quantities(
 ) -> Vec<i128> {
     let mut list = Vec::with_capacity(usage.len());
     for line in usage {
-        let parts = fixed(line.idle).and(fixed(line.wasted));
+        let share = fixed(line.price_share.unwrap_or(1.0));
+        let parts = fixed(line.idle).and(fixed(line.wasted)).and(share);
         list.push(parts.and(fixed(quantity(line))).unwrap_or_else(|problem| {
             let (node, item) = (line.node.clone(), line.item.clone());
             errors.push(PriceError::Quantity { node, item, problem });

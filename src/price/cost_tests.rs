@@ -330,3 +330,16 @@ fn idle_and_wasted_are_parts_of_the_amount() {
     assert_eq!((bill.idle, bill.wasted), (usd("0.0936"), usd("0.05")));
     assert_eq!(bill.lines[0].wasted, Money::ZERO);
 }
+
+#[test]
+fn a_share_of_the_price_lowers_the_amount_and_not_the_hours() {
+    let spot = UsageLine { idle: 0.5, ..held("ec2.m5.large", 2.0, "hour") }.as_spot(0.35);
+    let bill = billed(&[held("ec2.m5.large", 1.0, "hour"), spot], &PAID);
+    // Three hours at 9.6 cents, two of them at 35 % of that.
+    assert_eq!(bill.lines[0].amount, usd("0.096"));
+    assert_eq!((bill.lines[1].amount, bill.lines[1].idle), (usd("0.0672"), usd("0.0168")));
+    assert_eq!((bill.lines[1].quantity, bill.lines[1].price_share), (2.0, Some(0.35)));
+    assert_eq!(bill.total, usd("0.1632"));
+    // In a month of 730 windows of an hour.
+    assert_eq!(bill.lines[1].monthly, usd("49.056"));
+}

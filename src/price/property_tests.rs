@@ -65,6 +65,7 @@ fn lines(draw: &mut Draw, table: &Table) -> Vec<UsageLine> {
             between: None,
             idle: quantity * draw.unit(),
             wasted: quantity * draw.unit(),
+            price_share: None,
         });
     }
     lines

@@ -214,13 +214,23 @@ fn cost(result: &RunResult) -> String {
                 line.idle.to_string(),
                 line.monthly.to_string(),
                 line.reserved.to_string(),
+                line.price_share.unwrap_or(1.0).to_string(),
             ]
         })
     });
-    text(
-        &["design", "node", "item", "quantity", "unit", "amount", "idle", "monthly", "reserved"],
-        rows,
-    )
+    let header = [
+        "design",
+        "node",
+        "item",
+        "quantity",
+        "unit",
+        "amount",
+        "idle",
+        "monthly",
+        "reserved",
+        "price_share",
+    ];
+    text(&header, rows)
 }
 
 /// Design, node, kind, metric, value, low, high.

@@ -1,7 +1,7 @@
 //! The result for a pull request.
 
 use super::format::{count, interval, money, seconds, share, time_interval};
-use super::words::{NOT_BILLED, capital, incident, interrupted, precision};
+use super::words::{NOT_BILLED, capital, incident, interrupted, precision, unit};
 use crate::experiment::result::{DesignResult, RunResult, Verdict};
 use std::fmt::Write as _;
 
@@ -109,7 +109,7 @@ fn details(out: &mut String, design: &DesignResult, currency: &str) -> std::fmt:
             cell(&line.node),
             line.item,
             line.quantity,
-            line.unit,
+            unit(line),
             money(line.amount, currency)
         )?;
     }

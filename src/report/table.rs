@@ -5,7 +5,7 @@ use super::format::{
 };
 use super::words::{
     NOT_BILLED, below_design, bottleneck, capital, incident, interrupted, moves, outcome, plural,
-    precision, steady,
+    precision, steady, unit,
 };
 use crate::experiment::result::{
     Counterfactual, DesignResult, Estimate, RunResult, Sensitivity, ThresholdResult, Varied,
@@ -322,7 +322,7 @@ impl Screen<'_> {
                 "             ├─ {:26} {:>16} {:<8} {}",
                 cut(&format!("{} {}", line.node, line.item), 26),
                 count_small(line.quantity),
-                line.unit,
+                unit(line),
                 cash(line.amount)
             ));
         }

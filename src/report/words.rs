@@ -2,8 +2,15 @@
 
 use super::format::{count, interval, seconds, share, time_interval};
 use crate::experiment::result::{
-    Bottleneck, DesignResult, Estimate, Incident, Interrupted, Lost, Reached, Sensitivity, Steady,
+    Bottleneck, CostLine, DesignResult, Estimate, Incident, Interrupted, Lost, Reached,
+    Sensitivity, Steady,
 };
+
+/// Unit of a line of the bill, with the share of the price that it costs if it is not the price.
+pub(super) fn unit(line: &CostLine) -> String {
+    let of_price = line.price_share.map(|part| format!(" at {} of the price", share(part)));
+    format!("{}{}", line.unit, of_price.unwrap_or_default())
+}
 
 /// What no bill holds, since no node knows how much it would be: an answer has no size here, a function writes no log.
 pub(super) const NOT_BILLED: &str = "Bills leave out data transfer (to the Internet, between zones), NAT gateways, logs, storage and its I/O.";

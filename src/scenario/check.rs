@@ -475,6 +475,9 @@ fn design(scenario: &Scenario, name: &str, spec: &DesignSpec, problems: &mut Pro
     reservations(&path, spec, problems);
     graph::check(scenario, name, spec, problems);
     sense::pools(&path, spec, &known.slots, problems);
+    sense::proxied(&path, spec, problems);
+    sense::unsized_pools(scenario, &path, spec, problems);
+    sense::frozen(&path, spec, problems);
     sense::unreached(scenario, &path, spec, problems);
 }
 

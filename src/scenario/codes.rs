@@ -1,6 +1,6 @@
 //! Every code a finding can carry, with the paragraph that `headroom explain CODE` prints.
 //!
-//! E00xx files and runs, E01xx text and syntax, E02xx shape (what the schema says), E03xx meaning, W04xx warnings.
+//! E00xx files and runs, E01xx text and syntax, E02xx shape (what the schema says), E03xx meaning; W04xx warnings are in `warnings.rs`.
 //! A code is written in reports and scripts: it is never given a second meaning and never renumbered.
 
 /// One code of the catalogue.
@@ -14,12 +14,16 @@ pub struct Code {
     pub explanation: &'static str,
 }
 
-const fn code(code: &'static str, title: &'static str, explanation: &'static str) -> Code {
+pub(super) const fn code(
+    code: &'static str,
+    title: &'static str,
+    explanation: &'static str,
+) -> Code {
     Code { code, title, explanation }
 }
 
-/// The catalogue, in order of code.
-pub const CODES: &[Code] = &[
+/// What stops a scenario or a run, in order of code.
+pub(super) const ERRORS: &[Code] = &[
     code(
         "E0001",
         "no such file",
@@ -611,69 +615,4 @@ pub const CODES: &[Code] = &[
         "a threshold that decides nothing",
         "No figure could ever miss it, or none could ever meet it: a share lies between 0 and 1 (0.99 for 99 %), and no time, cost or throughput is below 0.",
     ),
-    code(
-        "W0401",
-        "not on the bill",
-        "A node has no priced item, so it costs nothing in the results. Name what it runs on, or accept that the bill leaves it out.",
-    ),
-    code(
-        "W0402",
-        "hosts that stay empty",
-        "There are more hosts than pods; they are on the bill all the same.",
-    ),
-    code(
-        "W0403",
-        "killed before its hooks are over",
-        "The grace period of a pod ends before its preStop hook and the time for which it lingers after SIGTERM: it is killed, and requests in progress are lost.",
-    ),
-    code(
-        "W0404",
-        "a node that nothing leads to",
-        "No class of users enters by the node, no other node sends to it, and no step of the work names it. It serves no request, and what it runs on is on the bill.",
-    ),
-    code(
-        "W0405",
-        "a spike that is cut off",
-        "The spike lasts beyond the end of the load: its rest, its fall and the recovery after it are not simulated.",
-    ),
-    code(
-        "W0406",
-        "a cap below the base",
-        "No pause before a retry is longer than `cap`. Where `cap` is below `base`, every pause has the length of the cap, and `base` and `factor` change nothing.",
-    ),
-    code(
-        "W0407",
-        "a time without a unit",
-        "A threshold on a latency has a bare number, which is read as k6 reads it: as milliseconds. Write the unit, as for all other times.",
-    ),
-    code(
-        "W0408",
-        "a processor limit above the host's",
-        "A pod cannot use more vCPUs than its host has, so the limit never binds. A pod that asks Kubernetes for so many is never placed.",
-    ),
-    code(
-        "W0409",
-        "a load longer than the run",
-        "A replication is stopped at run.horizon. What the load would have brought after it never comes, and is not in the figures nor in the cost.",
-    ),
-    code(
-        "W0460",
-        "more connections than memory",
-        "All connections together need more memory than the server has; a server that swaps is slower than the model says.",
-    ),
-    code(
-        "W0461",
-        "a pool larger than the server",
-        "The pooler wants more connections than the server has slots: some logins will be refused, and it goes on with fewer.",
-    ),
-    code(
-        "W0462",
-        "pools larger than the database",
-        "The pools of all pods together, at their largest, want more connections than the database has slots. It goes well until they fill; then logins are refused.",
-    ),
 ];
-
-/// The entry of a code, in any case: `e0102` is `E0102`.
-pub fn find_code(code: &str) -> Option<&'static Code> {
-    CODES.iter().find(|entry| entry.code.eq_ignore_ascii_case(code.trim()))
-}

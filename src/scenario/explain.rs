@@ -1,6 +1,6 @@
 //! What a field of a scenario means: description, type, default, range, source, out of the schema.
 
-use super::codes::find_code;
+use super::catalogue::find_code;
 use super::finding::Finding;
 use super::path::{Path, Segment};
 use super::schema::{branches, names_below, resolve, step, tagged, unwrap_optional};

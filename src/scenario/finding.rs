@@ -1,6 +1,6 @@
 //! What is wrong with a scenario: a code, a place, what was expected and a remedy.
 
-use super::codes::find_code;
+use super::catalogue::find_code;
 use super::path::Path;
 use std::ops::Range;
 
@@ -26,7 +26,7 @@ impl Severity {
 /// One problem of a scenario.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// An entry of [`super::CODES`], e.g. `E0102`.
+    /// An entry of [`super::catalogue`], e.g. `E0102`.
     pub code: &'static str,
     /// Error or warning.
     pub severity: Severity,
@@ -47,7 +47,7 @@ pub struct Finding {
 impl Finding {
     /// An error at a place of the text. Label, remedy and other places are added by the builders.
     pub fn error(code: &'static str, path: &Path, span: Range<usize>, message: String) -> Finding {
-        debug_assert!(find_code(code).is_some(), "{code} has no entry in CODES");
+        debug_assert!(find_code(code).is_some(), "{code} has no entry in the catalogue");
         Finding {
             code,
             severity: Severity::Error,

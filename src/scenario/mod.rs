@@ -1,4 +1,5 @@
 //! Text to scenario: parse, findings with a place, resolve, explain.
+mod catalogue;
 mod check;
 mod codes;
 mod explain;
@@ -17,11 +18,13 @@ pub mod threshold;
 mod tree;
 mod vary;
 mod vary_values;
+mod warnings;
 mod words;
 mod yaml;
 
+pub use catalogue::{catalogue, find_code};
 pub use check::{REQUESTS_MAX, USERS_MAX, check, nearest};
-pub use codes::{CODES, Code, find_code};
+pub use codes::Code;
 pub use explain::{explain, explain_code};
 pub use finding::{Finding, Findings, Severity};
 pub use graph::behind;

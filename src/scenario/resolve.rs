@@ -81,13 +81,14 @@ fn branch_of<'a>(root: &'a Value, at: &'a Value, key: &str) -> Option<&'a Value>
     kinds.into_iter().find(|(kind, _)| *kind == key).map(|(_, inner)| inner)
 }
 
-/// A field that stays empty when its author says nothing, but whose schema marks what happens then as assumed.
+/// A field that stays empty when its author says nothing, but whose schema marks what happens then as assumed: its value, if it is
+/// one (`x-default`), and why. What follows from another field that is there (`x-follows`) is not assumed.
 fn empty_assumed<'a>(
     resolved: &Value,
     root: &'a Value,
     schema: &'a Value,
     path: &Path,
-    found: &mut dyn FnMut(Path, &'a str),
+    found: &mut dyn FnMut(Path, String, &'a str),
 ) {
     let at = unwrap_optional(root, schema);
     match resolved {
@@ -95,11 +96,12 @@ fn empty_assumed<'a>(
             for (key, property) in
                 at.get("properties").and_then(Value::as_object).into_iter().flatten()
             {
+                let text = |name: &str| property.get(name).and_then(Value::as_str);
                 let assumed = property.get("x-assumed") == Some(&Value::Bool(true));
-                if assumed && !map.contains_key(key) {
-                    let source =
-                        property.get("x-source").and_then(Value::as_str).unwrap_or("assumed");
-                    found(path.key(key), source);
+                let follows = text("x-follows").is_some_and(|other| map.contains_key(other));
+                if assumed && !follows && !map.contains_key(key) {
+                    let value = property.get("x-default").map_or("by rule".into(), compact);
+                    found(path.key(key), value, text("x-source").unwrap_or("assumed"));
                 }
             }
             for (key, value) in map {
@@ -152,10 +154,10 @@ pub fn assumptions(
             });
         }
     });
-    empty_assumed(resolved, schema, schema, &root, &mut |path, source| {
+    empty_assumed(resolved, schema, schema, &root, &mut |path, value, source| {
         defaults.push(Assumed {
             path: path.to_string(),
-            value: "by rule".into(),
+            value,
             why: source.to_owned(),
             declared: false,
         });

@@ -9,10 +9,12 @@ use super::spec::Scenario;
 use super::threshold::{Comparison, Threshold};
 use crate::kernel::Span;
 use crate::model::client::{Load, Shape, Spike};
-use crate::model::pool::PoolMode;
+use crate::model::operation::{Action, Operation};
+use crate::model::pool::{PoolMode, PoolSpec};
 use crate::model::registry::NodeSpec;
 use crate::model::retry::Retry;
 use crate::model::wiring::Slots;
+use crate::model::work::StepSpec;
 use crate::model::world::DesignSpec;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -177,6 +179,115 @@ pub(super) fn unreached(
             );
         }
     }
+}
+
+/// Processes that are stopped and never run on: no thaw of the pod comes, and no liveness probe has it started again.
+pub(super) fn frozen(path: &str, spec: &DesignSpec, problems: &mut Problems) {
+    for (i, event) in spec.events.iter().enumerate() {
+        let Action::Freeze(frozen) = &event.action else { continue };
+        let thaws = |other: &Operation| {
+            let later = other.at >= event.at || other.every.is_some();
+            let as_often = event.every.is_none() || other.every.is_some();
+            let same = matches!(&other.action, Action::Thaw(own) if own.pod == frozen.pod);
+            same && other.node == event.node && later && as_often
+        };
+        let watched = match spec.nodes.get(&event.node) {
+            Some(NodeSpec::Pods(pods)) => {
+                pods.lifecycle.as_ref().is_some_and(|own| own.liveness.is_some())
+            }
+            _ => true,
+        };
+        if !watched && !spec.events.iter().any(thaws) {
+            let (pod, node) = (frozen.pod, &event.node);
+            problems.add(
+                "W0413",
+                &format!("{path}.events[{i}].do"),
+                format!(
+                    "nothing thaws pod {pod} of \"{node}\": it stands still to the end of the run"
+                ),
+                "add a `thaw` of the pod, or take `block`, which ends by itself",
+            );
+        }
+    }
+}
+
+/// RDS proxies that are billed for other vCPUs than those of their database.
+pub(super) fn proxied(path: &str, spec: &DesignSpec, problems: &mut Problems) {
+    for (name, node) in &spec.nodes {
+        let NodeSpec::RdsProxy(proxy) = node else { continue };
+        if let Some(NodeSpec::Postgres(own) | NodeSpec::Mysql(own)) = spec.nodes.get(&proxy.to)
+            && own.vcpu().total_cmp(&proxy.vcpu).is_ne()
+        {
+            let has = own.vcpu();
+            problems.add(
+                "W0411",
+                &format!("{path}.nodes.{name}.rds_proxy.vcpu"),
+                format!(
+                    "\"{}\" has {has} vCPUs, and its proxy is billed for {}",
+                    proxy.to, proxy.vcpu
+                ),
+                &format!("say {has}: AWS bills an RDS proxy by the vCPUs of its database"),
+            );
+        }
+    }
+}
+
+/// Pools that nobody sized, to stores whose drivers have other defaults than MongoDB's.
+pub(super) fn unsized_pools(
+    scenario: &Scenario,
+    path: &str,
+    spec: &DesignSpec,
+    problems: &mut Problems,
+) {
+    for (name, store) in queried(scenario, spec) {
+        let Some(NodeSpec::Pods(pods)) = spec.nodes.get(name) else { continue };
+        let mongo = matches!(
+            spec.nodes.get(store),
+            None | Some(NodeSpec::Mongodb(_) | NodeSpec::Documentdb(_))
+        );
+        if mongo || pods.pool.contains_key(store) {
+            continue;
+        }
+        let PoolSpec { max, connecting, .. } = PoolSpec::default();
+        problems.add(
+            "W0414",
+            &format!("{path}.nodes.{name}.pods"),
+            format!(
+                "nothing says how \"{name}\" connects to \"{store}\": {max} connections a pod are assumed, {connecting} of them being opened at a time, as MongoDB's drivers have them"
+            ),
+            &format!("give `pool.{store}`: node-postgres has a `max` of 10 and opens as many at a time"),
+        );
+    }
+}
+
+/// Who queries which store: requests from their entry on, with the kind of work that they are.
+fn queried<'a>(scenario: &'a Scenario, spec: &'a DesignSpec) -> BTreeSet<(&'a str, &'a str)> {
+    let mut open: Vec<(&str, &str)> = Vec::new();
+    for (class, node) in &spec.enter {
+        let Some(users) = scenario.workload.get(class) else { continue };
+        let session = users.session.iter().flatten().map(|step| &step.request);
+        open.extend(users.request.iter().chain(session).map(|work| (node.as_str(), work.as_str())));
+    }
+    let (mut seen, mut found) = (BTreeSet::new(), BTreeSet::new());
+    while let Some((name, work)) = open.pop() {
+        let Some(node) = spec.nodes.get(name).filter(|_| seen.insert((name, work))) else {
+            continue;
+        };
+        if !matches!(node, NodeSpec::Pods(_) | NodeSpec::Lambda(_)) {
+            open.extend(node.spec().targets().into_iter().map(|(_, target)| (target, work)));
+            continue;
+        }
+        for step in scenario.work.get(work).into_iter().flatten() {
+            match step {
+                StepSpec::Query(query) => _ = found.insert((name, query.to.as_str())),
+                StepSpec::Call(call) => open.push((&call.to, &call.request)),
+                StepSpec::Publish(publish) => open.push((&publish.to, &publish.request)),
+                StepSpec::Event(event) => open.push((&event.to, &event.request)),
+                StepSpec::Cpu(_) | StepSpec::Wait(_) | StepSpec::Fail(_) => {}
+            }
+        }
+    }
+    found
 }
 
 /// Connections that one node may open to a store.

@@ -177,8 +177,8 @@ fn proxied(n: u32, front: &Value, spread: &str, rtt: &str) -> Outturn {
 
 #[test]
 fn t_ngx_1_descriptors_run_out() {
-    let front =
-        json!({"upstream": ["api"], "workers": 1, "worker_connections": 4096, "nofile": 128});
+    let front = json!({"upstream": ["api"], "workers": 1, "worker_connections": 4096, "nofile": 128,
+        "listeners": 1});
     for (n, ok) in [(59, 59), (60, 59), (100, 59)] {
         let row = proxied(n, &front, "0s", "0s");
         let class = &row.ledger.classes[0];

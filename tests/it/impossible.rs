@@ -40,9 +40,9 @@ fn errors(place: &str, value: &Value) -> Vec<(String, String)> {
 fn impossible_clusters_are_refused_with_a_reason() {
     assert_eq!(errors("edge.nginx.workers", &json!(2)), []);
     let wrong = [
-        // An idle worker of two holds 11 descriptors; one more is not enough for a request, which takes two.
-        ("edge.nginx.nofile", json!(11), "E0316"),
+        // An idle worker of two, with two listeners, holds 12 descriptors; one more is not enough for a request, which takes two.
         ("edge.nginx.nofile", json!(12), "E0316"),
+        ("edge.nginx.nofile", json!(13), "E0316"),
         // Two listeners and a request's two connections.
         ("edge.nginx.worker_connections", json!(4), "E0317"),
         ("edge.nginx.upstream", json!([]), "E0315"),
@@ -80,7 +80,7 @@ fn impossible_clusters_are_refused_with_a_reason() {
     let workers = json!({"sync_workers": {"workers": 0}});
     assert_eq!(errors("api.pods.runtime", &workers)[0].0, "E0207");
     // One descriptor more, and it runs.
-    assert_eq!(errors("edge.nginx.nofile", &json!(13)), []);
+    assert_eq!(errors("edge.nginx.nofile", &json!(14)), []);
     assert_eq!(errors("edge.nginx.worker_connections", &json!(5)), []);
     let nowhere = json!({"dns": {"to": []}});
     assert!(errors("lb", &nowhere).iter().any(|(code, _)| code == "E0318"));

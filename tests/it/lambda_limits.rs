@@ -173,9 +173,9 @@ fn a_schedule_takes_provisioned_environments_away_and_bills_five_minutes() {
     assert_eq!(counter(&row, "fn", "cold_starts"), 80);
     let at = row.names.iter().position(|n| n.0 == "fn").unwrap();
     let line = |item: &str| row.reports[at].usage.iter().find(|u| u.item == item).unwrap().clone();
-    // 80 were held for a minute and paid for five; 20 are held on when the run ends at 100 s. Memory is 1 GB.
+    // 80 were held for a minute and 20 for 100 s, and all are paid for five minutes. Memory is 1 GB.
     let held = line("lambda.provisioned.x86_64");
-    assert!((held.quantity - (80.0 * 300.0 + 20.0 * 100.0)).abs() < 1e-6, "{held:?}");
+    assert!((held.quantity - (80.0 * 300.0 + 20.0 * 300.0)).abs() < 1e-6, "{held:?}");
     // At work: 120 × 10 s; Init takes no time here.
     assert!(held.reserved && (held.idle - (held.quantity - 1_200.0)).abs() < 1e-6, "{held:?}");
     assert!((line("lambda.provisioned_duration.x86_64").quantity - 1_200.0).abs() < 1e-6);

@@ -85,7 +85,8 @@ fn t_new_3_managed_instances_cost_the_instance_and_fifteen_percent() {
     let row = y2026(&even(2.0, 3_600.0), &wait(&constant(100.0)), &managed);
     assert_eq!((ok(&row), counter(&row, "fn", "cold_starts")), (7_200, 0));
     let price = Table::builtin("us-east-1").unwrap().item("ec2.m7g.large").unwrap().first_price();
-    let hours: f64 = usage(&row).iter().filter(|u| u.unit == "hour").map(|u| u.quantity).sum();
+    let paid = |u: &UsageLine| u.quantity * u.price_share.unwrap_or(1.0);
+    let hours: f64 = usage(&row).iter().filter(|u| u.unit == "hour").map(paid).sum();
     let per_hour = hours * price.as_f64() / (row.end.as_secs_f64() / 3_600.0);
     assert!((per_hour - 0.093_84).abs() < 1e-6, "{per_hour}");
     assert!(usage(&row).iter().all(|line| !line.item.starts_with("lambda.duration")));

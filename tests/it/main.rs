@@ -43,6 +43,7 @@ mod lambda_doors;
 mod lambda_limits;
 mod lambda_log;
 mod lambda_starts;
+mod machines;
 mod measured;
 mod models;
 mod pod_life;

@@ -406,6 +406,7 @@ fn lifecycles_that_cannot_be_are_refused() {
         findings(text.as_bytes())
             .sorted()
             .iter()
+            .filter(|f| !f.path.contains(".hosts"))
             .map(|f| format!("{} {}", f.code, f.path))
             .collect()
     };

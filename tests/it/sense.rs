@@ -10,9 +10,9 @@ fn shop() -> Value {
             "retry": {"exponential": {"attempts": 4, "base": "200ms"}}}},
         "work": {"buy": [{"cpu": {"constant": "5ms"}}, {"query": {"to": "db", "hold": {"constant": "5ms"}}}]},
         "designs": {"small": {"enter": {"buyers": "edge"}, "nodes": {
-            "edge": {"nginx": {"upstream": ["api"], "host": {"instance": "t3.small"}}},
-            "api": {"pods": {"replicas": 4, "hosts": {"count": 2, "instance": "t3.medium", "vcpu": 2}, "pool": {"db": {"max": 10}}}},
-            "db": {"postgres": {"connections": 100, "vcpu": 2, "class": "rds.postgres.t3.medium"}}}}},
+            "edge": {"nginx": {"upstream": ["api"], "host": {"instance": "c6i.large"}}},
+            "api": {"pods": {"replicas": 4, "hosts": {"count": 2, "instance": "m5.large", "vcpu": 2}, "pool": {"db": {"max": 10}}}},
+            "db": {"postgres": {"connections": 100, "vcpu": 2, "class": "rds.postgres.m5.large"}}}}},
         "thresholds": {"success_rate": ["rate>0.99"], "latency": ["p(95)<1s"]}})
 }
 
@@ -62,7 +62,7 @@ fn a_load_longer_than_the_run_is_told() {
 
 #[test]
 fn a_node_that_nothing_leads_to_is_told() {
-    let spare = json!({"pods": {"replicas": 1, "hosts": {"instance": "t3.small", "count": 1}}});
+    let spare = json!({"pods": {"replicas": 1, "hosts": {"instance": "c6i.large", "count": 1}}});
     let place = format!("{NODES}/spare");
     let path = "designs.small.nodes.spare";
     one(&place, spare, "W0404", path, "serves no request, and is paid for");
@@ -113,7 +113,7 @@ fn what_leads_to_a_node_in_any_way_counts() {
 
 #[test]
 fn no_committed_scenario_has_such_settings() {
-    let codes = ["W0404", "W0405", "W0406", "W0407", "W0408"];
+    let codes = ["W0404", "W0405", "W0406", "W0407", "W0408", "W0410", "W0411", "W0413"];
     for (name, text) in super::golden::scenarios() {
         for (code, path, message) in told(&text) {
             assert!(!codes.contains(&code.as_str()), "{name}: {code} at {path}: {message}");
@@ -157,6 +157,115 @@ fn retries_and_limits_without_effect_are_told() {
     let path = "designs.small.nodes.api.pods.cpu";
     one(&cpu, json!(8), "W0408", path, "may use 8 vCPUs, and its host has 2");
     assert_eq!(found(&cpu, json!(2)), []);
+}
+
+#[test]
+fn machines_of_another_size_than_their_type_are_told() {
+    let place = |inside: &str| format!("{NODES}/{inside}");
+    let path = |inside: &str| format!("designs.small.nodes.{inside}");
+    let vcpu = "m5.large has 2 vCPUs, and 4 are said";
+    one(&place("api/pods/hosts/vcpu"), json!(4), "W0411", &path("api.pods.hosts.vcpu"), vcpu);
+    let vcpu = "rds.postgres.m5.large has 2 vCPUs, and 4 are said";
+    one(&place("db/postgres/vcpu"), json!(4), "W0411", &path("db.postgres.vcpu"), vcpu);
+    let memory = "rds.postgres.m5.large has 8GB, and 16GB are said";
+    one(&place("db/postgres/memory"), json!("16GB"), "W0411", &path("db.postgres.memory"), memory);
+    // The memory that the formula of connections counts is a little less than the nominal one.
+    assert_eq!(found(&place("db/postgres/memory"), json!("7GB")), []);
+    let unknown = json!({"connections": 100, "class": "mongodb.atlas_m0"});
+    let class = "how many vCPUs mongodb.atlas_m0 has is not known: 2 are assumed";
+    one(&place("db/postgres"), unknown, "W0410", &path("db.postgres.class"), class);
+    let known = json!({"connections": 100, "class": "mongodb.atlas_m0", "vcpu": 2});
+    assert_eq!(found(&place("db/postgres"), known), []);
+}
+
+#[test]
+fn a_proxy_that_is_billed_for_another_database_is_told() {
+    let proxied = |class: &str| {
+        let mut scenario = shop();
+        let nodes = &mut scenario["designs"]["small"]["nodes"];
+        nodes["server"] = json!({"postgres": {"connections": 100, "class": class}});
+        nodes["db"] = json!({"rds_proxy": {"to": "server"}});
+        told(&scenario.to_string())
+    };
+    assert_eq!(proxied("rds.postgres.m5.large"), []);
+    let found = proxied("rds.postgres.m5.xlarge");
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(
+        (found[0].0.as_str(), found[0].1.as_str()),
+        ("W0411", "designs.small.nodes.db.rds_proxy.vcpu")
+    );
+    assert_eq!(found[0].2, "\"server\" has 4 vCPUs, and its proxy is billed for 2");
+}
+
+#[test]
+fn a_store_that_is_not_on_the_bill_is_told() {
+    let db = json!({"connections": 100, "vcpu": 2});
+    let place = format!("{NODES}/db/postgres");
+    one(&place, db, "W0401", "designs.small.nodes.db.postgres.class", "not on the bill");
+    let cache = json!({"cache": {"to": "server", "contents": {"hit_ratio": 0.5}}});
+    let mut scenario = shop();
+    let nodes = &mut scenario["designs"]["small"]["nodes"];
+    nodes["server"] = nodes["db"].clone();
+    nodes["db"] = cache;
+    let told = told(&scenario.to_string());
+    let codes: Vec<_> = told.iter().map(|row| (row.0.as_str(), row.1.as_str())).collect();
+    assert_eq!(codes, [("W0401", "designs.small.nodes.db.cache.class")]);
+}
+
+#[test]
+fn burstable_machines_whose_credits_nobody_counts_are_told() {
+    let told = |inside: &str, value: &str, words: &str| {
+        let path = format!("designs.small.nodes.{}", inside.replace('/', "."));
+        one(&format!("{NODES}/{inside}"), json!(value), "W0412", &path, words);
+    };
+    for instance in ["t2.medium", "t3.medium", "t3a.medium", "t4g.medium"] {
+        told("api/pods/hosts/instance", instance, "lives on CPU credits, and they are not counted");
+    }
+    // A proxy cannot count them. In unlimited mode its speed is right all the same.
+    let words = "held to its baseline when its CPU credits are used up, and here it never is";
+    told("edge/nginx/host/instance", "t2.small", words);
+    for (inside, fine) in
+        [("edge/nginx/host/instance", "t3.small"), ("db/postgres/class", "rds.postgres.t3.large")]
+    {
+        assert_eq!(found(&format!("{NODES}/{inside}"), json!(fine)), []);
+    }
+    let counted = json!({"count": 2, "instance": "t3.medium", "credits": {}});
+    assert_eq!(found(&format!("{NODES}/api/pods/hosts"), counted), []);
+}
+
+#[test]
+fn a_process_that_is_never_thawed_is_told() {
+    let events = |events: Value| {
+        let mut scenario = shop();
+        scenario["designs"]["small"]["events"] = events;
+        told(&scenario.to_string())
+    };
+    let freeze = json!({"at": "20s", "node": "api", "do": {"freeze": {"pod": 1}}});
+    let thaw = |at: &str, pod: u32| json!({"at": at, "node": "api", "do": {"thaw": {"pod": pod}}});
+    let found = events(json!([freeze]));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!((found[0].0.as_str(), found[0].1.as_str()), ("W0413", "designs.small.events[0].do"));
+    assert!(found[0].2.contains("nothing thaws pod 1 of \"api\""), "{found:?}");
+    assert_eq!(events(json!([freeze, thaw("30s", 1)])), []);
+    assert_eq!(events(json!([freeze, thaw("10s", 1)])).len(), 1, "it comes before");
+    assert_eq!(events(json!([freeze, thaw("30s", 2)])).len(), 1, "another pod");
+    // A kubelet that looks after it starts it again.
+    let mut watched = shop();
+    watched["designs"]["small"]["events"] = json!([freeze]);
+    watched["designs"]["small"]["nodes"]["api"]["pods"]["lifecycle"] = json!({"liveness": {}});
+    assert!(told(&watched.to_string()).iter().all(|row| row.0 != "W0413"));
+}
+
+#[test]
+fn a_pool_that_nobody_sized_is_told_unless_mongodb_is_behind_it() {
+    let place = format!("{NODES}/api/pods/pool");
+    let words = "100 connections a pod are assumed, 2 of them being opened at a time";
+    one(&place, json!({}), "W0414", "designs.small.nodes.api.pods", words);
+    let mut scenario = shop();
+    let nodes = &mut scenario["designs"]["small"]["nodes"];
+    nodes["api"]["pods"]["pool"] = json!({});
+    nodes["db"] = json!({"mongodb": {"connections": 500, "vcpu": 2, "class": "mongodb.atlas_m0"}});
+    assert_eq!(told(&scenario.to_string()), []);
 }
 
 #[test]

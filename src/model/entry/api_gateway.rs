@@ -353,6 +353,8 @@ pub struct ApiGateway {
     name: String,
     requests: u64,
     billed: u64,
+    /// Those of `billed` whose request failed, or whose client had gone.
+    wasted: u64,
     timeout_limit: LimitId,
     body_limit: LimitId,
 }
@@ -418,6 +420,7 @@ impl Component for ApiGateway {
             name: wiring.name.to_owned(),
             requests: 0,
             billed: 0,
+            wasted: 0,
             timeout_limit: wiring.ledger.limit(
                 me,
                 "integration_timeout",
@@ -440,7 +443,10 @@ impl Component for ApiGateway {
 
     fn close(&mut self, _ctx: &mut Ctx) -> NodeReport {
         let billed = self.billed as f64;
-        let usage = UsageLine::used(&self.name, self.kind.item(), billed, "request");
+        let usage = UsageLine {
+            wasted: self.wasted as f64,
+            ..UsageLine::used(&self.name, self.kind.item(), billed, "request")
+        };
         NodeReport { counters: vec![("requests", self.requests)], usage: vec![usage] }
     }
 }
@@ -463,6 +469,7 @@ impl ApiGateway {
         self.requests += 1;
         if bytes > BODY_MAX {
             self.billed += 1;
+            self.wasted += 1;
             ctx.ledger.refused_by(self.body_limit, now);
             return ctx.fail(call, Cause::PayloadTooLarge, 413);
         }
@@ -523,9 +530,13 @@ impl ApiGateway {
     fn answered(&mut self, child: CallId, ctx: &mut Ctx) {
         let answer = ctx.take_reply(child);
         let call = answer.parent;
-        let timer = ctx.calls.get(call).timer;
+        let row = ctx.calls.get(call);
+        let (timer, bytes, abandoned) = (row.timer, row.bytes, row.abandoned);
         ctx.queue.cancel(timer);
         let failure = answer.outcome;
+        if abandoned || !failure.is_ok() {
+            self.wasted += self.kind.metered(bytes);
+        }
         let outcome = if failure.is_ok() {
             Outcome::OK
         } else {
@@ -543,10 +554,12 @@ impl ApiGateway {
         if !ctx.calls.alive(call) {
             return;
         }
-        let child = ctx.calls.get(call).child;
+        let row = ctx.calls.get(call);
+        let (child, bytes, abandoned) = (row.child, row.bytes, row.abandoned);
+        self.wasted += self.kind.metered(bytes);
         ctx.abandon(child);
         // Who left before cannot be refused any more.
-        if !ctx.calls.get(call).abandoned {
+        if !abandoned {
             ctx.ledger.refused_by(self.timeout_limit, ctx.now());
         }
         ctx.fail(call, Cause::IntegrationTimeout, self.kind.timeout_status());

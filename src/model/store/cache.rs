@@ -122,6 +122,14 @@ impl Spec for CacheSpec {
                 "write 0.9 for 90 %",
             );
         }
+        if self.class.is_none() {
+            check.problem(
+                "W0401",
+                "class",
+                "the cache has no `class`, so it is not on the bill".into(),
+                "give its price in a table of your own (prices/README.md) and name the item here",
+            );
+        }
     }
     fn items(&self, _era: Era) -> Vec<String> {
         self.class.iter().cloned().collect()

@@ -47,6 +47,7 @@ fn design(name: &str, per_user: f64, series: Series) -> DesignResult {
         item: "x".into(),
         quantity: 1.0,
         unit: "hour".into(),
+        price_share: None,
         amount,
         reserved,
         idle,

@@ -3,7 +3,7 @@
 use super::framed;
 use crate::experiment::result::{Cost, CostLine};
 use crate::report::format::{interval, money};
-use crate::report::words::NOT_BILLED;
+use crate::report::words::{NOT_BILLED, unit};
 use maud::{Markup, html};
 
 /// The bill of one design.
@@ -70,7 +70,7 @@ fn row(line: &CostLine, most: f64, currency: &str) -> Markup {
     html! {
         tr {
             th.item scope="row" { (line.item) }
-            td.figure { (format!("{} {}", quantity(line.quantity), line.unit)) }
+            td.figure { (format!("{} {}", quantity(line.quantity), unit(line))) }
             td.figure { (money(line.amount, currency)) }
             td.figure { @if line.reserved { (money(line.idle, currency)) } @else { "by use" } }
             td.figure { (money(line.monthly, currency)) }

@@ -192,7 +192,7 @@ impl Component for Lambda {
     fn close(&mut self, ctx: &mut Ctx) -> NodeReport {
         self.show_environments(ctx);
         let now = ctx.now();
-        let held = self.provisioned.as_ref().map(|provisioned| provisioned.held_ms(now));
+        let held = self.provisioned.as_ref().map(|provisioned| provisioned.held(now));
         let alive = self.shared.as_ref().map_or(0, |shared| shared.alive_ms());
         for init in self.environments.unbilled() {
             self.meter.init(init, Payer::OnDemand);

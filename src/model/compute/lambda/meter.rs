@@ -1,5 +1,6 @@
 //! What a function used, rounded the way it is billed.
 
+use super::provisioned::Held;
 use super::runtime::Package;
 use super::spec::LambdaSpec;
 use crate::kernel::{Span, Time};
@@ -147,7 +148,7 @@ impl Meter {
     /// Usage: requests and duration of callers, of the warm-up policy under a name of its own, and what stood ready.
     pub(super) fn usage(
         &self,
-        held_ms: Option<u128>,
+        held: Option<Held>,
         environment_ms: u128,
         end: Time,
     ) -> Vec<UsageLine> {
@@ -166,11 +167,12 @@ impl Meter {
             ..self.line(item, self.gb_s(tally.ms), "GB-s")
         };
         lines.push(duration(own, &self.duration_item));
-        if let Some(held) = held_ms {
+        if let Some(held) = held {
             lines.push(duration(provisioned, &self.running_item));
-            let idle = self.gb_s(held.saturating_sub(provisioned.ms));
-            let line = self.line(&self.held_item, self.gb_s(held), "GB-s");
-            lines.push(UsageLine { reserved: true, idle, ..line });
+            let idle = self.gb_s(held.billed_ms.saturating_sub(provisioned.ms));
+            let line = self.line(&self.held_item, self.gb_s(held.billed_ms), "GB-s");
+            let held = self.gb_s(held.ms);
+            lines.push(UsageLine { reserved: true, held, idle, ..line });
         }
         if warm_up.requests > 0 {
             let named = |line| UsageLine { node: format!("{} (warm-up)", self.name), ..line };
@@ -178,9 +180,12 @@ impl Meter {
             lines.push(named(duration(warm_up, &self.duration_item)));
         }
         if self.tmp_mb > 0 {
-            let ms = own.ms + provisioned.ms + warm_up.ms;
-            let quantity = (ms * u128::from(self.tmp_mb)) as f64 / (1024.0 * 1000.0);
-            lines.push(self.line("lambda.tmp_storage", quantity, "GB-s"));
+            let tmp = |of: fn(&Tally) -> u128| {
+                let ms: u128 = self.tallies.iter().map(of).sum();
+                (ms * u128::from(self.tmp_mb)) as f64 / (1024.0 * 1000.0)
+            };
+            let line = self.line("lambda.tmp_storage", tmp(|tally| tally.ms), "GB-s");
+            lines.push(UsageLine { wasted: tmp(|tally| tally.ms_wasted), ..line });
         }
         if self.snapshots == Snapshots::Billed {
             let gb = self.memory_mb as f64 / 1024.0;
@@ -199,8 +204,7 @@ impl Meter {
         let item = format!("ec2.{instance}");
         let line = UsageLine { reserved: true, ..self.line(&item, hours, "hour") };
         let fee = format!("{} (management fee)", self.name);
-        let share = hours * 0.15;
-        lines.push(UsageLine { node: fee, quantity: share, held: share, ..line.clone() });
+        lines.push(UsageLine { node: fee, price_share: Some(0.15), ..line.clone() });
         lines.push(line);
     }
 

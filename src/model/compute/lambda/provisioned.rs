@@ -84,8 +84,22 @@ impl ProvisionedSpec {
     }
 }
 
-/// Billed up to the next five minutes (Lambda price page).
+/// Billed from enabling to disabling, up to the next five minutes (Lambda price page, provisioned concurrency).
 const BILLED_STEP: Span = Span::from_secs(300);
+
+/// What was held, environment-milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Held {
+    /// On the bill of the window, as if it were disabled at its end.
+    pub(super) billed_ms: u128,
+    /// Without the rounding of what is still held at the end: a month is extended from it.
+    pub(super) ms: u128,
+}
+
+/// Milliseconds of whole steps since a time.
+fn billed_ms(since: Time, now: Time) -> u128 {
+    u128::from(now.since(since).nanos().div_ceil(BILLED_STEP.nanos()) * 300_000)
+}
 
 /// Provisioned concurrency as it runs.
 pub(super) struct Provisioned {
@@ -140,8 +154,7 @@ impl Provisioned {
         while held > environments {
             let Some((count, since)) = self.layers.pop() else { break };
             let gone = count.min(held - environments);
-            let steps = now.since(since).nanos().div_ceil(BILLED_STEP.nanos());
-            self.held_ms += u128::from(gone) * u128::from(steps * 300_000);
+            self.held_ms += u128::from(gone) * billed_ms(since, now);
             held -= gone;
             if count > gone {
                 self.layers.push((count - gone, since));
@@ -149,12 +162,16 @@ impl Provisioned {
         }
     }
 
-    /// Environment-milliseconds billed as held; what is still held at the end is not rounded, since it goes on.
-    pub(super) fn held_ms(&self, end: Time) -> u128 {
-        let open = |&(count, since): &(u32, Time)| {
-            u128::from(count) * u128::from(end.since(since).nanos() / 1_000_000)
+    /// What was held from the start of the run to its end.
+    pub(super) fn held(&self, end: Time) -> Held {
+        let sum = |ms: &dyn Fn(Time) -> u128| -> u128 {
+            let open = self.layers.iter().map(|&(count, since)| u128::from(count) * ms(since));
+            self.held_ms + open.sum::<u128>()
         };
-        self.held_ms + self.layers.iter().map(open).sum::<u128>()
+        Held {
+            billed_ms: sum(&|since| billed_ms(since, end)),
+            ms: sum(&|since| u128::from(end.since(since).nanos() / 1_000_000)),
+        }
     }
 
     /// When environments that are asked for now can be used.

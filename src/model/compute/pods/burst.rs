@@ -56,7 +56,15 @@ impl Burst {
             speed,
             counted: Time::ZERO,
             gauge: ledger.gauge(me, "cpu credits", None),
-            limit: ledger.limit(me, "cpu_credits", format!("CPU credits of {}", size.instance)),
+            limit: ledger.limit(
+                me,
+                "cpu_credits",
+                format!(
+                    "CPU credits of {}, without them {:.0} % of each vCPU",
+                    size.instance,
+                    size.baseline * 100.0
+                ),
+            ),
             throttled_seconds: 0.0,
         }))
     }
@@ -65,6 +73,11 @@ impl Burst {
     pub(super) fn fresh(&mut self, host: usize) {
         let mode = self.spec.mode.unwrap_or_else(|| self.size.default_mode());
         self.rows[host].credits = Credits::fresh(self.size, mode);
+    }
+
+    /// What calls wait for that are on this host's processor: credits, where it has none left.
+    pub(super) fn binds(&self, host: usize) -> Option<LimitId> {
+        self.rows[host].throttled.then_some(self.limit)
     }
 
     /// vCPU-hours on the bill beside the instances.
@@ -100,7 +113,6 @@ impl Pods {
             total += row.credits.balance();
             if row.throttled {
                 burst.throttled_seconds += seconds;
-                ctx.ledger.waited_for(burst.limit, before, now);
             }
             if row.throttled != row.credits.throttled() {
                 row.throttled = !row.throttled;

@@ -113,7 +113,7 @@ impl Pods {
 pub(super) fn own_host(spec: &PodsSpec, sharing: Sharing, wiring: &mut Wiring) -> HostId {
     let (limit, most) = (spec.cpu.unwrap_or(f64::INFINITY), spec.cores());
     if limit.is_finite() || most.is_finite() {
-        wiring.limited_host((spec.hosts.vcpu, spec.hosts.speed), limit, most)
+        wiring.limited_host((spec.hosts.vcpu(), spec.hosts.speed), limit, most)
     } else {
         wiring.host(sharing)
     }

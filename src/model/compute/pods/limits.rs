@@ -68,7 +68,7 @@ impl Limits {
                     "{} host{} of {} vCPU, speed {}",
                     spec.hosts.count,
                     if spec.hosts.count == 1 { "" } else { "s" },
-                    spec.hosts.vcpu,
+                    spec.hosts.vcpu(),
                     spec.hosts.speed
                 ),
             ),

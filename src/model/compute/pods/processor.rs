@@ -118,10 +118,15 @@ impl Pods {
         }
     }
 
-    /// What slows down a pod's threads that are on a processor: its own limit, or too little for all on the host.
+    /// What slows down a pod's threads that are on a processor: its own limit, credits that its host has used up, or too little for
+    /// all on the host.
     fn slowed_by(&self, pod: u16, ctx: &Ctx) -> LimitId {
-        let host = self.hosts[usize::from(self.pods[usize::from(pod)].host)];
-        if ctx.host(host).only_limits() { self.limits.cpu_limit } else { self.limits.cpu }
+        let host = usize::from(self.pods[usize::from(pod)].host);
+        if ctx.host(self.hosts[host]).only_limits() {
+            return self.limits.cpu_limit;
+        }
+        let credits = self.burst.as_ref().and_then(|burst| burst.binds(host));
+        credits.unwrap_or(self.limits.cpu)
     }
 
     /// A call has waited for the thread of an event loop. As far as the tasks before it were slow since their pod had too little

@@ -53,7 +53,7 @@ impl Scaling {
             bounds: own.bounds(),
             scrape: own.scrape_interval,
             decide: own.sync_period,
-            request: own.cpu_request.or(spec.cpu).unwrap_or(spec.hosts.vcpu),
+            request: own.cpu_request.or(spec.cpu).unwrap_or(spec.hosts.vcpu()),
             speed: spec.hosts.speed,
             answer_bytes: own.answer_bytes.0 as f64,
             work: Span::ZERO,

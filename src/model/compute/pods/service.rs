@@ -94,7 +94,7 @@ impl Component for Pods {
     fn build(spec: &PodsSpec, wiring: &mut Wiring) -> Result<Pods, String> {
         let pools = StorePool::all(&spec.pool, wiring)?;
         let sharing =
-            Sharing::Cores { cores: spec.hosts.vcpu, speed: spec.hosts.speed, per_job: 1.0 };
+            Sharing::Cores { cores: spec.hosts.vcpu(), speed: spec.hosts.speed, per_job: 1.0 };
         let own_pools = || StorePool::fresh(&pools);
         let listener = Listener::new(spec.backlog(), spec.somaxconn, spec.syncookies)
             .syn_backlog(spec.max_syn_backlog)
@@ -124,7 +124,7 @@ impl Component for Pods {
             sdk: SdkClients::default(),
             pods,
             hosts,
-            host_cores: spec.hosts.vcpu,
+            host_cores: spec.hosts.vcpu(),
             speed: spec.hosts.speed,
             instance: spec.hosts.instance.clone(),
             spot_price: spec.hosts.spot_price,

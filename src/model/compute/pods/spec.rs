@@ -5,9 +5,10 @@ use super::lifecycle::Lifecycle;
 use super::runtime::{Runtime, Threads, WarmUp};
 use crate::kernel::Span;
 use crate::model::component::{About, Check, Spec};
-use crate::model::credits::{Burstable, CreditsSpec};
+use crate::model::credits::{Burstable, CreditsSpec, mode_of};
 use crate::model::data::Data;
 use crate::model::era::Era;
+use crate::model::instance;
 use crate::model::operation::Action;
 use crate::model::pool::PoolSpec;
 use schemars::JsonSchema;
@@ -143,7 +144,7 @@ pub struct Hosts {
     /// How many.
     #[schemars(range(min = 1, max = 10_000))]
     pub count: u16,
-    /// EC2 instance type, for the bill; none: not on this bill.
+    /// EC2 instance type, for the bill and the vCPUs; none: not on this bill.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance: Option<String>,
     /// Share of the on-demand price that the hosts cost as spot instances; none: on demand. Their market changes all the time, so
@@ -154,10 +155,10 @@ pub struct Hosts {
     /// CPU credits of burstable hosts; none: they are not counted, and the processor is as fast as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credits: Option<CreditsSpec>,
-    /// vCPUs of each.
-    #[serde(default = "vcpu_default")]
-    #[schemars(range(min = 0.05, max = 448.0), extend("x-source" = "assumed: a small instance", "x-assumed" = true))]
-    pub vcpu: f64,
+    /// vCPUs of each; none: those of `instance`, 2 without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.05, max = 448.0), extend("x-source" = "assumed: a small instance", "x-assumed" = true, "x-default" = 2.0, "x-follows" = "instance"))]
+    pub vcpu: Option<f64>,
     /// Speed of a vCPU relative to the machine on which the work's `cpu` times were taken.
     #[serde(default = "speed_default")]
     #[schemars(range(min = 0.001, max = 100.0), extend("x-source" = "assumed: the same machine", "x-assumed" = true))]
@@ -167,9 +168,6 @@ pub struct Hosts {
 /// Processor time of a full TLS handshake with RSA-2048.
 fn cpu_handshake_default() -> Span {
     Span::from_micros(440)
-}
-fn vcpu_default() -> f64 {
-    2.0
 }
 fn speed_default() -> f64 {
     1.0
@@ -194,8 +192,45 @@ impl Default for Hosts {
             instance: None,
             spot_price: None,
             credits: None,
-            vcpu: vcpu_default(),
+            vcpu: None,
             speed: speed_default(),
+        }
+    }
+}
+
+impl Hosts {
+    /// vCPUs of each.
+    pub fn vcpu(&self) -> f64 {
+        instance::vcpus(self.vcpu, self.instance.as_deref())
+    }
+
+    fn check(&self, check: &mut Check) {
+        let instance = self.instance.as_deref();
+        instance::check_vcpus(check, "hosts.vcpu", self.vcpu, "hosts.instance", instance);
+        if instance.is_none() {
+            check.problem(
+                "W0401",
+                "hosts.instance",
+                "the hosts have no `instance`, so they are not on the bill".into(),
+                "name an EC2 instance type, e.g. \"m5.large\"",
+            );
+        }
+        if self.credits.is_none() {
+            if let Some(name) = instance.filter(|name| mode_of(name).is_some()) {
+                check.problem(
+                    "W0412",
+                    "hosts.instance",
+                    format!("{name} lives on CPU credits, and they are not counted: it is always at full speed, and charged for none"),
+                    "give `hosts.credits` (`{}` has EC2's defaults), or name a type that does not burst",
+                );
+            }
+        } else if instance.and_then(Burstable::of).is_none() {
+            check.problem(
+                "E0386",
+                "hosts.credits",
+                "CPU credits for an instance type that has none".into(),
+                "name a burstable `instance`, e.g. \"t3.medium\", or leave `credits` out",
+            );
         }
     }
 }
@@ -268,10 +303,10 @@ impl Spec for PodsSpec {
                 "lower `hosts.count` or raise `replicas`",
             );
         }
-        if let Some(cpu) = self.cpu.filter(|cpu| *cpu > self.hosts.vcpu) {
+        let vcpu = self.hosts.vcpu();
+        if let Some(cpu) = self.cpu.filter(|cpu| *cpu > vcpu) {
             let what = format!(
-                "a pod may use {cpu} vCPUs, and its host has {}: the limit never binds",
-                self.hosts.vcpu
+                "a pod may use {cpu} vCPUs, and its host has {vcpu}: the limit never binds"
             );
             let remedy = "lower `cpu`, or say what the hosts have by `hosts.vcpu`";
             check.problem("W0408", "cpu", what, remedy);
@@ -286,23 +321,7 @@ impl Spec for PodsSpec {
                 );
             }
         }
-        let burstable = self.hosts.instance.as_deref().and_then(Burstable::of);
-        if self.hosts.credits.is_some() && burstable.is_none() {
-            check.problem(
-                "E0386",
-                "hosts.credits",
-                "CPU credits for an instance type that has none".into(),
-                "name a burstable `instance`, e.g. \"t3.medium\", or leave `credits` out",
-            );
-        }
-        if self.hosts.instance.is_none() {
-            check.problem(
-                "W0401",
-                "hosts.instance",
-                "the hosts have no `instance`, so they are not on the bill".into(),
-                "name an EC2 instance type, e.g. \"t3.medium\"",
-            );
-        }
+        self.hosts.check(check);
     }
     fn check_event(&self, action: &Action, check: &mut Check) {
         if let Some(pod) = action.pod()

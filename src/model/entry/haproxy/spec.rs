@@ -3,6 +3,7 @@
 use crate::kernel::Span;
 use crate::model::component::{About, Check, Spec};
 use crate::model::era::Era;
+use crate::model::instance;
 use crate::model::listener::SynRetry;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,7 @@ pub const ABOUT: About = About {
     leaves_out: &[
         "health checks, redispatch to another server, cookies and stick tables",
         "weights of servers",
+        "CPU credits of a burstable host",
         "clients that leave while they wait for a place of maxconn: none of them is served (of the real one's a few are)",
         "pool-max-conn, pool-low-conn and another pool-purge-delay than 5 s; TLS to servers; timeout client while a request is read",
     ],
@@ -219,12 +221,14 @@ impl Spec for HaproxySpec {
                 "name at least one node, e.g. [\"api\"]",
             );
         }
-        if self.instance.is_none() {
+        let instance = self.instance.as_deref();
+        instance::check_burst(check, "instance", instance);
+        if instance.is_none() {
             check.problem(
                 "W0401",
                 "instance",
                 "the host has no `instance`, so it is not on the bill".into(),
-                "name an EC2 instance type, e.g. \"t3.small\"",
+                "name an EC2 instance type, e.g. \"c6i.large\"",
             );
         }
     }

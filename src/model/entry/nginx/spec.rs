@@ -4,6 +4,7 @@ use super::limits::{LimitConn, LimitReq};
 use crate::kernel::Span;
 use crate::model::component::{About, Check, Spec};
 use crate::model::era::Era;
+use crate::model::instance;
 use crate::model::listener::SynRetry;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,7 @@ pub const ABOUT: About = About {
         "HTTP/2 to upstream servers, server push, priorities of streams; what a client assumes before the first SETTINGS frame (mostly 100 streams)",
         "keepalive_requests (1,000) and keepalive_time (1 h) of connections to upstream servers, and other keepalive_timeouts of them than 60 s",
         "weights of servers; ip_hash takes every user for a network of its own",
+        "CPU credits of a burstable host",
     ],
     example: r#"{"workers": 2, "worker_connections": 4096, "nofile": 65536, "upstream": ["api"]}"#,
 };
@@ -55,7 +57,7 @@ pub struct NginxSpec {
     #[serde(default = "nofile_default")]
     #[schemars(range(min = 1, max = 10_000_000), extend("x-source" = "systemd services: soft limit 1,024"))]
     pub nofile: u32,
-    /// Descriptors that an idle worker holds; none: 9 + workers.
+    /// Descriptors that an idle worker holds; none: 9 + workers, and one for each of `listeners` beyond the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000), extend("x-source" = "measured on nginx 1.22.1: 10, 11, 13, 17 with 1, 2, 4, 8 workers"))]
     pub base_descriptors: Option<u32>,
@@ -303,7 +305,8 @@ fn cpu_handshake_default() -> Span {
 impl NginxSpec {
     /// Descriptors that an idle worker holds.
     pub fn base(&self) -> u32 {
-        self.base_descriptors.unwrap_or(9 + u32::from(self.workers))
+        let listeners = self.listeners.saturating_sub(1);
+        self.base_descriptors.unwrap_or(9 + u32::from(self.workers) + listeners)
     }
 }
 
@@ -361,12 +364,14 @@ impl Spec for NginxSpec {
                 "give at least 1 / `workers`, and none with `reuseport`",
             );
         }
-        if self.host.instance.is_none() {
+        let instance = self.host.instance.as_deref();
+        instance::check_burst(check, "host.instance", instance);
+        if instance.is_none() {
             check.problem(
                 "W0401",
                 "host.instance",
                 "the host has no `instance`, so it is not on the bill".into(),
-                "name an EC2 instance type, e.g. \"t3.small\"",
+                "name an EC2 instance type, e.g. \"c6i.large\"",
             );
         }
     }

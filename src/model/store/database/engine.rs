@@ -105,31 +105,6 @@ impl Engine {
     }
 }
 
-/// Nominal memory of an RDS instance class, GiB (RDS user guide, instance classes). Takes the item of a price table, such as
-/// `rds.postgres.t3.medium`.
-pub(super) fn memory_of(item: &str) -> Option<Bytes> {
-    let mut parts = item.rsplit('.');
-    let (size, family) = (parts.next()?, parts.next()?);
-    // GiB of the "large" size; each size has twice the memory of the one before.
-    let large: u64 = match family {
-        "t2" | "t3" | "t4g" | "m5" | "m6g" | "m6i" | "m7g" => 8,
-        "r5" | "r6g" | "r6i" | "r7g" => 16,
-        _ => return None,
-    };
-    let gib = match size {
-        "micro" => large >> 3,
-        "small" => large >> 2,
-        "medium" => large >> 1,
-        "large" => large,
-        "xlarge" => large << 1,
-        "2xlarge" => large << 2,
-        "4xlarge" => large << 3,
-        "8xlarge" => large << 4,
-        _ => return None,
-    };
-    Some(Bytes(gib << 30))
-}
-
 /// Connections, and how many of them may be active, of a DocumentDB instance class (DocumentDB developer guide, quotas).
 /// Takes the item of a price table, such as `documentdb.r5.large`, or `documentdb.serverless.2` for 2 DCU.
 pub(super) fn documentdb_limits(item: &str) -> Option<(u32, u32)> {
@@ -170,9 +145,6 @@ mod tests {
         assert_eq!(postgres, [112, 225, 450, 901, 1802, 3604, 5000]);
         let mysql = [1, 2, 4, 8, 16, 32].map(|gib| slots(Engine::Mysql, gib));
         assert_eq!(mysql, [85, 170, 341, 682, 1365, 2730]);
-        let class = memory_of("rds.postgres.t3.medium").unwrap();
-        assert_eq!(Engine::Postgres.slots_by_memory(class), Some(450));
-        assert_eq!(memory_of("rds.postgres.x9.enormous"), None);
     }
 
     #[test]

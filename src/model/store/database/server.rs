@@ -134,10 +134,10 @@ impl Limits {
     ) -> Limits {
         let (me, ledger) = (wiring.me, &mut *wiring.ledger);
         let (sigma, kappa) = (spec.sigma, spec.kappa());
-        let cores = spec.cpu_share.map(|_| format!(", statements on {} vCPU", spec.vcpu));
+        let cores = spec.cpu_share.map(|_| format!(", statements on {} vCPU", spec.vcpu()));
         Limits {
             slots: ledger.limit(me, "connection_slots", format!("{slots} connection slots")),
-            login: ledger.limit(me, "login_rate", format!("logins on {} vCPU", spec.vcpu)),
+            login: ledger.limit(me, "login_rate", format!("logins on {} vCPU", spec.vcpu())),
             work: ledger.limit(
                 me,
                 "active_work",
@@ -175,7 +175,7 @@ impl Component for Database {
         let limits = Limits::announce(spec, slots, accept_max, active_max, wiring);
         let login =
             spec.login.clone().unwrap_or_else(|| engine.login(spec.auth.unwrap_or_default()));
-        let cores = Sharing::Cores { cores: spec.vcpu, speed: 1.0, per_job: 1.0 };
+        let cores = Sharing::Cores { cores: spec.vcpu(), speed: 1.0, per_job: 1.0 };
         let host = wiring.machine().unwrap_or_else(|| wiring.host(cores));
         let (me, ledger) = (wiring.me, &mut *wiring.ledger);
         let active_limit = (active_max < u32::MAX).then_some(u64::from(active_max));

@@ -6,6 +6,7 @@ use crate::model::component::{About, Check, Spec};
 use crate::model::cpu::Sharing;
 use crate::model::dist::Dist;
 use crate::model::era::Era;
+use crate::model::instance::{self, InstanceType};
 use crate::model::wiring::Slots;
 use crate::units::Bytes;
 use schemars::JsonSchema;
@@ -24,6 +25,7 @@ const ABOUT: About = About {
     ],
     leaves_out: &[
         "locks, transactions and replication; reads and writes cost what the scenario says they hold",
+        "CPU credits of burstable classes: a T2 is never held to its baseline, and what a T3 or T4g borrows is not on the bill",
         "logins do not slow statements, nor statements logins: each has its own share of the server",
         "swapping: a warning says when the connections need more memory than the server has",
         "cursors; storage and its I/O, also on the bill",
@@ -63,10 +65,10 @@ pub struct DatabaseSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-source" = "PostgreSQL 5 to 10 MB, MongoDB 1 MB are usually quoted, no primary source", "x-assumed" = true))]
     pub memory_per_connection: Option<Bytes>,
-    /// Processors of the server.
-    #[serde(default = "vcpu_default")]
-    #[schemars(range(min = 0.25, max = 256.0), extend("x-source" = "assumed: a small instance", "x-assumed" = true))]
-    pub vcpu: f64,
+    /// Processors of the server; none: those of `class`, 2 without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.25, max = 256.0), extend("x-source" = "assumed: a small instance", "x-assumed" = true, "x-default" = 2.0, "x-follows" = "class"))]
+    pub vcpu: Option<f64>,
     /// How PostgreSQL checks who logs in: decides the cost of a login.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-source" = "PostgreSQL 14 and later: password_encryption scram-sha-256"))]
@@ -138,9 +140,6 @@ pub enum WhenFull {
     Queue,
 }
 
-fn vcpu_default() -> f64 {
-    2.0
-}
 fn sigma_default() -> f64 {
     0.03
 }
@@ -152,9 +151,19 @@ fn no_time() -> Dist {
 }
 
 impl DatabaseSpec {
+    /// The instance that its class runs on, if it is known.
+    fn instance(&self) -> Option<InstanceType> {
+        InstanceType::of(self.class.as_deref()?)
+    }
+
     /// Memory of the server, if it is known.
     fn memory(&self) -> Option<Bytes> {
-        self.memory.or_else(|| engine::memory_of(self.class.as_deref()?))
+        self.memory.or_else(|| Some(self.instance()?.memory))
+    }
+
+    /// Processors of the server.
+    pub fn vcpu(&self) -> f64 {
+        instance::vcpus(self.vcpu, self.class.as_deref())
     }
 
     /// Slots of all kinds, if they can be known.
@@ -172,13 +181,13 @@ impl DatabaseSpec {
 
     /// Coherency κ.
     pub(super) fn kappa(&self) -> f64 {
-        self.kappa.unwrap_or(1e-4 * 16.0 / self.vcpu)
+        self.kappa.unwrap_or(1e-4 * 16.0 / self.vcpu())
     }
 
     /// How statements at work share the server.
     pub(super) fn sharing(&self) -> Sharing {
         let share = self.cpu_share.filter(|share| *share > 0.0);
-        let most = share.map_or(f64::INFINITY, |share| self.vcpu / share);
+        let most = share.map_or(f64::INFINITY, |share| self.vcpu() / share);
         Sharing::Usl { sigma: self.sigma, kappa: self.kappa(), most }
     }
 
@@ -189,6 +198,30 @@ impl DatabaseSpec {
             _ => None,
         };
         self.active.or_else(table).unwrap_or(u32::MAX)
+    }
+
+    fn check_class(&self, check: &mut Check) {
+        let class = self.class.as_deref();
+        if class.is_none() {
+            check.problem(
+                "W0401",
+                "class",
+                "the server has no `class`, so it is not on the bill".into(),
+                "name an item of the price table, e.g. \"rds.postgres.m5.large\"",
+            );
+        }
+        instance::check_vcpus(check, "vcpu", self.vcpu, "class", class);
+        instance::check_burst(check, "class", class);
+        if let Some(own) = self.instance()
+            && let Some(said) = self.memory.filter(|said| *said > own.memory)
+        {
+            check.problem(
+                "W0411",
+                "memory",
+                format!("{} has {}, and {said} are said", class.unwrap_or_default(), own.memory),
+                "leave it out, or name the class that has so much",
+            );
+        }
     }
 
     fn check_slots(&self, engine: Engine, check: &mut Check) {
@@ -234,6 +267,7 @@ impl Spec for DatabaseSpec {
     fn check(&self, check: &mut Check) {
         let engine = Engine::of(check.kind);
         self.check_slots(engine, check);
+        self.check_class(check);
         let said = [
             ("auth", self.auth.is_some(), Engine::Postgres),
             ("when_full", self.when_full.is_some(), Engine::Documentdb),

@@ -5,6 +5,7 @@ use crate::kernel::Span;
 use crate::model::component::{About, Check, Component, NodeReport, Spec};
 use crate::model::context::Ctx;
 use crate::model::era::Era;
+use crate::model::instance;
 use crate::model::message::Event;
 use crate::model::usage::UsageLine;
 use crate::model::wiring::Wiring;
@@ -25,6 +26,7 @@ pub const ABOUT: About = About {
     ],
     leaves_out: &[
         "its listen backlog: the event loop accepts all that wait in one turn",
+        "CPU credits of a burstable host",
         "several users or databases, server_check_query, TLS",
         "statement mode differs from transaction mode only for transactions of several statements, which the work does not have",
     ],
@@ -136,6 +138,8 @@ impl Spec for PgbouncerSpec {
     }
     fn check(&self, check: &mut Check) {
         check.target("to", &self.to);
+        let instance = self.instance.as_deref();
+        instance::check_burst(check, "instance", instance);
         if let Some(slots) = check.slots.get(&self.to).map(|slots| slots.usable)
             && self.default_pool_size + self.reserve_pool_size > slots
         {
