@@ -530,9 +530,9 @@ pub struct Series {
     pub failed_by: Vec<FailedBy>,
     /// Mean latency of the successes that ended in the bucket; null where none did.
     pub latency_mean: Vec<Option<f64>>,
-    /// Median latency, from a histogram with 9 % wide cells.
+    /// Median latency, from a histogram with 9 % wide cells; their mean where all of a bucket lie in one.
     pub latency_p50: Vec<Option<f64>>,
-    /// 95th percentile, from a histogram with 9 % wide cells.
+    /// 95th percentile, in the same way.
     pub latency_p95: Vec<Option<f64>>,
     /// One entry a gauge of a node.
     pub gauges: Vec<GaugeSeries>,
