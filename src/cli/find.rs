@@ -46,7 +46,9 @@ pub(super) fn command(args: &FindArgs, shared: &Shared) -> Exit {
         return exit;
     }
     let text = match args.format {
-        FindFormat::Table => report::find::table(&found, files::wants_colour(shared.color)),
+        FindFormat::Table => {
+            report::find::table(&found, &plan.prices.currency, files::wants_colour(shared.color))
+        }
         FindFormat::Json => report::find::json(&found),
     };
     match say::bytes(text.as_bytes()) {
@@ -194,6 +196,7 @@ fn search(
         observer: watch,
         effort: Effort { least, most: args.most.max(least) },
         precision: args.precision / 100.0,
+        show: &|metric, value| report::find::figure(metric, value, &plan.prices.currency),
     };
     let thresholds = thresholds(plan);
     let met: Vec<String> =
@@ -203,7 +206,9 @@ fn search(
             .iter()
             .map(|design| turn(&search, grid, *direction, *start, design, &thresholds))
             .collect(),
-        Question::BreakEven(grid, [a, b]) => vec![break_even(&search, grid, [a, b], &args.by)],
+        Question::BreakEven(grid, [a, b]) => {
+            vec![break_even(&search, grid, [a, b], &args.by, &thresholds)]
+        }
         Question::Cheapest(grids) => designs
             .iter()
             .map(|design| {

@@ -5,7 +5,8 @@
 //! probabilities are adjusted by Holm's method (Scand. J. Stat. 6, 1979), so that the chance of any false alarm in the
 //! whole table is 5 %.
 
-use super::estimate::mean;
+use super::differences::possible;
+use super::estimate::{mean, spanned};
 use super::result::{DesignResult, Estimate, Interrupted, RunResult};
 use super::student::{t_critical, two_sided};
 use serde::Serialize;
@@ -210,12 +211,28 @@ fn row(
     paired: bool,
 ) -> Option<Delta> {
     let (a, b) = old.replicated(metric).zip(design.replicated(metric))?;
-    let mut spread = if paired { Spread::paired(b, a) } else { Spread::independent(b, a) }?;
-    if *metric == "success_rate" && spread.value != 0.0 && spread.error == 0.0 {
-        // A count that happens to be the same in all of a few replications is not known exactly.
-        spread.error = binomial_error(old, design);
+    let share = *metric == "success_rate";
+    let spread = |b: &[f64], a: &[f64]| {
+        let mut own = if paired { Spread::paired(b, a) } else { Spread::independent(b, a) }?;
+        if share && own.value != 0.0 && own.error == 0.0 {
+            // A count that happens to be the same in all of a few replications is not known exactly.
+            own.error = binomial_error(old, design);
+        }
+        Some(own)
+    };
+    let own = spread(b, a)?;
+    let (mut delta, mut p) = (own.estimate(), own.p());
+    if share {
+        // Of all that requests without an answer may come to, what says least for a difference.
+        let (a, b) = (possible(old)?, possible(design)?);
+        let (least, most) = (spread(b.0, a.1)?, spread(b.1, a.0)?);
+        delta = spanned(delta, least.estimate(), most.estimate());
+        p = match (least.value > 0.0, most.value < 0.0) {
+            (true, _) => least.p(),
+            (_, true) => most.p(),
+            _ => 1.0,
+        };
     }
-    let delta = spread.estimate();
     let base = mean(a).value;
     Some(Delta {
         design: design.name.clone(),
@@ -228,7 +245,7 @@ fn row(
             high: delta.high / base,
         }),
         delta,
-        p: spread.p(),
+        p,
         p_adjusted: 1.0,
         change: Change::NotShown,
     })

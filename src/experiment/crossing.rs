@@ -178,13 +178,21 @@ fn roots(rows: &[&Row]) -> Vec<(f64, Option<f64>, Option<f64>, bool)> {
         return found;
     }
     let means: Vec<f64> = rows.iter().map(|row| gap(&row.1).value).collect();
-    for i in 1..rows.len() {
-        let (left, right) = (means[i - 1], means[i]);
-        if left == 0.0 || (right != 0.0 && left.signum() == right.signum()) {
+    // Points at which the two are level are no crossing by themselves: a sign lies on either side of one.
+    let signed: Vec<usize> = (0..rows.len()).filter(|i| means[*i] != 0.0).collect();
+    for pair in signed.windows(2) {
+        let (before, i) = (pair[0], pair[1]);
+        let (left, right) = (means[before], means[i]);
+        if left.signum() == right.signum() {
             continue;
         }
         let falls = |at: f64| (estimate(rows, at).value > 0.0) == (left > 0.0);
-        let at = turn(rows[i - 1].0, rows[i].0, falls);
+        let at = if i == before + 1 {
+            turn(rows[before].0, rows[i].0, falls)
+        } else {
+            // The middle of the stretch on which they are level.
+            f64::midpoint(rows[before + 1].0, rows[i - 1].0)
+        };
         // A wavering difference crosses zero several times inside one interval: that is one crossing.
         if found.last().is_some_and(|last| last.2.is_none_or(|high| high >= at)) {
             continue;
@@ -203,7 +211,7 @@ fn roots(rows: &[&Row]) -> Vec<(f64, Option<f64>, Option<f64>, bool)> {
             }
             None
         };
-        let low = side(&mut (0..i).rev(), left.signum());
+        let low = side(&mut (0..=before).rev(), left.signum());
         let high = side(&mut (i..rows.len()), -left.signum());
         found.push((at, low, high, left > 0.0));
     }
@@ -261,6 +269,27 @@ mod tests {
             [4.0, 40.0].map(|x| (x, vec![(0.001_733_333 / x, 0.000_142_5); 3])).into();
         let found = roots(&rows.iter().collect::<Vec<_>>());
         assert!((found[0].0 - 12.163_740).abs() < 1e-5, "{found:?}");
+    }
+
+    #[test]
+    fn what_costs_the_same_over_a_range_does_not_cross_there() {
+        let of = |gaps: &[f64]| {
+            let row = |(i, gap): (usize, &f64)| (i as f64, vec![(1.0 + gap, 1.0); 3]);
+            let rows: Vec<Row> = gaps.iter().enumerate().map(row).collect();
+            roots(&rows.iter().collect::<Vec<_>>())
+        };
+        for level in [&[0.0; 4][..], &[0.5, 0.0, 0.0], &[0.0, 0.0, 0.5], &[0.5, 0.0, 0.0, 0.5]] {
+            assert_eq!(of(level), [], "{level:?}");
+        }
+        // It is cheaper after a stretch on which they are level: one crossing, whose interval is that stretch.
+        let found = of(&[0.5, 0.0, 0.0, 0.0, -0.5]);
+        assert_eq!(found.len(), 1, "{found:?}");
+        let (at, low, high, falls) = found[0];
+        assert!((at - 2.0).abs() < 1e-9 && falls, "{found:?}");
+        assert!(
+            (low.unwrap() - 1.0).abs() < 1e-6 && (high.unwrap() - 3.0).abs() < 1e-6,
+            "{found:?}"
+        );
     }
 
     #[test]

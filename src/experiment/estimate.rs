@@ -20,7 +20,7 @@
 
 use super::result::Estimate;
 use super::student::{clopper_pearson, t_critical, t_quantile};
-use crate::kernel::Histogram;
+use crate::kernel::{Histogram, Span};
 
 impl Estimate {
     /// A figure without spread.
@@ -166,7 +166,9 @@ pub struct Quantile {
 /// Quantile `q` of durations, one histogram per replication; `whole` is all of them merged, and `open` more were not over yet, whose
 /// durations may be larger than all others. None without values.
 pub fn quantile(whole: &Histogram, sections: &[Histogram], q: f64, open: u64) -> Option<Quantile> {
-    let value = whole.quantile(q)?;
+    let ends = Ends::of(whole, sections);
+    let middle = whole.quantile(q)?;
+    let value = ends.exact(middle);
     let n = sections.len();
     let total = whole.count() as f64;
     let per_section = total / n as f64;
@@ -177,21 +179,21 @@ pub fn quantile(whole: &Histogram, sections: &[Histogram], q: f64, open: u64) ->
         sections.iter().map(|section| pull(section) / per_section).collect()
     };
     let spread = |pulls: &[f64]| half_width(pulls.iter().copied(), n);
-    let (below, own) = whole.around(value);
+    let (below, own) = whole.around(middle);
     let pulls = if own * HEAVY > (below + own).min(whole.count() - below) {
         // The middle of a cell with a good part of all values would hide half of what that part varies by.
-        let without = pulls(&|section| section.around(value).0 as f64);
+        let without = pulls(&|section| section.around(middle).0 as f64);
         let with =
-            pulls(&|section| section.around(value).0 as f64 + section.around(value).1 as f64);
+            pulls(&|section| section.around(middle).0 as f64 + section.around(middle).1 as f64);
         // The larger spread counts.
         if spread(&without) > spread(&with) { without } else { with }
     } else {
-        pulls(&|section| section.at_most(value))
+        pulls(&|section| section.at_most(middle))
     };
     let half = spread(&pulls);
     let (low_q, high_q) = ((q - half).max(0.0), (q + half).min(1.0));
-    let ranked = |q: f64| whole.ranked(q * total).unwrap_or(value);
-    let (low, high) = (ranked(low_q).min(value), ranked(high_q).max(value));
+    let ranked = |q: f64| whole.ranked(q * total).unwrap_or(middle);
+    let (low, high) = (ranked(low_q).min(middle), ranked(high_q).max(middle));
     // If all that are open end later than these, a larger one of these has the rank.
     let late = ranked((high_q * (1.0 + open as f64 / total)).min(1.0)).max(high);
     // Seconds for a unit of share: the slope of the quantile function over the interval.
@@ -199,7 +201,57 @@ pub fn quantile(whole: &Histogram, sections: &[Histogram], q: f64, open: u64) ->
     // Differences of designs are finer than a cell of the histogram, hence not from its middle.
     let centre = whole.ranked(q * total).unwrap_or(value);
     let values = pulls.iter().map(|pull| centre - pull * slope).collect();
-    Some(Quantile { estimate: Estimate { value, low, high: late }, values })
+    let estimate = Estimate { value, low: ends.exact(low), high: ends.exact(late) };
+    Some(Quantile { estimate, values })
+}
+
+/// The smallest and the largest value where every replication has the same one, to the nanosecond. Replications are independent, so that is a
+/// value that many take (a constant service time, a timeout), and its cell of the histogram is read as that value.
+struct Ends<'a> {
+    whole: &'a Histogram,
+    min: Option<f64>,
+    max: Option<f64>,
+}
+
+impl Ends<'_> {
+    fn of<'a>(whole: &'a Histogram, sections: &[Histogram]) -> Ends<'a> {
+        let mut own = sections.iter().filter(|section| section.count() > 0);
+        let several = sections.len() > 1;
+        let min = whole.min().filter(|_| several && own.clone().all(|h| h.min() == whole.min()));
+        let max = Some(whole.max()).filter(|_| several && own.all(|h| h.max() == whole.max()));
+        let (min, max) = (min.map(Span::as_secs_f64), max.map(Span::as_secs_f64));
+        // Of two in one cell, neither stands for it.
+        let one = |(a, b)| a < b && whole.around(a) == whole.around(b);
+        let (min, max) = if min.zip(max).is_some_and(one) { (None, None) } else { (min, max) };
+        Ends { whole, min, max }
+    }
+
+    /// A value of the histogram, exact where it lies in the cell of such an end.
+    fn exact(&self, value: f64) -> f64 {
+        let cell = |seconds: f64| self.whole.around(seconds);
+        let known = [self.min, self.max].into_iter().flatten();
+        known.into_iter().find(|end| cell(*end) == cell(value)).unwrap_or(value)
+    }
+}
+
+/// Quantiles in ascending order, with intervals in the same order: the lower end of none lies above that of a greater one, the upper end
+/// of none below that of a smaller one. Each interval is found from its own spread, so of few replications, whose spreads are themselves
+/// uncertain, they may cross. They are only ever widened, so each still holds its quantile with the confidence it had.
+pub fn ordered<const N: usize>(mut quantiles: [Estimate; N]) -> [Estimate; N] {
+    for i in 1..N {
+        quantiles[i].high = quantiles[i].high.max(quantiles[i - 1].high);
+    }
+    for i in (1..N).rev() {
+        quantiles[i - 1].low = quantiles[i - 1].low.min(quantiles[i].low);
+    }
+    quantiles
+}
+
+/// The differences that remain possible if what had no answer may have gone either way, from the lowest to the highest: `least` is the
+/// difference with all open requests of the one lost and all of the other served, `most` the other way round (C. Manski, "Nonparametric
+/// bounds on treatment effects", Am. Econ. Rev. 80, 1990).
+pub fn spanned(own: Estimate, least: Estimate, most: Estimate) -> Estimate {
+    Estimate { value: own.value, low: own.low.min(least.low), high: own.high.max(most.high) }
 }
 
 /// Difference a − b of two figures of the same replications, given their values in each.
@@ -211,7 +263,7 @@ pub fn difference(a: &[f64], b: &[f64]) -> Estimate {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::{Key, Span, Stream};
+    use crate::kernel::{Key, Stream};
     use rand_distr::{Distribution, Exp1};
 
     /// Share of 2,000 experiments whose interval holds the truth.
@@ -323,15 +375,20 @@ mod tests {
                     histogram
                 })
                 .collect();
-            let mut whole = Histogram::default();
-            for h in &own {
-                whole.merge(h);
-            }
+            let whole = merged(&own);
             let found = quantile(&whole, &own, 0.95, 0).unwrap().estimate;
             // To the width of a cell.
             Estimate { low: found.low * 0.992, high: found.high * 1.008, ..found }
         });
         assert!(step >= 0.93, "{step}");
+    }
+
+    fn merged(sections: &[Histogram]) -> Histogram {
+        let mut whole = Histogram::default();
+        for section in sections {
+            whole.merge(section);
+        }
+        whole
     }
 
     /// Exponential latencies with mean 100 ms of one replication.
@@ -356,10 +413,7 @@ mod tests {
             for seed in 0..n {
                 let mut s = Key::root(seed, 78).stream();
                 let own: Vec<Histogram> = (0..20).map(|i| section(&mut s, sizes[i % 2])).collect();
-                let mut whole = Histogram::default();
-                for h in &own {
-                    whole.merge(h);
-                }
+                let whole = merged(&own);
                 for (i, q) in quantiles.iter().enumerate() {
                     let truth = -0.1 * (1.0_f64 - q).ln();
                     let quantile = quantile(&whole, &own, *q, 0).unwrap();
@@ -374,6 +428,66 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn quantiles_are_in_order_however_few_replications_there_are() {
+        for (n, size) in [(2, 20), (2, 300), (3, 50), (3, 1_000)] {
+            let mut crossed = 0;
+            for seed in 0..300 {
+                let mut s = Key::root(seed, 79).stream();
+                let own: Vec<Histogram> = (0..n).map(|_| section(&mut s, size)).collect();
+                let whole = merged(&own);
+                let found = [0.5, 0.9, 0.95, 0.99, 0.999]
+                    .map(|q| quantile(&whole, &own, q, 0).unwrap().estimate);
+                let rising = |of: fn(&Estimate) -> f64, all: &[Estimate]| {
+                    all.windows(2).all(|pair| of(&pair[0]) <= of(&pair[1]))
+                };
+                let in_order = |all: &[Estimate]| {
+                    rising(|e| e.low, all) && rising(|e| e.value, all) && rising(|e| e.high, all)
+                };
+                crossed += usize::from(!in_order(&found));
+                let kept = ordered(found);
+                assert!(in_order(&kept), "{n} of {size}, seed {seed}: {kept:?}");
+                for (before, after) in found.iter().zip(&kept) {
+                    assert!(after.low <= before.low && before.high <= after.high);
+                    assert_eq!(before.value.to_bits(), after.value.to_bits());
+                }
+            }
+            assert!(crossed > 0, "{n} of {size}: nothing to put in order");
+        }
+    }
+
+    #[test]
+    fn what_many_requests_take_exactly_is_told_exactly() {
+        // 97 % take 20 ms, which is not the middle of its cell, 2 % take longer, 1 % is given up after 30 s.
+        let mut s = Key::root(1, 80).stream();
+        let mut own: Vec<Histogram> = Vec::new();
+        for _ in 0..5 {
+            let mut histogram = Histogram::default();
+            for i in 0..1_000 {
+                let ms = match i % 100 {
+                    0 => 30_000,
+                    1 | 2 => 100 + s.below(1_000),
+                    _ => 20,
+                };
+                histogram.record(Span::from_millis(ms));
+            }
+            own.push(histogram);
+        }
+        let whole = merged(&own);
+        let of = |q: f64| quantile(&whole, &own, q, 0).unwrap().estimate;
+        for (q, exact) in [(0.5, 0.02), (0.9, 0.02), (0.999, 30.0)] {
+            let found = of(q);
+            for value in [found.low, found.value, found.high] {
+                assert!((value - exact).abs() < 1e-12, "{q}: {found:?}");
+            }
+        }
+        // What is spread over a cell at the end is not: minima of replications differ.
+        let own: Vec<Histogram> = (0..5).map(|_| section(&mut s, 100)).collect();
+        let whole = merged(&own);
+        let found = quantile(&whole, &own, 0.01, 0).unwrap().estimate.value;
+        assert_eq!(found.to_bits(), whole.quantile(0.01).unwrap().to_bits());
     }
 
     #[test]

@@ -1,20 +1,22 @@
 //! Replications to a result: estimates over replications, in their order, so that threads do not matter.
 
 use super::blame::blame;
-use super::estimate::{difference, linearised, mean, quantile, ratio, share, with_open};
+use super::differences::{IF_LOST, IF_SERVED, differences};
+use super::estimate::{linearised, mean, ordered, quantile, ratio, share, with_open};
 use super::incidents::incidents;
 use super::judge::judge;
 use super::limits::{Toll, bottleneck, limits};
 use super::plan::Plan;
 use super::replicate::{Observer, RunError, replicate};
 use super::result::{
-    ClassRow, Cost, CostLine, Counter, DesignResult, Difference, Estimate, FailureRow, Interrupted,
-    Latency, NodeRow, PER_USER, PER_USER_MONTHLY, PriceRef, Replicated, RunResult, SCHEMA_VERSION,
+    ClassRow, Cost, CostLine, Counter, DesignResult, Estimate, FailureRow, Interrupted, Latency,
+    NodeRow, PER_USER, PER_USER_MONTHLY, PriceRef, Replicated, RunResult, SCHEMA_VERSION,
 };
 use super::series::series;
 use super::steady::steady;
 use super::story::story;
 use crate::kernel::Histogram;
+use crate::model::ledger::ClassLedger;
 use crate::model::message::Cause;
 use crate::model::world::Outturn;
 use crate::price::{Bill, BillOptions, MONTH_HOURS, MonthProfile, bill};
@@ -113,17 +115,22 @@ fn replicates(rows: &[Outturn], bills: &[Bill]) -> Vec<Replicated> {
     let own: Vec<Histogram> = rows.iter().map(ok_latency).collect();
     let whole = pooled(own.iter());
     let of_quantile = |q: f64| quantile(&whole, &own, q, 0).map(|quantile| quantile.values);
-    let per = |of: fn(&crate::model::ledger::ClassLedger) -> u64| {
+    let per = |of: fn(&ClassLedger) -> u64| {
         of_ratio(&|row, bill| (bill.total.as_f64(), total(row, of) as f64))
     };
+    let open = rows.iter().any(|row| total(row, |c| c.issued - c.ok - c.failed) > 0);
+    // Requests that succeeded among those with an answer, or among all if those without one are lost, or served.
+    let rate = |of: fn(u64, u64, u64) -> (u64, u64)| {
+        of_ratio(&|row, _| {
+            let count = |of: fn(&ClassLedger) -> u64| total(row, of);
+            let (y, x) = of(count(|c| c.ok), count(|c| c.failed), count(|c| c.issued));
+            (y as f64, x as f64)
+        })
+    };
     let figures = [
-        (
-            "success_rate",
-            of_ratio(&|row, _| {
-                let (ok, failed) = (total(row, |c| c.ok), total(row, |c| c.failed));
-                (ok as f64, (ok + failed) as f64)
-            }),
-        ),
+        ("success_rate", rate(|ok, failed, _| (ok, ok + failed))),
+        (IF_LOST, rate(|ok, _, issued| (ok, issued)).filter(|_| open)),
+        (IF_SERVED, rate(|_, failed, issued| (issued - failed, issued)).filter(|_| open)),
         ("throughput", Some(rows.iter().map(throughput).collect())),
         (
             "latency_mean",
@@ -159,35 +166,17 @@ fn of_month(row: &Outturn, bill: &Bill) -> (f64, f64) {
     (bill.monthly.as_f64(), served * bill.windows_per_month)
 }
 
-/// Figures for which the designs of a run are compared.
-const COMPARED: [&str; 5] = ["success_rate", "latency_mean", "latency_p95", PER_USER, "cost_total"];
-
-fn differences(designs: &[DesignResult]) -> Vec<Difference> {
-    let mut rows = Vec::new();
-    let Some((baseline, others)) = designs.split_first() else { return rows };
-    for design in others {
-        for metric in COMPARED {
-            let both = design.replicated(metric).zip(baseline.replicated(metric));
-            let Some((own, base)) = both else { continue };
-            let difference = difference(own, base);
-            rows.push(Difference {
-                design: design.name.clone(),
-                baseline: baseline.name.clone(),
-                metric: metric.into(),
-                significant: difference.excludes_zero(),
-                difference,
-            });
-        }
-    }
-    rows
-}
-
 fn throughput(row: &Outturn) -> f64 {
-    let seconds = row.ledger.last_end.as_secs_f64();
-    if seconds > 0.0 { total(row, |c| c.ok) as f64 / seconds } else { 0.0 }
+    per_second(row, total(row, |c| c.ok))
 }
 
-fn total(row: &Outturn, of: impl Fn(&crate::model::ledger::ClassLedger) -> u64) -> u64 {
+/// So many successes per second of a replication, up to its last answer.
+fn per_second(row: &Outturn, ok: u64) -> f64 {
+    let seconds = row.ledger.last_end.as_secs_f64();
+    if seconds > 0.0 { ok as f64 / seconds } else { 0.0 }
+}
+
+fn total(row: &Outturn, of: impl Fn(&ClassLedger) -> u64) -> u64 {
     row.ledger.classes.iter().map(of).sum()
 }
 
@@ -221,13 +210,14 @@ pub(super) fn latency(sections: &[Histogram], open: u64) -> Latency {
     let quantile = |q: f64| {
         quantile(&whole, sections, q, open).map_or_else(Estimate::default, |own| own.estimate)
     };
+    let [p50, p90, p95, p99, p99_9] = ordered([0.50, 0.90, 0.95, 0.99, 0.999].map(quantile));
     Latency {
         mean: ratio(&sums).unwrap_or_default(),
-        p50: quantile(0.50),
-        p90: quantile(0.90),
-        p95: quantile(0.95),
-        p99: quantile(0.99),
-        p99_9: quantile(0.999),
+        p50,
+        p90,
+        p95,
+        p99,
+        p99_9,
         max: whole.max().as_secs_f64(),
         count: whole.count(),
     }
@@ -249,9 +239,7 @@ fn design(
     bills: &[Bill],
     behind: BTreeMap<&str, BTreeSet<&str>>,
 ) -> DesignResult {
-    let count = |of: fn(&crate::model::ledger::ClassLedger) -> u64| {
-        per_replication(rows, |row| total(row, of) as f64)
-    };
+    let count = |of: fn(&ClassLedger) -> u64| per_replication(rows, |row| total(row, of) as f64);
     let pairs: Vec<(u64, u64)> = rows
         .iter()
         .map(|row| (total(row, |c| c.ok), total(row, |c| c.ok) + total(row, |c| c.failed)))
@@ -344,7 +332,7 @@ pub(super) fn node_name(rows: &[Outturn], node: u16) -> String {
 
 fn cost(rows: &[Outturn], bills: &[Bill]) -> Cost {
     let money = |of: fn(&Bill) -> f64| mean(&bills.iter().map(of).collect::<Vec<_>>());
-    let per = |of: fn(&crate::model::ledger::ClassLedger) -> u64| {
+    let per = |of: fn(&ClassLedger) -> u64| {
         let pairs: Vec<(f64, f64)> = rows
             .iter()
             .zip(bills)
@@ -423,25 +411,30 @@ fn nodes(rows: &[Outturn]) -> Vec<NodeRow> {
 fn classes(rows: &[Outturn]) -> Vec<ClassRow> {
     let Some(first) = rows.first() else { return Vec::new() };
     let names = first.names.iter().filter(|(_, kind)| *kind == "users");
-    let row = |(at, (name, _)): (usize, &(String, &'static str))| {
-        let pairs: Vec<(u64, u64)> = rows
-            .iter()
-            .map(|row| &row.ledger.classes[at])
-            .map(|class| (class.ok, class.ok + class.failed))
-            .collect();
-        let own: Vec<Histogram> =
-            rows.iter().map(|row| row.ledger.classes[at].latency.clone()).collect();
-        let open: Vec<u64> = rows
-            .iter()
-            .map(|row| &row.ledger.classes[at])
-            .map(|class| class.issued - class.ok - class.failed)
-            .collect();
-        ClassRow {
-            name: name.clone(),
-            requests: per_replication(rows, |row| row.ledger.classes[at].issued as f64),
-            success_rate: answered_well(&pairs, &open),
-            latency: latency(&own, open.iter().sum()),
-        }
+    names.enumerate().map(|(at, (name, _))| class(name, rows, at)).collect()
+}
+
+/// The class of users of that number.
+fn class(name: &str, rows: &[Outturn], at: usize) -> ClassRow {
+    let own = || rows.iter().map(|row| &row.ledger.classes[at]);
+    let count = |of: fn(&ClassLedger) -> u64| {
+        mean(&own().map(|class| of(class) as f64).collect::<Vec<_>>())
     };
-    names.enumerate().map(row).collect()
+    let pairs: Vec<(u64, u64)> = own().map(|class| (class.ok, class.ok + class.failed)).collect();
+    let open: Vec<u64> = own().map(|class| class.issued - class.ok - class.failed).collect();
+    let without = open.iter().sum();
+    let served: Vec<Histogram> = own().map(|class| class.latency.clone()).collect();
+    let all: Vec<Histogram> =
+        own().map(|class| pooled([&class.latency, &class.latency_failed].into_iter())).collect();
+    ClassRow {
+        name: name.into(),
+        users: count(|class| class.users),
+        users_served: count(|class| class.users_served),
+        requests: count(|class| class.issued),
+        unfinished: count(|class| class.issued - class.ok - class.failed),
+        throughput: per_replication(rows, |row| per_second(row, row.ledger.classes[at].ok)),
+        success_rate: answered_well(&pairs, &open),
+        latency: latency(&served, without),
+        latency_all: latency(&all, without),
+    }
 }

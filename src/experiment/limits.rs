@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// A limit that refuses is worth naming if it caused at least this share of all failures.
 const WORTH_NAMING: f64 = 0.05;
-/// A limit is worth naming only if waiting for it is more than this share of the time that all requests take, or requests fail.
+/// A limit is worth naming only if waiting for limits is at least this share of the time that all requests take, or one of them made
+/// requests fail: failures that no limit has to do with (faults, errors of the platform) make none a bottleneck.
 const FELT: f64 = 0.01;
 /// Limits by which somebody gives up: not why it took so long, where most of the time is spent waiting for another.
 const GIVES_UP: [&str; 5] =
@@ -155,7 +156,7 @@ pub(super) fn bottleneck(limits: &[Bottleneck], toll: &Toll) -> Option<Bottlenec
         limits.iter().filter(|limit| of(limit)).map(|limit| limit.failures.value).sum()
     };
     let (late, refused) = (failures(&gives_up), failures(&|limit| !gives_up(limit)));
-    if toll.failed <= 0.0 && refused <= 0.0 && waiting < FELT * toll.time {
+    if late + refused <= 0.0 && toll.gave_up <= 0.0 && waiting < FELT * toll.time {
         return None;
     }
     let longest = limits
@@ -229,10 +230,24 @@ mod tests {
         assert_eq!(named(&late(900.0), 3_000.0, 0.0).as_deref(), Some("integration_timeout"));
         // Nobody failed, and waiting is hardly felt.
         assert_eq!(named(&[limit("cpu", 1.0, 0.0, 90.0)], 0.0, 0.0), None);
-        // Retries are refused more often than requests fail; a limit that nobody felt is better than none.
+        // Retries are refused more often than requests fail.
         assert_eq!(named(&[limit("queue", 2.0, 30.0, 0.0)], 5.0, 0.0).as_deref(), Some("queue"));
-        assert_eq!(named(&[limit("nofile", 3.0, 0.0, 0.0)], 5.0, 0.0).as_deref(), Some("nofile"));
         assert_eq!(named(&[], 5.0, 0.0), None);
+    }
+
+    #[test]
+    fn failures_that_no_limit_has_to_do_with_make_none_a_bottleneck() {
+        let named = |limit: Bottleneck, gave_up| {
+            let toll = Toll { ended: 100.0, failed: 20.0, gave_up, time: 10.0, ..Toll::default() };
+            bottleneck(&[limit], &toll).map(|row| row.limit)
+        };
+        // 20 of 100 requests fail by injected faults; waiting is 0.5 % of the time, or none, or felt.
+        assert_eq!(named(limit("cpu", 1.0, 0.0, 0.05), 0.0), None);
+        assert_eq!(named(limit("nofile", 1.0, 0.0, 0.0), 0.0), None);
+        assert_eq!(named(limit("cpu", 1.0, 0.0, 0.2), 0.0).as_deref(), Some("cpu"));
+        // As soon as one gave up waiting or was refused, it is worth naming.
+        assert_eq!(named(limit("cpu", 1.0, 0.0, 0.05), 1.0).as_deref(), Some("cpu"));
+        assert_eq!(named(limit("queue", 1.0, 1.0, 0.0), 0.0).as_deref(), Some("queue"));
     }
 
     #[test]

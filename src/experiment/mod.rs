@@ -17,6 +17,7 @@ mod story;
 
 pub mod compare;
 pub mod crossing;
+mod differences;
 pub mod estimate;
 pub mod find;
 pub mod journal;

@@ -171,7 +171,7 @@ pub struct DesignResult {
     pub cost: Cost,
     /// One row a node.
     pub nodes: Vec<NodeRow>,
-    /// One row a class of users.
+    /// One row a class of users that enters the design.
     pub classes: Vec<ClassRow>,
     /// Figures over time.
     pub series: Series,
@@ -181,6 +181,11 @@ pub struct DesignResult {
 }
 
 impl DesignResult {
+    /// Its classes of users where there are several; the figures of a single one are those of the design.
+    pub fn by_class(&self) -> &[ClassRow] {
+        if self.classes.len() > 1 { &self.classes } else { &[] }
+    }
+
     /// A figure replication by replication; none if the design has no such figure.
     pub fn replicated(&self, metric: &str) -> Option<&[f64]> {
         self.replications.iter().find(|row| row.metric == metric).map(|row| row.values.as_slice())
@@ -408,11 +413,12 @@ pub struct Cost {
     pub total: Estimate,
     /// Total / successful requests.
     pub per_request: Estimate,
-    /// Total / users with at least one success.
+    /// Total / users with at least one success, however many requests each of them made; a user that nothing succeeded for is not counted,
+    /// what it cost is.
     pub per_user: Estimate,
     /// Cost of a month with the workload's own profile.
     pub monthly: Estimate,
-    /// Monthly cost / users served in a month; none if the window never happens.
+    /// Monthly cost / users with at least one success in the windows of a month; none if the window never happens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_user_monthly: Option<Estimate>,
     /// The part paid for reserved things while idle.
@@ -484,12 +490,27 @@ pub struct Counter {
 pub struct ClassRow {
     /// Name as written in the workload.
     pub name: String,
+    /// Users that sent at least one request, per replication.
+    #[serde(default)]
+    pub users: Estimate,
+    /// Users with at least one successful request, per replication.
+    #[serde(default)]
+    pub users_served: Estimate,
     /// Logical requests issued, per replication.
     pub requests: Estimate,
-    /// Successes / finished.
+    /// Requests still unanswered when the run was stopped, per replication.
+    #[serde(default)]
+    pub unfinished: Estimate,
+    /// Successes per second of run.
+    #[serde(default)]
+    pub throughput: Estimate,
+    /// Successes / finished; the interval reaches from all unfinished requests lost to all of them served.
     pub success_rate: Estimate,
     /// Latency of its successful requests.
     pub latency: Latency,
+    /// Latency of all its requests, failures included.
+    #[serde(default)]
+    pub latency_all: Latency,
 }
 
 /// Figures over time, means over replications, one value a bucket.
@@ -512,9 +533,9 @@ pub struct Series {
     pub failed_by: Vec<FailedBy>,
     /// Mean latency of the successes that ended in the bucket; null where none did.
     pub latency_mean: Vec<Option<f64>>,
-    /// Median latency, from a histogram with 9 % wide cells.
+    /// Median latency, from a histogram with 9 % wide cells; their mean where all of a bucket lie in one.
     pub latency_p50: Vec<Option<f64>>,
-    /// 95th percentile, from a histogram with 9 % wide cells.
+    /// 95th percentile, in the same way.
     pub latency_p95: Vec<Option<f64>>,
     /// One entry a gauge of a node.
     pub gauges: Vec<GaugeSeries>,
@@ -580,12 +601,27 @@ pub struct ThresholdResult {
     pub design: String,
     /// Metric, e.g. `latency`.
     pub metric: String,
+    /// The class of users it speaks of; none: all of them.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub class: Option<String>,
     /// Expression in k6's syntax, e.g. `p(95)<1s`.
     pub expression: String,
     /// The figure it was judged by; null where the design has none (no success at all).
     pub observed: Option<Estimate>,
     /// Verdict.
     pub verdict: Verdict,
+}
+
+impl ThresholdResult {
+    /// What is judged, as the scenario writes it: `latency` or `latency{class:web}`.
+    pub fn subject(&self) -> String {
+        self.class.as_ref().map_or_else(|| self.metric.clone(), |own| of_class(&self.metric, own))
+    }
+}
+
+/// Name of a metric of one class of users, e.g. `latency_p95{class:web}`.
+pub fn of_class(metric: &str, class: &str) -> String {
+    format!("{metric}{{class:{class}}}")
 }
 
 /// A value the run used that nobody measured or said.

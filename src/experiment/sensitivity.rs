@@ -1,6 +1,6 @@
 //! How much each assumed value matters: every one halved and doubled in turn, under the same users, against the run as it is.
 
-use super::estimate::difference;
+use super::differences::differs;
 use super::fold::run;
 use super::plan::Plan;
 use super::replicate::{Observer, RunError};
@@ -101,17 +101,13 @@ fn vary(
     let after = run(&varied, observer)?;
     let rows = after.designs.iter().zip(&before.designs);
     let sides = rows.map(|(design, before)| {
-        let delta = |metric: &str| {
-            let (after, before) = (design.replicated(metric)?, before.replicated(metric)?);
-            let mean = before.iter().sum::<f64>() / before.len() as f64;
-            Some((difference(after, before), mean))
-        };
         let relative = |metric: &str| {
-            let (delta, mean) = delta(metric)?;
+            let (delta, values) = (differs(design, before, metric)?, before.replicated(metric)?);
+            let mean = values.iter().sum::<f64>() / values.len() as f64;
             (mean > 0.0).then(|| delta.times(1.0 / mean))
         };
         Varied {
-            success_rate: delta("success_rate").map(|(delta, _)| delta),
+            success_rate: differs(design, before, "success_rate"),
             latency_p95: relative("latency_p95"),
             cost_per_user: relative("cost_per_user"),
             verdicts: turned(&result.thresholds, &after.thresholds, &design.name),
@@ -128,7 +124,7 @@ fn turned(
     design: &str,
 ) -> Vec<ThresholdResult> {
     let same = |a: &ThresholdResult, b: &ThresholdResult| {
-        a.design == b.design && a.metric == b.metric && a.expression == b.expression
+        a.design == b.design && a.subject() == b.subject() && a.expression == b.expression
     };
     let other = |row: &&ThresholdResult| {
         row.design == design && !before.iter().any(|b| same(row, b) && row.verdict == b.verdict)

@@ -2,8 +2,8 @@
 
 use super::fold::node_name;
 use super::result::{FailedBy, GaugeSeries, Series};
-use crate::kernel::{Clock, Counts};
-use crate::model::ledger::LatencySeries;
+use crate::kernel::{Clock, Counts, Histogram, Span};
+use crate::model::ledger::{Coarse, LatencySeries};
 use crate::model::message::Cause;
 use crate::model::world::Outturn;
 use std::collections::BTreeMap;
@@ -45,8 +45,13 @@ pub(super) fn series(rows: &[Outturn]) -> Series {
         own.widen(clock);
         latency.merge(&own);
     }
+    // No latency of a bucket lies outside of those of the whole run, which are known exactly.
+    let served = || rows.iter().flat_map(|row| &row.ledger.classes).map(|class| &class.latency);
+    let least = served().filter_map(Histogram::min).min().map_or(0.0, Span::as_secs_f64);
+    let most = served().map(Histogram::max).max().map_or(0.0, Span::as_secs_f64);
     let quantile = |q: f64| {
-        let cells = latency.buckets().iter().map(|bucket| bucket.quantile(q).map(short));
+        let of = |bucket: &Coarse| bucket.quantile(q).map(|own| short(own.max(least).min(most)));
+        let cells = latency.buckets().iter().map(of);
         cells.chain(std::iter::repeat(None)).take(buckets).collect()
     };
     let means = latency.buckets().iter().map(|bucket| bucket.mean().map(short));

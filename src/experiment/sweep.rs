@@ -9,8 +9,8 @@ use super::plan::Plan;
 use super::precision::{Precision, run_until};
 use super::replicate::{Observer, RunError};
 use super::result::{
-    Bottleneck, DesignResult, Difference, Estimate, PER_USER, PER_USER_MONTHLY, PriceRef, Reached,
-    Replicated, RunResult, SCHEMA_VERSION, ScenarioRef, ThresholdResult,
+    Bottleneck, ClassRow, DesignResult, Difference, Estimate, PER_USER, PER_USER_MONTHLY, PriceRef,
+    Reached, Replicated, RunResult, SCHEMA_VERSION, ScenarioRef, ThresholdResult, of_class,
 };
 use crate::kernel::Key;
 use rayon::prelude::*;
@@ -269,5 +269,26 @@ fn figures(design: &DesignResult, currency: &str) -> Vec<Figure> {
         let finite = [estimate.value, estimate.low, estimate.high].iter().all(|v| v.is_finite());
         finite.then(|| Figure { metric: metric.into(), unit: unit.into(), estimate })
     };
-    rows.into_iter().filter_map(known).collect()
+    rows.into_iter().filter_map(known).chain(by_class(design.by_class())).collect()
+}
+
+/// Figures of each class of users.
+fn by_class(classes: &[ClassRow]) -> Vec<Figure> {
+    let of = |row: &ClassRow| {
+        let latency = Some(&row.latency).filter(|latency| latency.count > 0);
+        let rows = [
+            ("requests", "requests", Some(row.requests)),
+            ("success_rate", "share", Some(row.success_rate)),
+            ("throughput", "1/s", Some(row.throughput)),
+            ("latency_mean", "s", latency.map(|latency| latency.mean)),
+            ("latency_p50", "s", latency.map(|latency| latency.p50)),
+            ("latency_p95", "s", latency.map(|latency| latency.p95)),
+            ("latency_p99", "s", latency.map(|latency| latency.p99)),
+        ];
+        rows.map(|(metric, unit, estimate)| {
+            let metric = of_class(metric, &row.name);
+            Some(Figure { metric, unit: unit.into(), estimate: estimate? })
+        })
+    };
+    classes.iter().flat_map(of).flatten().collect()
 }

@@ -94,6 +94,10 @@ impl Histogram {
     pub fn mean(&self) -> Option<f64> {
         (self.count > 0).then(|| self.sum as f64 / self.count as f64 * 1e-9)
     }
+    /// The shortest; none if empty.
+    pub fn min(&self) -> Option<Span> {
+        (self.count > 0).then(|| Span::from_nanos(self.min))
+    }
     /// The longest.
     pub fn max(&self) -> Span {
         Span::from_nanos(self.max)

@@ -1,6 +1,8 @@
 //! The result as tidy tables: one row a figure, so that pandas, DuckDB and spreadsheets read them as they are.
 
-use crate::experiment::result::{DesignResult, Estimate, Latency, PER_USER_MONTHLY, RunResult};
+use crate::experiment::result::{
+    ClassRow, DesignResult, Estimate, Latency, PER_USER_MONTHLY, RunResult, of_class,
+};
 
 /// Rows to CSV text. Writing into memory cannot fail.
 pub(super) fn text(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
@@ -84,9 +86,33 @@ pub fn summary(result: &RunResult) -> String {
                 figures.iter().filter_map(|(name, unit, e)| Some((name, unit, e.as_ref()?)));
             rows.extend(known.map(|(name, unit, e)| own(name, unit, e)));
         }
+        rows.extend(by_class(design));
         rows
     });
     text(&["design", "metric", "value", "low", "high", "unit"], rows)
+}
+
+/// The figures of each class of users, where there are several; the class stands in the metric, as in a threshold.
+fn by_class(design: &DesignResult) -> Vec<Vec<String>> {
+    let of = |row: &ClassRow| {
+        let counts = [
+            ("users", "users", &row.users),
+            ("users_served", "users", &row.users_served),
+            ("requests", "requests", &row.requests),
+            ("unfinished", "requests", &row.unfinished),
+            ("throughput", "1/s", &row.throughput),
+            ("success_rate", "share", &row.success_rate),
+        ];
+        let counts = counts.map(|(metric, unit, e)| estimate(&design.name, metric, unit, e));
+        let mut rows = counts.to_vec();
+        rows.extend(latencies(design, "latency", &row.latency));
+        rows.extend(latencies(design, "latency_all", &row.latency_all));
+        for cells in &mut rows {
+            cells[1] = of_class(&cells[1], &row.name);
+        }
+        rows
+    };
+    design.by_class().iter().flat_map(of).collect()
 }
 
 fn latencies(design: &DesignResult, name: &str, latency: &Latency) -> Vec<Vec<String>> {
@@ -267,7 +293,7 @@ fn differences(result: &RunResult) -> String {
 
 fn thresholds(result: &RunResult) -> String {
     let rows = result.thresholds.iter().map(|row| {
-        let mut cells = vec![row.design.clone(), row.metric.clone(), row.expression.clone()];
+        let mut cells = vec![row.design.clone(), row.subject(), row.expression.clone()];
         cells.push(format!("{:?}", row.verdict).to_lowercase());
         cells.extend(
             row.observed.map_or([String::new(), String::new(), String::new()], |e| numbers(&e)),

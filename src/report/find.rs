@@ -1,36 +1,49 @@
 //! What a search found, for a terminal or a program.
 
+use super::format::{count, money, seconds, share};
 use crate::experiment::find::{Answer, Found, Point};
 use comfy_table::{Cell, Table, presets};
 use serde_json::Value;
 use std::fmt::Write as _;
 
 /// The answer as text: a sentence a design, then every place that was looked at.
-pub fn table(found: &Found, colour: bool) -> String {
+pub fn table(found: &Found, currency: &str, colour: bool) -> String {
     let mut out = String::new();
     // Writing into a String cannot fail.
-    let _ = write(&mut out, found, colour);
+    let _ = write(&mut out, found, currency, colour);
     out
+}
+
+/// A figure as all reports write it; `metric` is one of a threshold, or a cost.
+pub fn figure(metric: &str, value: f64, currency: &str) -> String {
+    match metric {
+        cost if cost.starts_with("cost") => money(value, currency),
+        time if time.starts_with("latency") => seconds(value),
+        rate if rate.starts_with("success_rate") => share(value),
+        _ => format!("{} per s", count(value)),
+    }
 }
 
 fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-fn write(out: &mut String, found: &Found, colour: bool) -> std::fmt::Result {
+fn write(out: &mut String, found: &Found, currency: &str, colour: bool) -> std::fmt::Result {
     let (bold, end) = if colour { ("\u{1b}[1m", "\u{1b}[0m") } else { ("", "") };
     for answer in &found.answers {
         writeln!(out, "{bold}{}{end}: {}", answer.design, answer.text)?;
         if let Some(e) = answer.estimate {
             let interval = if found.question == "cheapest" {
-                format!(
-                    "{} of it between {:.6} and {:.6}",
-                    found.criterion.join(", "),
-                    e.low.max(0.0),
-                    e.high
-                )
+                let metric = found.criterion.last().map_or("", String::as_str);
+                let [low, high] = [e.low.max(0.0), e.high].map(|v| figure(metric, v, currency));
+                format!("{metric} of it between {low} and {high}")
             } else {
-                format!("between {} and {}", e.low, e.high)
+                let ends = answer.values.iter().chain(&answer.beyond).map(plain);
+                let mut ends: Vec<String> = ends.collect();
+                if e.value > e.low && found.question != "break_even" {
+                    ends.reverse();
+                }
+                format!("between {}", ends.join(" and "))
             };
             writeln!(out, "  {interval}, {:.0} % confidence", found.confidence * 100.0)?;
         }
@@ -53,14 +66,21 @@ fn write(out: &mut String, found: &Found, colour: bool) -> std::fmt::Result {
 
 /// What the search took for granted.
 fn premise(found: &Found) -> String {
-    match found.question {
+    let all = found.criterion.iter().any(|text| text.replace(' ', "").ends_with("rate>=1"));
+    let all = if all {
+        "; rate>=1 is judged by the requests simulated, of which none may fail"
+    } else {
+        ""
+    };
+    let premise = match found.question {
         "cheapest" => "every configuration saw the same users".into(),
         "break_even" => "it is taken for granted that the cheaper one changes at most once".into(),
         _ => format!(
             "it is taken for granted that {} has one turn in the range",
             found.criterion.join(" and ")
         ),
-    }
+    };
+    premise + all
 }
 
 fn points(out: &mut String, found: &Found, answer: &Answer) -> std::fmt::Result {

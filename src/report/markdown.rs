@@ -31,20 +31,24 @@ fn write(out: &mut String, result: &RunResult) -> std::fmt::Result {
     if let Some(own) = &result.precision {
         writeln!(out, "{}.\n", capital(&precision(own)))?;
     }
-    writeln!(out, "| design | success | p50 | p95 | p99 | cost per user | bottleneck |")?;
-    writeln!(out, "|---|---:|---:|---:|---:|---:|---|")?;
+    writeln!(
+        out,
+        "| design | success | p50 | p95 | p99 | cost per user served | cost per success | bottleneck |"
+    )?;
+    writeln!(out, "|---|---:|---:|---:|---:|---:|---:|---|")?;
     for design in &result.designs {
         let l = &design.latency;
         let first = design.bottleneck.as_ref();
         writeln!(
             out,
-            "| {} | {} | {} | {} | {} | {} | {} |",
+            "| {} | {} | {} | {} | {} | {} | {} | {} |",
             cell(&design.name),
             interval(&design.success_rate, share),
             seconds(l.p50.value),
             time_interval(&l.p95),
             seconds(l.p99.value),
             interval(&design.cost.per_user, |v| money(v, &result.prices.currency)),
+            money(design.cost.per_request.value, &result.prices.currency),
             first.map_or("–".into(), |b| cell(&format!(
                 "{} of {} at {}",
                 b.about,
@@ -52,6 +56,7 @@ fn write(out: &mut String, result: &RunResult) -> std::fmt::Result {
                 seconds(b.at)
             )))
         )?;
+        classes(out, design)?;
     }
     if !result.thresholds.is_empty() {
         writeln!(out, "\n| verdict | design | threshold |\n|---|---|---|")?;
@@ -65,13 +70,30 @@ fn write(out: &mut String, result: &RunResult) -> std::fmt::Result {
                 out,
                 "| {verdict} | {} | `{} {}` |",
                 cell(&row.design),
-                row.metric,
+                row.subject(),
                 row.expression
             )?;
         }
     }
     for design in &result.designs {
         details(out, design, &result.prices.currency)?;
+    }
+    Ok(())
+}
+
+/// A row for each class of users, where there are several.
+fn classes(out: &mut String, design: &DesignResult) -> std::fmt::Result {
+    for row in design.by_class() {
+        let l = &row.latency;
+        writeln!(
+            out,
+            "| └ {} | {} | {} | {} | {} | | | |",
+            cell(&row.name),
+            interval(&row.success_rate, share),
+            seconds(l.p50.value),
+            time_interval(&l.p95),
+            seconds(l.p99.value)
+        )?;
     }
     Ok(())
 }

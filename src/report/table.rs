@@ -8,8 +8,8 @@ use super::words::{
     precision, steady, unit,
 };
 use crate::experiment::result::{
-    Counterfactual, DesignResult, Estimate, RunResult, Sensitivity, ThresholdResult, Varied,
-    Verdict,
+    ClassRow, Counterfactual, DesignResult, Estimate, RunResult, Sensitivity, ThresholdResult,
+    Varied, Verdict,
 };
 use comfy_table::{Cell, CellAlignment, Table, presets};
 use std::fmt::Write as _;
@@ -172,6 +172,9 @@ impl Screen<'_> {
                 Cell::new(text).set_alignment(side)
             });
             table.add_row(cells);
+            for row in design.by_class() {
+                table.add_row(class_cells(row));
+            }
         }
         writeln!(self.out, "\n{table}")
     }
@@ -182,6 +185,8 @@ impl Screen<'_> {
         }
         self.heading("Thresholds")?;
         let wide = rows.iter().map(|row| row.design.chars().count()).max().unwrap_or(0).min(24);
+        let text = |row: &ThresholdResult| format!("{} {}", row.subject(), row.expression);
+        let long = rows.iter().map(|row| text(row).chars().count()).max().unwrap_or(0).max(28);
         for row in rows {
             let (code, mark) = match row.verdict {
                 Verdict::Pass => (GREEN, "✓ pass     "),
@@ -200,11 +205,11 @@ impl Screen<'_> {
             let more =
                 if row.verdict == Verdict::Undecided { "; raise --replications" } else { "" };
             let mark = self.paint(code, mark);
-            let expression = format!("{} {}", row.metric, row.expression);
             writeln!(
                 self.out,
-                "  {mark} {:wide$}  {expression:28} {observed}{more}",
-                cut(&row.design, wide)
+                "  {mark} {:wide$}  {:long$} {observed}{more}",
+                cut(&row.design, wide),
+                text(row)
             )?;
         }
         Ok(())
@@ -388,6 +393,24 @@ impl Screen<'_> {
         }
         writeln!(self.out, "  `headroom plan FILE` lists them all")
     }
+}
+
+/// A class of users below its design: what is known of it alone.
+fn class_cells(row: &ClassRow) -> Vec<Cell> {
+    let ended = row.latency_all.count > 0;
+    let time = |e: &Estimate| if row.latency.count > 0 { seconds(e.value) } else { "–".into() };
+    let figures = [
+        if ended { interval(&row.success_rate, share) } else { "–".into() },
+        time(&row.latency.p50),
+        time(&row.latency.p95),
+        time(&row.latency.p99),
+        time(&row.latency.mean),
+        count(row.throughput.value),
+    ];
+    let name = Cell::new(format!("└ {}", cut(&row.name, 18)));
+    let figures =
+        figures.into_iter().map(|text| Cell::new(text).set_alignment(CellAlignment::Right));
+    std::iter::once(name).chain(figures).collect()
 }
 
 /// How many assumed values of a design are shown.

@@ -5,7 +5,7 @@
 use super::graph;
 use super::sense;
 use super::spec::Scenario;
-use super::threshold::Threshold;
+use super::threshold::{Subject, Threshold};
 use crate::kernel::{Key, Span};
 use crate::model::client::{Arrivals, ClassSpec, Load, Shape};
 use crate::model::component::{Check, Problem};
@@ -90,17 +90,8 @@ pub fn check(scenario: &Scenario, data: &Data, prices: Option<&Table>) -> Vec<Pr
     for (name, spec) in &scenario.designs {
         design(scenario, name, spec, &mut problems);
     }
-    for (metric, expressions) in &scenario.thresholds {
-        for (i, text) in expressions.iter().enumerate() {
-            let path = format!("thresholds.{metric}[{i}]");
-            match Threshold::parse(metric, text) {
-                Ok(own) => sense::threshold(&path, metric, text, &own, &mut problems),
-                Err(why) => {
-                    let remedy = "see `headroom explain thresholds` for metrics and statistics";
-                    problems.add("E0309", &path, why, remedy);
-                }
-            }
-        }
+    for (subject, expressions) in &scenario.thresholds {
+        thresholds(scenario, subject, expressions, &mut problems);
     }
     match prices {
         None => {
@@ -115,6 +106,35 @@ pub fn check(scenario: &Scenario, data: &Data, prices: Option<&Table>) -> Vec<Pr
         Some(table) => priced(scenario, table, &mut problems),
     }
     problems.0
+}
+
+/// The thresholds on one metric, of all users or of a class.
+fn thresholds(scenario: &Scenario, key: &str, expressions: &[String], problems: &mut Problems) {
+    let path = format!("thresholds.{key}");
+    let remedy = "see `headroom explain thresholds` for metrics and statistics";
+    let subject = match Subject::parse(key) {
+        Ok(subject) => subject,
+        Err(why) => {
+            problems.add("E0309", &path, why, remedy);
+            return;
+        }
+    };
+    if let Some(class) = subject.class {
+        if !scenario.workload.contains_key(class) {
+            let what = format!("there is no class \"{class}\" in the workload");
+            problems.add("E0300", &path, what, &nearest(class, scenario.workload.keys()));
+        } else if scenario.designs.values().all(|design| !design.enter.contains_key(class)) {
+            let what = format!("class \"{class}\" enters no design, so nothing is judged");
+            problems.add("W0415", &path, what, "name it under `enter` of a design");
+        }
+    }
+    for (i, text) in expressions.iter().enumerate() {
+        let path = format!("{path}[{i}]");
+        match Threshold::parse(subject.metric, text) {
+            Ok(own) => sense::threshold(&path, subject.metric, text, &own, problems),
+            Err(why) => problems.add("E0309", &path, why, remedy),
+        }
+    }
 }
 
 /// Most nodes of a design and kinds of request: chains of names are followed recursively.

@@ -154,9 +154,9 @@ pub(super) const ERRORS: &[Code] = &[
     code(
         "E0108",
         "a feature of YAML that scenarios do not use",
-        "Tags (`!name`), merge keys (`<<`) and keys that are lists or maps are refused, because \
+        "Tags (`!name`) and keys that are lists or maps are refused, because \
          they have no counterpart in JSON, and both forms must mean the same. Write the value out; \
-         anchors and aliases (`&a`, `*a`) are allowed.",
+         anchors, aliases (`&a`, `*a`) and merge keys (`<<: *a`) are allowed.",
     ),
     code(
         "E0109",
@@ -174,6 +174,11 @@ pub(super) const ERRORS: &[Code] = &[
         "E0111",
         "an alias inside its own anchor",
         "`*a` stands inside the value that `&a` names, so the value would contain itself.",
+    ),
+    code(
+        "E0112",
+        "a merge key without a map",
+        "`<<` brings the entries of another map, or of each map of a list: `<<: *name` or `<<: [*one, *other]`. What the map says itself goes before them. In quotes, `\"<<\"` is a key like any other.",
     ),
     code(
         "E0201",
@@ -344,7 +349,7 @@ pub(super) const ERRORS: &[Code] = &[
     code(
         "E0309",
         "a threshold that is not understood",
-        "Thresholds are written as in k6: `p(95)<500ms`, `rate>0.999`, `value<0.002`, on the metrics success_rate, latency, latency_all, throughput, cost_per_user, cost_per_user_monthly, cost_per_request and cost_total.",
+        "Thresholds are written as in k6: `p(95)<500ms`, `rate>0.999`, `value<0.002`, on the metrics success_rate, latency, latency_all, throughput, cost_per_user, cost_per_user_monthly, cost_per_request and cost_total. The first four may speak of one class of users: `latency{class:web}`.",
     ),
     code(
         "E0310",

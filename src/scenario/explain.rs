@@ -21,10 +21,17 @@ pub fn explain(schema: &Value, path: &str, recursive: bool) -> Result<String, Fi
             Segment::Index(_) => "*".into(),
         };
         outer = step(schema, at, &name).ok_or_else(|| {
+            if is_code(&name) {
+                let what = format!("there is no code `{name}`");
+                let remedy = "give one as it stands in brackets before a message: `E0102`";
+                return Finding::error("E0216", &parsed, 0..0, what).unplaced().remedy(remedy);
+            }
             let names = names_below(schema, at);
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
             let so_far = Path(parsed.0[..depth].to_vec());
-            let what = format!("there is no `{}` below `{so_far}`", super::words::plain(&name));
+            let place =
+                if depth == 0 { "at the top".to_owned() } else { format!("below `{so_far}`") };
+            let what = format!("there is no `{}` {place}", super::words::plain(&name));
             Finding::error("E0216", &parsed, 0..0, what)
                 .unplaced()
                 .remedy(did_you_mean(&name, &names))
@@ -36,6 +43,12 @@ pub fn explain(schema: &Value, path: &str, recursive: bool) -> Result<String, Fi
     let _ = head(&mut text, schema, &parsed, outer, at);
     let _ = if recursive { tree(&mut text, schema, at, 0) } else { below(&mut text, schema, at) };
     Ok(text)
+}
+
+/// Whether somebody asks for a code: a letter and four digits.
+fn is_code(text: &str) -> bool {
+    let digits = text.strip_prefix(['E', 'e', 'W', 'w']);
+    digits.is_some_and(|rest| rest.len() == 4 && rest.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// A text of the schema at a field, from the field itself or from its type.

@@ -72,7 +72,7 @@ impl Walk<'_> {
 
     fn wrong_sort(&mut self, tree: &Tree, wanted: &str, path: &Path) {
         let what = format!("{wanted} is wanted here, not {}", found(tree));
-        self.push("E0206", path, tree, what, format!("see `headroom explain {path}`"));
+        self.push("E0206", path, tree, what, see(path));
     }
 
     /// A quantity in its field's own form, where a bare number has a meaning.
@@ -366,4 +366,9 @@ fn allows_null(schema: &Value) -> bool {
         .and_then(Value::as_array)
         .is_some_and(|all| all.iter().any(|branch| branch.get("type") == Some(&null)));
     by_type || by_branch
+}
+
+/// Where a field is explained.
+fn see(path: &Path) -> String {
+    format!("see `{}`", format!("headroom explain {path}").trim_end())
 }

@@ -47,10 +47,14 @@ pub struct Scenario {
     /// - `success_rate`: `rate`, a share from 0 to 1, e.g. `rate>0.999`.
     /// - `latency` (of successes), `latency_all`: `avg`, `med`, `max`, `p(50)`, `p(90)`, `p(95)`, `p(99)`, `p(99.9)`, with a unit, e.g.
     ///   `p(95)<500ms`; without one, milliseconds.
-    /// - `throughput` (successes per second), `cost_per_user`, `cost_per_user_monthly`, `cost_per_request`, `cost_total`: `value`, e.g.
-    ///   `value<0.002`.
+    /// - `throughput` (successes per second), `cost_total`, `cost_per_request` (of a success), `cost_per_user` (of a user with at least one
+    ///   success, however many requests it made), `cost_per_user_monthly`: `value`, e.g. `value<0.002`.
     ///
-    /// A threshold passes or fails where the whole 95 % interval does, and is undecided otherwise.
+    /// `success_rate`, `latency`, `latency_all` and `throughput` speak of one class of users with its name in braces, as k6's of one scenario:
+    /// `latency{class:web}`. It is judged in the designs that the class enters.
+    ///
+    /// A threshold passes or fails where the whole 95 % interval does, and is undecided otherwise. Only `rate>=1` is judged by the requests of
+    /// the run: it passes where all had an answer and none failed. That no request ever fails, no number of them could prove.
     #[serde(default)]
     pub thresholds: BTreeMap<String, Vec<String>>,
     /// How it is run.

@@ -1,4 +1,5 @@
-//! Thresholds in k6's syntax on our metrics: `p(95)<500ms`, `rate>0.999`, `value<0.002`.
+//! Thresholds in k6's syntax on our metrics: `p(95)<500ms`, `rate>0.999`, `value<0.002`. A metric may be narrowed to one class of users
+//! by a tag in braces, `latency{class:web}`, as k6 narrows one to a scenario: `http_req_duration{scenario:web}`.
 
 use crate::units;
 
@@ -54,6 +55,47 @@ pub const METRICS: &[(&str, &str)] = &[
     ("cost_total", "value<10"),
     ("throughput", "value>100"),
 ];
+
+/// Metrics that are known of each class of users. Bills are not: what a node costs serves all classes.
+pub const BY_CLASS: [&str; 4] = ["success_rate", "latency", "latency_all", "throughput"];
+
+/// What a threshold is on: a metric of all users, or of one class.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Subject<'a> {
+    /// One of [`METRICS`].
+    pub metric: &'a str,
+    /// The class of users; none: all together.
+    pub class: Option<&'a str>,
+}
+
+impl<'a> Subject<'a> {
+    /// Reads `latency` or `latency{class:web}`.
+    ///
+    /// # Errors
+    /// Says what is not understood.
+    pub fn parse(text: &'a str) -> Result<Subject<'a>, String> {
+        let Some((metric, rest)) = text.split_once('{') else {
+            return Ok(Subject { metric: text.trim(), class: None });
+        };
+        let metric = metric.trim();
+        let tag = rest.trim_end().strip_suffix('}').and_then(|tag| tag.split_once(':'));
+        let Some((key, class)) = tag.map(|(key, class)| (key.trim(), class.trim())) else {
+            return Err(format!("the braces hold no tag; write {metric}{{class:NAME}}"));
+        };
+        if key != "class" {
+            return Err(format!(
+                "there is no tag \"{key}\"; users are told apart by class: {metric}{{class:{class}}}"
+            ));
+        }
+        if METRICS.iter().any(|(name, _)| *name == metric) && !BY_CLASS.contains(&metric) {
+            return Err(format!(
+                "{metric} is not known of a class: nodes are paid for by all their users; by class there are {}",
+                BY_CLASS.join(", ")
+            ));
+        }
+        Ok(Subject { metric, class: Some(class) })
+    }
+}
 
 /// Quantiles that a run reports.
 pub const PERCENTILES: [f64; 5] = [50.0, 90.0, 95.0, 99.0, 99.9];
@@ -122,6 +164,13 @@ impl Threshold {
         Ok(Threshold { statistic, comparison, limit, bare })
     }
 
+    /// Whether it is a share of all, `rate>=1`: that no request of the run fails. No number of requests could prove that none ever does.
+    pub fn wants_all(&self) -> bool {
+        self.statistic == Statistic::Value
+            && self.comparison == Comparison::GreaterOrEqual
+            && self.limit.to_bits() == 1.0_f64.to_bits()
+    }
+
     /// Whether a value meets it.
     pub fn met_by(&self, value: f64) -> bool {
         match self.comparison {
@@ -149,6 +198,26 @@ mod tests {
         assert_eq!(parse("latency", "avg<=1.5s").comparison, Comparison::LessOrEqual);
         assert!(parse("success_rate", "rate>0.999").met_by(1.0));
         assert!(!parse("cost_per_user", "value<$0.002").met_by(0.002));
+    }
+
+    #[test]
+    fn a_tag_in_braces_selects_a_class() {
+        let of = |text| Subject::parse(text).map(|own| (own.metric, own.class));
+        assert_eq!(of("latency"), Ok(("latency", None)));
+        assert_eq!(of("latency{class:web}"), Ok(("latency", Some("web"))));
+        assert_eq!(
+            of("success_rate { class: web users }"),
+            Ok(("success_rate", Some("web users")))
+        );
+        for (text, why) in [
+            ("latency{scenario:web}", "latency{class:web}"),
+            ("latency{web}", "latency{class:NAME}"),
+            ("latency{class:web", "latency{class:NAME}"),
+            ("cost_per_user{class:web}", "all their users"),
+        ] {
+            let told = of(text).unwrap_err();
+            assert!(told.contains(why), "{text}: {told}");
+        }
     }
 
     #[test]

@@ -75,6 +75,11 @@ pub(super) const WARNINGS: &[Code] = &[
         "Pods pool their connections to every store. Where the scenario does not say how, the defaults are those of MongoDB's drivers: at most 100 connections a pod, two of them being opened at a time. Drivers of other stores have others.",
     ),
     code(
+        "W0415",
+        "a threshold on a class that stays away",
+        "A threshold on one class of users is judged in the designs that the class enters. This one enters none, so nothing is judged.",
+    ),
+    code(
         "W0460",
         "more connections than memory",
         "All connections together need more memory than the server has; a server that swaps is slower than the model says.",

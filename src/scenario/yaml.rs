@@ -4,7 +4,7 @@ use super::finding::{Finding, Findings};
 use super::path::Path;
 use super::tree::{DEPTH_MAX, Entry, Kind, Tree, VALUES_MAX};
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 /// Reads a text as one YAML document.
@@ -66,6 +66,8 @@ struct Open {
     anchor: usize,
     /// A map's key that waits for its value.
     key: Option<(String, Range<usize>)>,
+    /// Which entry of a map is its merge key.
+    merge: Option<usize>,
 }
 
 struct Reader<'a> {
@@ -112,6 +114,7 @@ impl Reader<'_> {
                     return Err(no_tags(place));
                 }
                 let kind = if style == ScalarStyle::Plain {
+                    self.merges(&text, &place)?;
                     plain(&text, &place)?
                 } else {
                     Kind::Text(text.into_owned())
@@ -125,7 +128,10 @@ impl Reader<'_> {
                 self.open(Kind::Map(Vec::new()), place, anchor, tag.is_some())
             }
             Event::SequenceEnd | Event::MappingEnd => {
-                let Some(open) = self.stack.pop() else { return Ok(()) };
+                let Some(mut open) = self.stack.pop() else { return Ok(()) };
+                if let (Kind::Map(entries), Some(at)) = (&mut open.kind, open.merge) {
+                    merge(entries, at)?;
+                }
                 let span = open.start..place.end.max(open.start);
                 self.add(Tree { kind: open.kind, span }, open.anchor)
             }
@@ -170,7 +176,20 @@ impl Reader<'_> {
         if let Some(Open { kind: Kind::Map(_), key: None, .. }) = self.stack.last() {
             return Err(error("E0108", place, "a key must be a text", "write a plain key"));
         }
-        self.stack.push(Open { kind, start: place.start, anchor, key: None });
+        self.stack.push(Open { kind, start: place.start, anchor, key: None, merge: None });
+        Ok(())
+    }
+
+    /// Notes that a plain scalar is the merge key of the map that waits for a key.
+    fn merges(&mut self, text: &str, place: &Range<usize>) -> Outcome {
+        if text == MERGE
+            && let Some(Open { kind: Kind::Map(entries), key: None, merge, .. }) =
+                self.stack.last_mut()
+            && merge.replace(entries.len()).is_some()
+        {
+            let what = "the merge key stands twice in one map";
+            return Err(error("E0109", place.clone(), what, "name all in one: `<<: [*a, *b]`"));
+        }
         Ok(())
     }
 
@@ -205,6 +224,31 @@ impl Reader<'_> {
         }
         Ok(())
     }
+}
+
+/// The key that brings the entries of other maps ("Merge Key Language-Independent Type for YAML", yaml.org/type/merge, 2005-01-18).
+const MERGE: &str = "<<";
+
+/// Puts the entries of the maps that the merge key names in its place. What the map says itself goes before them, and of several maps the
+/// one named earlier.
+fn merge(entries: &mut Vec<Entry>, at: usize) -> Outcome {
+    let named = entries.remove(at).value;
+    let place = named.span.clone();
+    let maps = match named.kind {
+        Kind::List(items) => items,
+        kind => vec![Tree { kind, span: named.span }],
+    };
+    let mut known: BTreeSet<String> = entries.iter().map(|own| own.key.clone()).collect();
+    let mut brought = Vec::new();
+    for map in maps {
+        let Kind::Map(own) = map.kind else {
+            let what = "a merge key takes a map, or a list of maps";
+            return Err(error("E0112", place, what, "name one by its alias: `<<: *name`"));
+        };
+        brought.extend(own.into_iter().filter(|entry| known.insert(entry.key.clone())));
+    }
+    entries.splice(at..at, brought);
+    Ok(())
 }
 
 fn no_tags(place: Range<usize>) -> Box<Finding> {
@@ -251,4 +295,56 @@ fn plain(text: &str, place: &Range<usize>) -> Result<Kind, Box<Finding>> {
             }
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tree::{Kind, Tree, parse};
+
+    /// Keys and texts of a tree, in order.
+    fn shown(tree: &Tree) -> String {
+        match &tree.kind {
+            Kind::Map(entries) => {
+                let own = |e: &super::Entry| format!("{}:{}", e.key, shown(&e.value));
+                format!("{{{}}}", entries.iter().map(own).collect::<Vec<_>>().join(" "))
+            }
+            Kind::List(items) => items.iter().map(shown).collect::<Vec<_>>().join(","),
+            Kind::Number(_, text) | Kind::Text(text) => text.clone(),
+            other => format!("{other:?}"),
+        }
+    }
+
+    fn of(text: &str) -> String {
+        let (tree, findings) = parse(text.as_bytes());
+        let codes = || findings.sorted().iter().map(|f| f.code).collect::<Vec<_>>().join(" ");
+        tree.filter(|_| !findings.has_errors()).map_or_else(codes, |tree| shown(&tree))
+    }
+
+    #[test]
+    fn anchors_and_aliases_repeat_a_value() {
+        assert_eq!(of("a: &x {n: 1}\nb: *x\nc: [*x, 2]"), "{a:{n:1} b:{n:1} c:{n:1},2}");
+    }
+
+    #[test]
+    fn a_merge_key_brings_what_the_map_does_not_say_itself() {
+        let base = "base: &x {n: 1, m: 2}\n";
+        let with = |rest: &str| of(&format!("{base}{rest}")).replace("base:{n:1 m:2} ", "");
+        assert_eq!(with("b:\n  <<: *x\n  m: 3"), "{b:{n:1 m:3}}");
+        assert_eq!(with("b: {m: 3, <<: *x}"), "{b:{m:3 n:1}}");
+        // Of several, the one named earlier; one that was merged is merged whole.
+        assert_eq!(with("b: {<<: [{n: 7, k: 0}, *x]}"), "{b:{n:7 k:0 m:2}}");
+        assert_eq!(
+            with("b: &y {<<: *x, k: 0}\nc: {<<: *y, n: 5}"),
+            "{b:{n:1 m:2 k:0} c:{m:2 k:0 n:5}}"
+        );
+        // In quotes it is a key, and as a value a text.
+        assert_eq!(with("b: {\"<<\": 1, c: <<}"), "{b:{<<:1 c:<<}}");
+    }
+
+    #[test]
+    fn a_merge_key_takes_maps_and_stands_once() {
+        assert_eq!(of("a: {<<: 3}"), "E0112");
+        assert_eq!(of("a: {<<: [{n: 1}, 3]}"), "E0112");
+        assert_eq!(of("x: &x {n: 1}\na: {<<: *x, <<: *x}"), "E0109");
+    }
 }

@@ -2,6 +2,7 @@
 
 use super::common::result;
 use super::theory::{constant, wait};
+use headroom::experiment::compare::{Change, compare};
 use headroom::experiment::result::{DesignResult, Verdict};
 use serde_json::{Value, json};
 
@@ -54,6 +55,58 @@ fn an_overloaded_server_that_is_stopped_early_has_not_served_everybody() {
         told.thresholds.iter().find(|row| row.metric == "success_rate").unwrap().verdict,
         Verdict::Pass
     );
+}
+
+/// Two designs, one with a thread for every request and one with a single thread that serves half of what comes, stopped at the end of the load.
+fn stopped_early() -> Value {
+    let node = |n: u32| json!({"api": threads(n, &json!({"count": 1, "vcpu": 1}))});
+    let run = json!({"replications": 4, "horizon": "100s"});
+    let mut scenario = open("100/s", "99s", &wait(&constant(20.0)), &node(1_000), &run);
+    scenario["designs"]["narrow"] = json!({"enter": {"users": "api"}, "nodes": node(1)});
+    scenario
+}
+
+#[test]
+fn differences_of_success_count_what_had_no_answer_as_intervals_do() {
+    let told = result(&stopped_early().to_string());
+    let [wide, narrow] = &told.designs[..] else { panic!("two designs") };
+    let row = told.differences.iter().find(|row| row.metric == "success_rate").unwrap();
+    assert_eq!((row.design.as_str(), row.baseline.as_str()), ("narrow", "d"));
+    // Of those with an answer all were served, in both; half may yet fail in the one.
+    assert_eq!((wide.success_rate.value, narrow.success_rate.value), (1.0, 1.0));
+    assert!((narrow.success_rate.low - 0.5).abs() < 0.02, "{:?}", narrow.success_rate);
+    let own = row.difference;
+    assert!(own.value.abs() < 1e-9 && (own.low + 0.5).abs() < 0.03 && own.high < 1e-9, "{own:?}");
+    assert!(!row.significant);
+    // Two results are compared the same way.
+    let mut base = told.clone();
+    base.designs.truncate(1);
+    let mut new = told.clone();
+    new.designs.remove(0);
+    new.designs[0].name = "d".into();
+    let diff = compare(&base, &new, 0.0).unwrap();
+    let row = diff.rows.iter().find(|row| row.metric == "success_rate").unwrap();
+    assert!((row.delta.low + 0.5).abs() < 0.03, "{row:?}");
+    assert_eq!(row.change, Change::NotShown);
+}
+
+#[test]
+fn a_success_rate_of_one_is_judged_by_the_requests_of_the_run() {
+    let mut scenario = stopped_early();
+    scenario["thresholds"] = json!({"success_rate": ["rate>=1"], "throughput": ["value>=1"]});
+    let verdict = |scenario: &Value, design: &str| {
+        let told = result(&scenario.to_string());
+        let own = |row: &&headroom::experiment::result::ThresholdResult| {
+            row.design == design && row.metric == "success_rate"
+        };
+        let row = told.thresholds.iter().find(own).unwrap();
+        (row.verdict, row.observed.unwrap().low < 1.0)
+    };
+    // All had an answer and none failed: met, though the interval tells that this is no proof.
+    assert_eq!(verdict(&scenario, "d"), (Verdict::Pass, true));
+    assert_eq!(verdict(&scenario, "narrow"), (Verdict::Undecided, true));
+    scenario["workload"]["users"]["patience"] = json!({"timeout": "1s"});
+    assert_eq!(verdict(&scenario, "narrow"), (Verdict::Fail, true));
 }
 
 #[test]

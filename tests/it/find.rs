@@ -21,7 +21,11 @@ fn searched<T>(
     let paths: Vec<Path> = paths.iter().map(|path| Path::parse(path)).collect();
     let make = |values: &[Value]| plan.with(&paths, values);
     let effort = Effort { least: effort.0, most: effort.1 };
-    ask(&Search { make: &make, observer: &Silent, effort, precision: 0.01 })
+    ask(&Search { make: &make, observer: &Silent, effort, precision: 0.01, show: &figure })
+}
+
+fn figure(metric: &str, value: f64) -> String {
+    headroom::report::find::figure(metric, value, "USD")
 }
 
 fn within(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -147,7 +151,7 @@ fn intervals_of_answers_hold_the_truth() {
     for seed in 0..500 {
         scenario["run"]["seed"] = json!(seed);
         let (answer, _, _) = searched(&scenario.to_string(), &[path], (5, 20), |search| {
-            break_even(search, &grid, ["function", "host"], "cost_monthly")
+            break_even(search, &grid, ["function", "host"], "cost_monthly", &[])
         });
         let holds = answer.estimate.map(|estimate| estimate.holds(truth));
         counts[holds.map_or(2, |holds| usize::from(!holds))] += 1;
@@ -164,7 +168,7 @@ fn break_even_of_rent_and_piecework() {
     let truth = 0.0416 / 3_600.0 / request;
     for designs in [["function", "host"], ["host", "function"]] {
         let (answer, runs, stop) = searched(&rent("1/s"), &[path], (5, 40), |search| {
-            break_even(search, &grid, designs, "cost_monthly")
+            break_even(search, &grid, designs, "cost_monthly", &[])
         });
         assert_eq!(stop, None);
         assert_eq!(answer.outcome, Outcome::Found, "{}", answer.text);
@@ -176,12 +180,15 @@ fn break_even_of_rent_and_piecework() {
     // What is compared with itself is level everywhere; a narrow range has no turn.
     let alone = |text: &str, designs| {
         let grid = Grid::parse(path, text).unwrap();
-        searched(&rent("1/s"), &[path], (5, 10), |s| break_even(s, &grid, designs, "cost_monthly"))
-            .0
+        searched(&rent("1/s"), &[path], (5, 10), |s| {
+            break_even(s, &grid, designs, "cost_monthly", &[])
+        })
+        .0
     };
     let level = alone("1/s..40/s", ["host", "host"]);
     assert_eq!(level.outcome, Outcome::Undecided);
-    assert!(level.text.contains("indistinguishable"), "{}", level.text);
+    assert!(level.text.contains("from 1/s to 40/s the two cost the same"), "{}", level.text);
+    assert_eq!(level.estimate, None);
     assert_eq!(alone("0.5/s..1/s", ["host", "function"]).outcome, Outcome::None);
 }
 
@@ -248,6 +255,7 @@ fn an_interrupted_search_keeps_what_it_knows() {
         observer: &until,
         effort: Effort { least: 5, most: 80 },
         precision: 0.0,
+        show: &figure,
     };
     let grid = Grid::parse(SERVERS, "1..60").unwrap();
     let thresholds = within(&[("latency", "avg<1.15s")]);
@@ -293,7 +301,7 @@ fn t_cost_6_provisioned_pays_from_sixty_percent_on() {
     let path = "workload.users.load.open.rate.steady.rate";
     let grid = Grid::parse(path, "1/s..9/s").unwrap();
     let (answer, runs, stop) = searched(&held("6/s"), &[path], (10, 160), |search| {
-        break_even(search, &grid, ["on demand", "provisioned"], "cost_monthly")
+        break_even(search, &grid, ["on demand", "provisioned"], "cost_monthly", &[])
     });
     assert_eq!((stop, &answer.outcome), (None, &Outcome::Found), "{}", answer.text);
     // A request is billed 100.5 ms on average; 299 s of 300 have arrivals, and all 730 h are held.
@@ -301,4 +309,34 @@ fn t_cost_6_provisioned_pays_from_sixty_percent_on() {
     let truth = 0.000_004_166_7 / (0.000_016_666_7 - 0.000_009_722_2);
     assert!(utilisation.holds(truth), "{truth} is not in {utilisation:?}");
     assert!(utilisation.high - utilisation.low < 0.02 && runs <= 600, "{utilisation:?}, {runs}");
+}
+
+/// Rent and piecework, where the host has one thread and refuses what does not find it free.
+#[test]
+fn a_break_even_says_that_the_cheaper_design_fails_its_users() {
+    let path = "workload.users.load.open.rate.steady.rate";
+    let grid = Grid::parse(path, "0.5/s..40/s").unwrap();
+    let mut scenario: Value = serde_json::from_str(&rent("1/s")).unwrap();
+    scenario["designs"]["host"]["nodes"]["s"]["pods"]["runtime"]["threads"]["threads"] = json!(1);
+    scenario["designs"]["host"]["nodes"]["s"]["pods"]["queue"] = json!(0);
+    let even = |thresholds: &[(String, String)]| {
+        searched(&scenario.to_string(), &[path], (5, 20), |search| {
+            break_even(search, &grid, ["function", "host"], "cost_monthly", thresholds).0
+        })
+    };
+    let plain = even(&[]);
+    assert_eq!(plain.outcome, Outcome::Found, "{}", plain.text);
+    let (cheaper, but) = plain.text.split_once("; but at ").unwrap();
+    assert!(cheaper.starts_with("function has the lower cost_monthly up to"), "{cheaper}");
+    assert!(
+        but.contains("host serves ") && but.ends_with("% of its requests, function 100 %"),
+        "{but}"
+    );
+    // Figures are written as everywhere: money, shares, times.
+    let point = plain.points.first().unwrap();
+    assert!(point.because.starts_with("cost_monthly: function $"), "{}", point.because);
+    let judged = even(&within(&[("success_rate", "rate>0.99"), ("latency", "p(95)<10ms")]));
+    let (_, but) = judged.text.split_once("; but at ").unwrap();
+    assert!(but.contains("function misses latency p(95)<10ms ("), "{but}");
+    assert!(but.contains("host misses success_rate rate>0.99 ("), "{but}");
 }

@@ -12,6 +12,7 @@ mod analytic_loss;
 mod autoscaling;
 mod causes;
 mod claims;
+mod classes;
 mod cli;
 mod common;
 mod conservation;

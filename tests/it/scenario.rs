@@ -126,6 +126,21 @@ fn thresholds_are_explained_with_all_metrics_and_statistics() {
 }
 
 #[test]
+fn what_cannot_be_explained_is_told_in_words() {
+    let of = |path: &str| {
+        let finding = explain(&schema_of::<Scenario>(), path, false).unwrap_err();
+        (finding.message, finding.remedy)
+    };
+    let (what, remedy) = of("desings");
+    assert_eq!(what, "there is no `desings` at the top");
+    assert!(remedy.starts_with("did you mean `designs`?"), "{remedy}");
+    assert_eq!(of("run.seeed").0, "there is no `seeed` below `run`");
+    assert_eq!(of("E9999").0, "there is no code `E9999`");
+    let found = findings(b"hello");
+    assert_eq!(found.sorted()[0].remedy, "see `headroom explain`");
+}
+
+#[test]
 fn circles_of_calls_are_refused() {
     let text = COMPARE.replacen(
         "\"checkout\": [",

@@ -269,6 +269,32 @@ fn a_pool_that_nobody_sized_is_told_unless_mongodb_is_behind_it() {
 }
 
 #[test]
+fn thresholds_speak_of_classes_that_there_are() {
+    let of = |key: &str| found("/thresholds", json!({key: ["p(95)<1s"]}));
+    assert_eq!(of("latency{class:buyers}"), []);
+    for (key, code, words) in [
+        ("latency{class:buyer}", "E0300", "no class \"buyer\""),
+        ("latency{scenario:buyers}", "E0309", "latency{class:buyers}"),
+        ("latency{buyers}", "E0309", "latency{class:NAME}"),
+        ("cost_per_user{class:buyers}", "E0309", "all their users"),
+    ] {
+        let found = of(key);
+        assert_eq!(found.len(), 1, "{key}: {found:?}");
+        let (own, at, message) = &found[0];
+        assert_eq!((own.as_str(), at.clone()), (code, format!("thresholds.{key}")), "{message}");
+        assert!(message.contains(words), "{message}");
+    }
+    let mut scenario = shop();
+    scenario["workload"]["others"] = scenario["workload"]["buyers"].clone();
+    scenario["thresholds"] = json!({"success_rate{class:others}": ["rate>0.9"]});
+    let found = told(&scenario.to_string());
+    assert!(
+        found.iter().any(|(code, _, why)| code == "W0415" && why.contains("enters no design")),
+        "{found:?}"
+    );
+}
+
+#[test]
 fn thresholds_that_decide_nothing_are_refused() {
     let rate = |text: &str, words: &str| {
         let place = "/thresholds/success_rate";

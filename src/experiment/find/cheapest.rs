@@ -62,7 +62,7 @@ pub fn cheapest(search: &Search, race: &Race) -> Outturn {
     if stop.is_none() {
         stop = run(&mut probe, race, &mut field).err();
     }
-    (answer(race, field, stop.is_some()), probe.runs, stop)
+    (answer(search, race, field, stop.is_some()), probe.runs, stop)
 }
 
 /// Every combination, the last knob fastest.
@@ -100,7 +100,8 @@ fn look(
     let Some(design) = result.designs.pop() else { return Ok(()) };
     if runner.holds == Decision::Undecided {
         let alpha = probe.next_alpha();
-        (runner.holds, runner.because) = within(&design, race.thresholds, alpha, replications);
+        (runner.holds, runner.because) =
+            within(&design, race.thresholds, (alpha, replications), probe.show);
         if runner.holds == Decision::No {
             runner.out = Some(runner.because.clone());
         }
@@ -204,7 +205,7 @@ fn show(values: &[Value]) -> String {
     values.iter().map(plain).collect::<Vec<_>>().join(", ")
 }
 
-fn answer(race: &Race, field: Vec<Runner>, interrupted: bool) -> Answer {
+fn answer(search: &Search, race: &Race, field: Vec<Runner>, interrupted: bool) -> Answer {
     let best = leader(race, &field);
     let open = |i: &usize| Some(*i) != best && field[*i].out.is_none();
     let alike: Vec<usize> =
@@ -214,7 +215,8 @@ fn answer(race: &Race, field: Vec<Runner>, interrupted: bool) -> Answer {
     let estimate = best.and_then(|i| field[i].last.as_ref()?.replicated(race.metric)).map(mean);
     let mut parts = vec![match (best, estimate) {
         (Some(i), Some(cost)) => {
-            format!("{}: {} {:.6}", show(&field[i].values), race.metric, cost.value)
+            let cost = (search.show)(race.metric, cost.value);
+            format!("{}: {} {cost}", show(&field[i].values), race.metric)
         }
         _ if interrupted => "stopped before any configuration was sure to hold".into(),
         _ if unsure.is_empty() => "no configuration holds".into(),

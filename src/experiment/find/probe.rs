@@ -27,6 +27,9 @@ pub struct Effort {
 /// Makes the plan in which each knob has the value given, knob by knob.
 pub type Maker<'a> = &'a dyn Fn(&[Value]) -> Result<Plan, String>;
 
+/// Writes a figure of a metric (of a threshold or a cost) for people.
+pub type Shown<'a> = &'a dyn Fn(&str, f64) -> String;
+
 /// Why a search ended before its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stop {
@@ -42,6 +45,7 @@ pub enum Stop {
 pub(super) struct Probe<'a> {
     pub(super) make: Maker<'a>,
     pub(super) observer: &'a dyn Observer,
+    pub(super) show: Shown<'a>,
     pub(super) effort: Effort,
     /// Replications simulated so far, every design counted.
     pub(super) runs: u64,
@@ -109,8 +113,8 @@ impl Probe<'_> {
 pub(super) fn within(
     design: &DesignResult,
     thresholds: &[(String, String)],
-    alpha: f64,
-    n: u32,
+    (alpha, n): (f64, u32),
+    show: Shown,
 ) -> (Decision, String) {
     let mut decision = Decision::Yes;
     let mut because = String::new();
@@ -118,7 +122,7 @@ pub(super) fn within(
     let alpha = alpha / thresholds.len().max(1) as f64;
     for (metric, expression) in thresholds {
         let Some(judged) = judge_at(design, metric, expression, alpha, n) else { continue };
-        let seen = judged.observed.map_or("no such figure".into(), |e| format!("{:.6}", e.value));
+        let seen = judged.observed.map_or("no such figure".into(), |e| show(metric, e.value));
         match judged.verdict {
             Verdict::Pass => {}
             Verdict::Fail => {

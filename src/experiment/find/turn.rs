@@ -1,11 +1,11 @@
-//! The largest or smallest value of one knob within the thresholds, and the value at which two designs cost the same.
+//! The largest or smallest value of one knob within the thresholds.
 
 use super::super::replicate::Observer;
 use super::super::result::{Estimate, RunResult};
 use super::boundary::{Boundary, Decision, boundary};
 use super::found::{Answer, Outcome, Point};
 use super::grid::{Grid, plain};
-use super::probe::{Effort, Maker, Probe, Stop, gap, within};
+use super::probe::{Effort, Maker, Probe, Shown, Stop, within};
 
 /// What every search needs.
 pub struct Search<'a> {
@@ -17,6 +17,8 @@ pub struct Search<'a> {
     pub effort: Effort,
     /// Relative distance at which two values are near enough to one another.
     pub precision: f64,
+    /// Writes the figures that answers speak of.
+    pub show: Shown<'a>,
 }
 
 /// Which end of a knob is wanted.
@@ -33,6 +35,7 @@ impl Search<'_> {
         Probe {
             make: self.make,
             observer: self.observer,
+            show: self.show,
             effort: self.effort,
             runs: 0,
             looks: 0,
@@ -40,7 +43,7 @@ impl Search<'_> {
         }
     }
 
-    fn close(&self, a: f64, b: f64) -> bool {
+    pub(super) fn close(&self, a: f64, b: f64) -> bool {
         (a - b).abs() <= self.precision * a.abs().max(b.abs())
     }
 }
@@ -67,7 +70,7 @@ pub fn turn(
     };
     let start = start.map_or(last / 2, |number| at(grid.place(number)));
     let answer = |result: &RunResult, alpha: f64| match result.designs.first() {
-        Some(design) => within(design, thresholds, alpha, result.replications),
+        Some(design) => within(design, thresholds, (alpha, result.replications), search.show),
         None => (Decision::Undecided, String::new()),
     };
     let (found, stop) = boundary(
@@ -122,115 +125,6 @@ fn within_answer(
     });
     Answer {
         design: design.to_owned(),
-        outcome,
-        values: found.last_yes.map(|place| vec![grid.value(place).clone()]).unwrap_or_default(),
-        beyond: found.first_no.map(|place| grid.value(place).clone()),
-        estimate,
-        indistinguishable: Vec::new(),
-        text,
-        points,
-    }
-}
-
-/// Searches one knob for the value at which two designs cost the same by `metric`. Takes for granted that the cheaper
-/// one changes at most once.
-pub fn break_even(search: &Search, grid: &Grid, designs: [&str; 2], metric: &str) -> Outturn {
-    let mut probe = search.probe();
-    let [a, b] = designs;
-    // Yes where the first design is the cheaper one.
-    let cheaper = |result: &RunResult, alpha: f64| {
-        let of = |name: &str| result.designs.iter().find(|design| design.name == name);
-        let gap = of(a).zip(of(b)).and_then(|(a, b)| gap(a, b, metric, alpha));
-        let Some(gap) = gap else {
-            return (Decision::Undecided, format!("one of the two has no {metric}"));
-        };
-        let decision = if gap.high < 0.0 {
-            Decision::Yes
-        } else if gap.low > 0.0 {
-            Decision::No
-        } else {
-            Decision::Undecided
-        };
-        (decision, format!("{metric} of {a} − {b}: {:e}", gap.value))
-    };
-    let mut ask = |place: usize| probe.decide(&[grid.value(place).clone()], &designs, &cheaper);
-    let last = grid.len() - 1;
-    let ends = ask(0).and_then(|low| Ok((low, ask(last)?)));
-    let (found, order, stop) = match ends {
-        Err(stop) => (Boundary::default(), designs, Some(stop)),
-        Ok((Decision::Yes, Decision::Yes)) => {
-            (Boundary { last_yes: Some(last), first_no: None }, [a, b], None)
-        }
-        Ok((Decision::No, Decision::No)) => {
-            (Boundary { last_yes: Some(last), first_no: None }, [b, a], None)
-        }
-        Ok((Decision::Undecided, Decision::Undecided)) => (Boundary::default(), [a, b], None),
-        Ok((low, high)) => {
-            // So turned that the design which is cheaper at the low end says yes there.
-            let turned = low == Decision::No || high == Decision::Yes;
-            let flip = |decision: Decision| match decision {
-                Decision::Yes if turned => Decision::No,
-                Decision::No if turned => Decision::Yes,
-                as_it_is => as_it_is,
-            };
-            let mut place = |at: usize| match at {
-                0 => Ok(flip(low)),
-                at if at == last => Ok(flip(high)),
-                at => ask(at).map(flip),
-            };
-            let close = |a, b| search.close(grid.number(a), grid.number(b));
-            let (found, stop) = boundary(grid.len(), last / 2, &close, &mut place);
-            (found, if turned { [b, a] } else { [a, b] }, stop)
-        }
-    };
-    let answer = even_answer(grid, order, metric, found, std::mem::take(&mut probe.points));
-    (answer, probe.runs, stop)
-}
-
-fn even_answer(
-    grid: &Grid,
-    [low, high]: [&str; 2],
-    metric: &str,
-    found: Boundary,
-    points: Vec<Point>,
-) -> Answer {
-    let show = |place: usize| plain(grid.value(place));
-    let (outcome, text) = match (found.last_yes, found.first_no) {
-        (Some(yes), Some(no)) => (
-            Outcome::Found,
-            format!(
-                "{low} has the lower {metric} up to {}, {high} from {} on; in between the two are indistinguishable",
-                show(yes),
-                show(no)
-            ),
-        ),
-        (Some(yes), None) if yes == grid.len() - 1 => {
-            (Outcome::None, format!("{low} has the lower {metric} in the whole range"))
-        }
-        (Some(yes), None) => (
-            Outcome::Undecided,
-            format!(
-                "{low} has the lower {metric} up to {}; beyond it the two are indistinguishable",
-                show(yes)
-            ),
-        ),
-        (None, Some(no)) => (
-            Outcome::Undecided,
-            format!(
-                "{high} has the lower {metric} from {} on; below it the two are indistinguishable",
-                show(no)
-            ),
-        ),
-        (None, None) => {
-            (Outcome::Undecided, "the two are indistinguishable in the whole range".to_owned())
-        }
-    };
-    let estimate = found.last_yes.zip(found.first_no).map(|(yes, no)| {
-        let (low, high) = (grid.number(yes), grid.number(no));
-        Estimate { value: (low + high) / 2.0, low, high }
-    });
-    Answer {
-        design: format!("{low}, {high}"),
         outcome,
         values: found.last_yes.map(|place| vec![grid.value(place).clone()]).unwrap_or_default(),
         beyond: found.first_no.map(|place| grid.value(place).clone()),

@@ -296,7 +296,7 @@ impl View<'_> {
         let mut all: Vec<String> = Vec::new();
         let points = self.lines.iter().filter_map(|line| line.points.first());
         for row in points.flat_map(|(_, point)| &point.thresholds) {
-            let text = format!("{}: {}", row.metric, row.expression);
+            let text = format!("{}: {}", row.subject(), row.expression);
             if !all.contains(&text) {
                 all.push(text);
             }

@@ -166,7 +166,7 @@ fn cells(rows: &[&Sensitivity], side: &Varied) -> Markup {
                 }
             }
         }
-        td { @for row in &side.verdicts { code { (row.metric) " " (row.expression) } ": " (word(row.verdict)) " " } }
+        td { @for row in &side.verdicts { code { (row.subject()) " " (row.expression) } ": " (word(row.verdict)) " " } }
     }
 }
 

@@ -45,7 +45,7 @@ pub(super) fn section(at: usize, design: &DesignResult, currency: &str) -> Marku
             }
             (bill(&design.name, &design.cost, currency))
             (nodes(&design.name, &design.nodes))
-            (classes(&design.name, &design.classes))
+            (classes(&design.name, design.by_class()))
         }
     }
 }
@@ -201,22 +201,24 @@ fn nodes(design: &str, rows: &[NodeRow]) -> Markup {
 }
 
 fn classes(design: &str, rows: &[ClassRow]) -> Markup {
-    if rows.len() < 2 {
+    if rows.is_empty() {
         return html! {};
     }
     let table = html! {
         table {
             caption { "Classes of users" }
-            thead { tr { @for head in ["Class", "Requests", "Success", "p50", "p95", "p99"] { th scope="col" { (head) } } } }
+            thead { tr { @for head in ["Class", "Users", "Requests", "Success", "p50", "p95", "p99", "Successes per s"] { th scope="col" { (head) } } } }
             tbody {
                 @for row in rows {
                     tr {
                         th scope="row" { (row.name) }
+                        td.figure { (interval(&row.users, count)) }
                         td.figure { (interval(&row.requests, count)) }
                         td.figure { @if row.requests.value > 0.0 { (interval(&row.success_rate, share)) } @else { "–" } }
                         @for e in [&row.latency.p50, &row.latency.p95, &row.latency.p99] {
                             td.figure { @if row.latency.count > 0 { (time_interval(e)) } @else { "–" } }
                         }
+                        td.figure { (interval(&row.throughput, count)) }
                     }
                 }
             }

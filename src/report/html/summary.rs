@@ -41,7 +41,7 @@ fn card(result: &RunResult, at: usize, design: &DesignResult) -> Markup {
             p { (capital(&text)) "." }
             @if let Some(limit) = &design.bottleneck { p { "Bottleneck: " (bottleneck(limit)) "." } }
             @if design.latency.count > 0 {
-                p { (money(design.cost.per_user.value, &result.prices.currency)) " per user served." }
+                p { (money(design.cost.per_user.value, &result.prices.currency)) " per user with at least one success." }
             }
         }
     }
@@ -83,7 +83,7 @@ fn thresholds(result: &RunResult) -> Markup {
                         tr {
                             td { (badge(row.verdict)) }
                             th scope="row" { (row.design) }
-                            td { code { (row.metric) " " (row.expression) } }
+                            td { code { (row.subject()) " " (row.expression) } }
                             td { @match &row.observed { Some(e) => (show(&row.metric, e)), None => "nothing to judge" } }
                         }
                     }
@@ -103,7 +103,7 @@ pub(super) fn designs(result: &RunResult) -> Markup {
         table {
             caption { "Designs side by side. The bars show value and interval; those of p95 and cost are on logarithmic axes" }
             thead { tr {
-                @for head in ["Design", "Success", "p50", "p95", "p99", "Successes per s", "Cost per user", "Cost per month", "Bottleneck"] {
+                @for head in ["Design", "Success", "p50", "p95", "p99", "Successes per s", "Cost per user served", "Cost per successful request", "Cost per month", "Bottleneck"] {
                     th scope="col" { (head) }
                 }
             } }
@@ -123,6 +123,9 @@ pub(super) fn designs(result: &RunResult) -> Markup {
                         td.figure { (interval(&design.throughput, count)) }
                         td.figure.money {
                             @if served { (interval(&design.cost.per_user, |v| money(v, currency))) (cost.bar(&design.cost.per_user)) } @else { "–" }
+                        }
+                        td.figure.money {
+                            @if served { (interval(&design.cost.per_request, |v| money(v, currency))) } @else { "–" }
                         }
                         td.figure.money { (interval(&design.cost.monthly, |v| money(v, currency))) }
                         td.limit { @match &design.bottleneck { Some(limit) => (bottleneck(limit)), None => "none" } }
