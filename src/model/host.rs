@@ -1,8 +1,9 @@
 //! Hosts: processors that the threads of one node, or of several on the same machine, share.
 
-use super::cpu::{CoreDue, Group, Processor, Sharing, TimeSlices};
+use super::cpu::{Processor, Sharing};
 use super::message::{Event, Message, NodeId, OPERATION};
 use super::quota::Limited;
+use super::slices::{CoreDue, Group, TimeSlices};
 use crate::kernel::{Key, Span, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

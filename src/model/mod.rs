@@ -36,6 +36,7 @@ pub mod registry;
 pub mod retry;
 pub mod scale;
 pub mod sdk;
+pub mod slices;
 pub mod store;
 pub mod thread;
 pub mod usage;
