@@ -170,12 +170,14 @@ impl Class {
         let patience = spec.connection.addresses.patience().filter(|_| choices > 1);
         let addresses =
             patience.map(|patience| (choices, wiring.queue.lane(patience, Rank::Timeout)));
+        let rounds = rounds(spec, wiring)?;
+        let connection = &spec.connection;
+        let round_trips = connection.rtt * u64::from(1 + tls_trips(connection));
         let adaptive = matches!(&spec.retry, Retry::Sdk(sdk) if sdk.mode == SdkMode::Adaptive);
         let mut class = Class {
             index,
             entry,
             key,
-            rounds: rounds(spec, wiring)?,
             closed: closed(spec, wiring)?,
             arrivals: Arrivals::new(&spec.load, key, wiring.data)?,
             vus,
@@ -187,7 +189,9 @@ impl Class {
                 keep_alive: spec.connection.keepalive,
                 idempotent: spec.idempotent,
                 bytes: u32::try_from(spec.body.0).unwrap_or(u32::MAX),
-                opening: Opening::plain(spec.connection.syn_retry),
+                opening: Opening::plain(connection.syn_retry).signed(connection.tls),
+                amount: round_trips + connection.send_delay,
+                work: rounds.first().map_or(0, |round| round.work),
                 hop: wiring.way(spec.connection.rtt),
                 ..Call::request(NodeId(0), entry, CallId::NONE)
             },
@@ -211,7 +215,8 @@ impl Class {
             opened: NonZeroU32::MAX,
             waiting: VecDeque::new(),
             dropped: 0,
-            round_trips: spec.connection.rtt * u64::from(1 + tls_trips(&spec.connection)),
+            round_trips,
+            rounds,
             exhausted: false,
             in_progress: 0,
             simple: false,

@@ -3,7 +3,7 @@
 use super::http2::WITH_THE_FIRST;
 use super::{Class, Connection, Kept, KeptBy, OPEN, SEND, TIMEOUT};
 use crate::kernel::{Key, Rank, Span, Time};
-use crate::model::calls::Via;
+use crate::model::calls::{Opening, Via};
 use crate::model::context::Ctx;
 use crate::model::message::CallId;
 use std::num::NonZeroU32;
@@ -136,13 +136,14 @@ impl Class {
         self.goes::<false>(&leaving, ctx);
     }
 
-    /// The request, or the SYN of its new connection, leaves; what is known of it is given.
+    /// The request, or the SYN of its new connection, leaves; what is known of it is given. `SIMPLE`: the first attempt of a simple
+    /// class, which has all else from the model.
     #[inline(always)]
     pub(super) fn goes<const SIMPLE: bool>(&mut self, leaving: &Leaving, ctx: &mut Ctx) {
         let Leaving { slot, kept, .. } = *leaving;
         let resumes = !SIMPLE && self.resumes(slot, ctx.now());
-        let trips = if SIMPLE { self.round_trips } else { self.handshake(ctx.now(), resumes) };
-        let handshake = trips + self.connection.send_delay;
+        let handshake =
+            if SIMPLE { self.model.amount } else { self.handshake(ctx.now(), resumes) };
         let opening = kept.is_none();
         // An open connection leads straight to whoever accepted it; names and routers are asked for new ones only.
         let mut to = kept.map_or(self.entry, |kept| kept.node);
@@ -179,21 +180,24 @@ impl Class {
         }
         let (id, call) = ctx.calls.open_like(&self.model);
         self.users[slot as usize].call = id;
-        (call.to, call.parent, call.address) = (to, CallId { slot, turn: leaving.turn }, address);
-        (call.key, call.visit, call.work) = (leaving.key, leaving.attempt, leaving.work);
-        (call.via, call.tag, call.sent) = (via, tag, now);
+        (call.to, call.parent) = (to, CallId { slot, turn: leaving.turn });
+        (call.key, call.via, call.tag, call.sent) = (leaving.key, via, tag, now);
         if !opening {
             call.established = now;
         }
-        call.amount = handshake;
-        call.opening = call.opening.signed(self.connection.tls && !resumes);
+        if !SIMPLE {
+            let opening = Opening::plain(self.connection.syn_retry);
+            let opening = opening.signed(self.connection.tls && !resumes);
+            (call.visit, call.work, call.address) = (leaving.attempt, leaving.work, address);
+            (call.amount, call.opening) = (handshake, opening);
+        }
         ctx.enter(id, to, delay);
         if !SIMPLE && opening && self.addresses.is_some() {
             self.arm_next_address(slot, ctx);
         }
     }
 
-    /// From the SYN's arrival to the request's first byte, but for the pause before sending: the round trips of TCP and TLS, and the
+    /// From the SYN's arrival to the request's first byte: the round trips of TCP and TLS, the pause before sending, and the
     /// connections that the load generator opens first.
     #[inline(always)]
     fn handshake(&self, now: Time, resumes: bool) -> Span {
@@ -202,7 +206,7 @@ impl Class {
             // A resumed handshake takes one round trip in TLS 1.2 and in TLS 1.3.
             trips = self.connection.rtt * u64::from(1 + tls_trips(&self.connection).min(1));
         }
-        trips.max(self.opening_until.since(now))
+        trips.max(self.opening_until.since(now)) + self.connection.send_delay
     }
 }
 

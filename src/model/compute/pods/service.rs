@@ -286,11 +286,11 @@ impl Pods {
         }
         let (now, rtt) = (ctx.queue.now(), row.hop * 2);
         let idle = self.accepts_now(pod);
-        let pod = &mut self.pods[pod as usize];
-        match pod.listener.syn(call, pod.accept_queue.len(), now, rtt) {
+        let Pod { listener, accept_queue, .. } = &mut self.pods[pod as usize];
+        match listener.syn(call, accept_queue.len(), now, rtt) {
             Connect::Queued => {
                 self.established(call, ctx);
-                self.queued(call, idle, ctx);
+                self.queued(call, pod, idle, ctx);
             }
             Connect::Reset => ctx.kernel_resets(call, self.limits.accept),
             Connect::HalfOpen => ctx.data_lost(call, self.limits.accept, DATA, 1),
@@ -303,8 +303,7 @@ impl Pods {
 
     /// A connection has a place in the accept queue; an idle process takes it at once.
     #[inline(always)]
-    fn queued(&mut self, call: CallId, idle: bool, ctx: &mut Ctx) {
-        let pod = ctx.calls.get(call).address;
+    fn queued(&mut self, call: CallId, pod: u16, idle: bool, ctx: &mut Ctx) {
         if idle {
             self.pods[pod as usize].listener.taken(ctx.queue.now());
             return self.accept(call, ctx);
@@ -326,7 +325,7 @@ impl Pods {
         }
         let answer = pod.listener.data(call, pod.accept_queue.len(), now);
         if ctx.data_again(call, answer, self.limits.accept, DATA) {
-            self.queued(call, idle, ctx);
+            self.queued(call, address, idle, ctx);
         }
     }
 
