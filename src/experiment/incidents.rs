@@ -60,11 +60,12 @@ impl<'a> Window<'a> {
         let mut usual = Coarse::default();
         let before = latency.buckets().iter().take(self.first).skip(self.before);
         before.for_each(|bucket| usual.merge(bucket));
-        let Some(usual) = usual.quantile(0.5) else { return Vec::new() };
+        let Some(usual) = usual.coarse_quantile(0.5) else { return Vec::new() };
         let mut started = self.ledger.started.clone();
         started.widen(self.clock);
         let loaded = started.cells().len();
-        let median = latency.buckets().iter().take(loaded).map(|bucket| bucket.quantile(0.5));
+        let median = latency.buckets().iter().take(loaded);
+        let median = median.map(|bucket| bucket.coarse_quantile(0.5));
         median.map(|median| median.is_some_and(|own| own > SLOW * usual)).collect()
     }
 

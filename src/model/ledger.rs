@@ -235,19 +235,27 @@ impl Coarse {
     }
     /// Quantile, seconds, to 9 %; where all lie in one cell their mean, which is exact for equal ones.
     pub fn quantile(&self, q: f64) -> Option<f64> {
-        let n = self.count();
-        let rank = ((q * n as f64).ceil() as u64).max(1);
+        let at = self.cell(q)?;
+        if u64::from(self.cells[at]) == self.count() { self.mean() } else { Some(middle(at)) }
+    }
+    /// The middle of the cell in which a quantile lies, seconds: to compare buckets, alike ones and mixed ones.
+    pub fn coarse_quantile(&self, q: f64) -> Option<f64> {
+        self.cell(q).map(middle)
+    }
+    fn cell(&self, q: f64) -> Option<usize> {
+        let rank = ((q * self.count() as f64).ceil() as u64).max(1);
         let mut seen = 0;
-        let at = self.cells.iter().position(|&cell| {
+        self.cells.iter().position(|&cell| {
             seen += u64::from(cell);
             seen >= rank
-        })?;
-        if u64::from(self.cells[at]) == n {
-            return self.mean();
-        }
-        let octave = (1_u64 << (16 + at / 8)) as f64;
-        Some(octave * (1.0 + ((at % 8) as f64 + 0.5) / 8.0) * 1e-9)
+        })
     }
+}
+
+/// The middle of a coarse cell, seconds.
+fn middle(at: usize) -> f64 {
+    let octave = (1_u64 << (16 + at / 8)) as f64;
+    octave * (1.0 + ((at % 8) as f64 + 0.5) / 8.0) * 1e-9
 }
 
 /// The coarse cell that a cell of a [`Histogram`] lies in: those have 64 an octave, from 2^5 ns in their first 64.

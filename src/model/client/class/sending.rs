@@ -142,8 +142,7 @@ impl Class {
     pub(super) fn goes<const SIMPLE: bool>(&mut self, leaving: &Leaving, ctx: &mut Ctx) {
         let Leaving { slot, kept, .. } = *leaving;
         let resumes = !SIMPLE && self.resumes(slot, ctx.now());
-        let handshake =
-            if SIMPLE { self.model.amount } else { self.handshake(ctx.now(), resumes) };
+        let handshake = if SIMPLE { self.model.amount } else { self.handshake(ctx.now(), resumes) };
         let opening = kept.is_none();
         // An open connection leads straight to whoever accepted it; names and routers are asked for new ones only.
         let mut to = kept.map_or(self.entry, |kept| kept.node);
