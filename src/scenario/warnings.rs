@@ -80,6 +80,11 @@ pub(super) const WARNINGS: &[Code] = &[
         "A threshold on one class of users is judged in the designs that the class enters. This one enters none, so nothing is judged.",
     ),
     code(
+        "W0416",
+        "machines that start as fast as containers",
+        "The default of an autoscaler's start is that of a container on a machine that runs. Elastic Beanstalk adds EC2 instances: each has to boot (23 to 26 s, as `nodes` has it), to install its platform and to deploy the application, before its checks begin.",
+    ),
+    code(
         "W0460",
         "more connections than memory",
         "All connections together need more memory than the server has; a server that swaps is slower than the model says.",

@@ -113,7 +113,7 @@ fn what_leads_to_a_node_in_any_way_counts() {
 
 #[test]
 fn no_committed_scenario_has_such_settings() {
-    let codes = ["W0404", "W0405", "W0406", "W0407", "W0408", "W0410", "W0411", "W0413"];
+    let codes = ["W0404", "W0405", "W0406", "W0407", "W0408", "W0410", "W0411", "W0413", "W0416"];
     for (name, text) in super::golden::scenarios() {
         for (code, path, message) in told(&text) {
             assert!(!codes.contains(&code.as_str()), "{name}: {code} at {path}: {message}");
@@ -266,6 +266,19 @@ fn a_pool_that_nobody_sized_is_told_unless_mongodb_is_behind_it() {
     nodes["api"]["pods"]["pool"] = json!({});
     nodes["db"] = json!({"mongodb": {"connections": 500, "vcpu": 2, "class": "mongodb.atlas_m0"}});
     assert_eq!(told(&scenario.to_string()), []);
+}
+
+#[test]
+fn beanstalks_machines_that_start_like_containers_are_told() {
+    let place = format!("{NODES}/api/pods/autoscaler");
+    let path = "designs.small.nodes.api.pods.autoscaler.start";
+    let scaler = |rest: Value| {
+        let mut own = json!({"beanstalk": {}, "max_replicas": 8});
+        own.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
+        own
+    };
+    one(&place, scaler(json!({})), "W0416", path, "start as fast as containers");
+    assert_eq!(found(&place, scaler(json!({"start": {"constant": "150s"}}))), []);
 }
 
 #[test]

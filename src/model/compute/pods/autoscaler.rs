@@ -184,6 +184,15 @@ impl AutoscalerSpec {
             check.problem("E0381", &path, message, remedy);
         }
         self.check_hpa(check);
+        if self.beanstalk.is_some() && self.start == start_default() {
+            check.problem(
+                "W0416",
+                "autoscaler.start",
+                "Elastic Beanstalk starts machines, and here they start as fast as containers"
+                    .into(),
+                "give `start`: Beanstalk's platform and the deployment of the application take one to four minutes (not measured) once the machine runs, which `nodes` has",
+            );
+        }
     }
 
     fn check_bounds(&self, replicas: u16, hosts: u16, check: &mut Check) {
