@@ -59,11 +59,12 @@ pub struct Arrivals {
 
 #[derive(Debug, Clone)]
 enum Kind {
-    /// How much of the area of the present segment is used, and how much is its own.
     Rate {
         segments: Arc<[Segment]>,
         at: usize,
+        /// How much of the area of the present segment is used.
         used: f64,
+        /// How much of it is its own.
         own: f64,
         even: bool,
         first: bool,

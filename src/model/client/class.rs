@@ -64,7 +64,8 @@ pub struct Class {
     timeout: Option<LaneId>,
     patience: Option<Span>,
     retry: Retry,
-    /// What all requests have in common; from whom they come is known from the start of the run on.
+    /// What all requests have in common, and first attempts on new connections besides; from whom they come is known from the start of
+    /// the run on.
     model: Call,
     shared: RetryState,
     adaptive: Option<Adaptive>,
@@ -135,6 +136,18 @@ fn rounds(spec: &ClassSpec, wiring: &mut Wiring) -> Result<Vec<Round>, String> {
     steps.into_iter().map(round).collect()
 }
 
+/// What all requests of a class have in common, but for times and the work.
+fn model(spec: &ClassSpec, entry: NodeId) -> Call {
+    let connection = &spec.connection;
+    Call {
+        keep_alive: connection.keepalive,
+        idempotent: spec.idempotent,
+        bytes: u32::try_from(spec.body.0).unwrap_or(u32::MAX),
+        opening: Opening::plain(connection.syn_retry).signed(connection.tls),
+        ..Call::request(NodeId(0), entry, CallId::NONE)
+    }
+}
+
 /// The users of a closed load.
 fn closed(spec: &ClassSpec, wiring: &Wiring) -> Result<Option<ClosedLoad>, String> {
     let Load::Closed(load) = &spec.load else { return Ok(None) };
@@ -186,14 +199,10 @@ impl Class {
             shared: spec.retry.state(),
             retry: spec.retry.clone(),
             model: Call {
-                keep_alive: spec.connection.keepalive,
-                idempotent: spec.idempotent,
-                bytes: u32::try_from(spec.body.0).unwrap_or(u32::MAX),
-                opening: Opening::plain(connection.syn_retry).signed(connection.tls),
                 amount: round_trips + connection.send_delay,
                 work: rounds.first().map_or(0, |round| round.work),
-                hop: wiring.way(spec.connection.rtt),
-                ..Call::request(NodeId(0), entry, CallId::NONE)
+                hop: wiring.way(connection.rtt),
+                ..model(spec, entry)
             },
             adaptive: adaptive.then(Adaptive::default),
             connection: spec.connection.clone(),
