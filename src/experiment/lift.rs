@@ -93,7 +93,7 @@ fn fields(kind: &str, limit: &str, spec: &Value) -> Result<Vec<Field>, &'static 
         (_, "connection_slots") => vec![own(&["connections"], 1_000_000)],
         (_, "login_rate") => vec![own(&["login"], at_once())],
         (_, "active_work") => {
-            vec![own(&["sigma"], 0.0), own(&["kappa"], 0.0), own(&["cpu_share"], Value::Null)]
+            vec![own(&["sigma"], 0.0), own(&["kappa"], 0.0), own(&["cpu_share"], 0.0)]
         }
         (_, "upstream" | "targets") => return Err(BEHIND),
         _ => return Err(UNKNOWN),

@@ -73,22 +73,27 @@ fn bouncer(size: u32) -> Value {
 
 #[test]
 fn statements_that_compute_have_the_servers_processors() {
-    // 10 ms of processor time each on two: 200 a second and 160 ms for each of 32. A quarter of it: 800 a second. By default the
-    // curve alone: 32 / (1 + 31 σ + 32 · 31 κ) = 1,175 a second with 8e-4 for κ.
-    let rate = |share: Option<f64>| {
+    // 10 ms of processor time each on two: 200 a second and 160 ms for each of 32. A quarter of it: 800 a second. By default half:
+    // 400. A curve that is given holds alone: 32 / (1 + 31 σ + 32 · 31 κ) = 1,175 a second.
+    let rate = |more: Value| {
         let mut own = json!({"connections": 100, "vcpu": 2});
-        if let Some(share) = share {
-            own["cpu_share"] = json!(share);
-        }
+        own.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let pool = json!({"max": 32, "connecting": 32});
         let nodes = json!({"db": {"postgres": own}});
         let users = json!({"load": {"closed": {"users": 32, "for": "60s"}}, "request": "job",
             "connection": {"tls": false, "rtt": "0s"}});
         ok(&first(&design(users, "10ms", "db", pool, nodes))) as f64 / 60.0
     };
-    for (share, want) in [(Some(1.0), 200.0), (Some(0.25), 800.0), (None, 1_174.9)] {
-        let got = rate(share);
-        assert!((got / want - 1.0).abs() < 0.02, "{share:?}: {got}");
+    for (more, want) in [
+        (json!({"cpu_share": 1.0}), 200.0),
+        (json!({"cpu_share": 0.25}), 800.0),
+        (json!({}), 400.0),
+        (json!({"sigma": 0.03, "kappa": 8e-4}), 1_174.9),
+        (json!({"cpu_share": 0.0}), 1_174.9),
+        (json!({"kappa": 8e-4, "cpu_share": 1.0}), 200.0),
+    ] {
+        let got = rate(more.clone());
+        assert!((got / want - 1.0).abs() < 0.02, "{more}: {got}");
     }
 }
 

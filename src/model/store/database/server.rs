@@ -134,14 +134,14 @@ impl Limits {
     ) -> Limits {
         let (me, ledger) = (wiring.me, &mut *wiring.ledger);
         let (sigma, kappa) = (spec.sigma, spec.kappa());
-        let cores = spec.cpu_share.map(|_| format!(", statements on {} vCPU", spec.vcpu()));
+        let cores = spec.most_at_work().map(|_| format!("statements on {} vCPU, ", spec.vcpu()));
         Limits {
             slots: ledger.limit(me, "connection_slots", format!("{slots} connection slots")),
             login: ledger.limit(me, "login_rate", format!("logins on {} vCPU", spec.vcpu())),
             work: ledger.limit(
                 me,
                 "active_work",
-                format!("throughput curve σ {sigma}, κ {kappa}{}", cores.unwrap_or_default()),
+                format!("{}throughput curve σ {sigma}, κ {kappa}", cores.unwrap_or_default()),
             ),
             backlog: ledger.limit(me, "listen_backlog", format!("listen queue of {backlog}")),
             active: ledger.limit(

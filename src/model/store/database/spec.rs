@@ -21,7 +21,7 @@ const ABOUT: About = About {
         "MySQL: a connection beyond the slots is refused before its login; MongoDB, DocumentDB: after it (assumed); DocumentDB may keep it waiting, locks logins after a rush of new connections, and lets statements beyond the active limit wait",
         "logins, forks and ends of connections share the server's vCPUs; a refused login costs what it did until then, and two thirds of an end",
         "open connections hold their slot while idle, also those of frozen execution environments; the slot of a client that went away is free when its statement has ended",
-        "statements share the server by the Universal Scalability Law X(n) = λn / (1 + σ(n−1) + κn(n−1)), and its processors where `cpu_share` says how much of them they take",
+        "statements share the server by the Universal Scalability Law X(n) = λn / (1 + σ(n−1) + κn(n−1)), and its processors, of which `cpu_share` says how much they take",
     ],
     leaves_out: &[
         "locks, transactions and replication; reads and writes cost what the scenario says they hold",
@@ -44,6 +44,10 @@ pub const ABOUT_MONGODB: About =
 /// DocumentDB.
 pub const ABOUT_DOCUMENTDB: About =
     About { example: r#"{"class": "documentdb.r5.large", "when_full": "queue"}"#, ..ABOUT };
+
+/// Share of a statement's time that is processor time, where nobody says it: twice as many statements as processors go on at
+/// full speed.
+const CPU_SHARE: f64 = 0.5;
 
 /// A database server.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -120,9 +124,9 @@ pub struct DatabaseSpec {
     #[schemars(range(min = 0.0, max = 10.0), extend("x-source" = "no curve published for this engine: 1e-4 · 16 / vcpu is our choice", "x-assumed" = true))]
     pub kappa: Option<f64>,
     /// Share of what a statement takes on an idle server that is processor time, of which all statements at work together have `vcpu`;
-    /// none: the curve alone says how many go on at a time.
+    /// none: 0.5, or no limit besides the curve where `kappa` is given: a curve that was measured has the processors in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0.0, max = 1.0), extend("x-source" = "not limited unless said; near 1 where the data are in memory"))]
+    #[schemars(range(min = 0.0, max = 1.0), extend("x-source" = "PostgreSQL wiki, Number Of Database Connections (read 2026-11): throughput is best at some 2 × cores active connections; PostgreSQL 15, own pgbench on 2 vCPU: reads 4.8 times one client's, writes 1.4 times", "x-assumed" = true, "x-default" = 0.5, "x-follows" = "kappa"))]
     pub cpu_share: Option<f64>,
     /// Item of the price table, e.g. `rds.postgres.t3.medium`; none: the server is not on this bill.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -184,10 +188,16 @@ impl DatabaseSpec {
         self.kappa.unwrap_or(1e-4 * 16.0 / self.vcpu())
     }
 
+    /// Most statements' worth of throughput that the processors leave, if they limit it.
+    pub(super) fn most_at_work(&self) -> Option<f64> {
+        let assumed = if self.kappa.is_some() { 0.0 } else { CPU_SHARE };
+        let share = self.cpu_share.unwrap_or(assumed);
+        (share > 0.0).then(|| self.vcpu() / share)
+    }
+
     /// How statements at work share the server.
     pub(super) fn sharing(&self) -> Sharing {
-        let share = self.cpu_share.filter(|share| *share > 0.0);
-        let most = share.map_or(f64::INFINITY, |share| self.vcpu() / share);
+        let most = self.most_at_work().unwrap_or(f64::INFINITY);
         Sharing::Usl { sigma: self.sigma, kappa: self.kappa(), most }
     }
 
