@@ -2,7 +2,7 @@
 
 use crate::kernel::{Span, Time};
 
-/// Token bucket in integer nano-tokens, so that no rounding accumulates.
+/// Token bucket: full at start, refilled continuously, never waited for.
 #[derive(Debug, Clone)]
 pub struct Bucket {
     /// Tokens per second.
