@@ -388,9 +388,9 @@ fn nodes(rows: &[Outturn]) -> Vec<NodeRow> {
             .map(|row| &row.ledger.nodes[at])
             .map(|node| (node.time as f64 * 1e-9, (node.ok + node.failed) as f64))
             .collect();
-        let counter = |(i, (name, _)): (usize, &(&'static str, u64))| Counter {
-            name: (*name).into(),
-            value: per_replication(rows, |row| row.reports[at].counters[i].1 as f64),
+        let counter = |name: &str| Counter {
+            name: name.into(),
+            value: per_replication(rows, |row| row.reports[at].counter(name) as f64),
         };
         NodeRow {
             name: name.clone(),
@@ -402,10 +402,21 @@ fn nodes(rows: &[Outturn]) -> Vec<NodeRow> {
             busy_max: rows.iter().map(|row| row.ledger.nodes[at].busy_max).max().unwrap_or(0)
                 as f64,
             time_mean: ratio(&times).unwrap_or_default(),
-            counters: first.reports[at].counters.iter().enumerate().map(counter).collect(),
+            counters: counters(rows, at).into_iter().map(counter).collect(),
         }
     };
     first.names.iter().enumerate().filter(|(_, (_, kind))| *kind != "users").map(row).collect()
+}
+
+/// Names of a node's counters in all replications: some are counted only where there was something to count.
+fn counters(rows: &[Outturn], node: usize) -> Vec<&'static str> {
+    let mut names = Vec::new();
+    for (name, _) in rows.iter().flat_map(|row| &row.reports[node].counters) {
+        if !names.contains(name) {
+            names.push(*name);
+        }
+    }
+    names
 }
 
 fn classes(rows: &[Outturn]) -> Vec<ClassRow> {

@@ -137,7 +137,7 @@ pub struct DesignResult {
     pub unfinished: Estimate,
     /// Seconds from the start to the last answer.
     pub duration: Estimate,
-    /// Successes per second of run.
+    /// Successes per second up to the last answer.
     pub throughput: Estimate,
     /// Successes / (successes + failures), count based; the interval reaches from all unfinished requests lost to all of them
     /// served.
@@ -501,7 +501,7 @@ pub struct ClassRow {
     /// Requests still unanswered when the run was stopped, per replication.
     #[serde(default)]
     pub unfinished: Estimate,
-    /// Successes per second of run.
+    /// Successes per second up to the last answer.
     #[serde(default)]
     pub throughput: Estimate,
     /// Successes / finished; the interval reaches from all unfinished requests lost to all of them served.

@@ -172,6 +172,13 @@ pub struct NodeReport {
     pub usage: Vec<UsageLine>,
 }
 
+impl NodeReport {
+    /// The counter of that name; 0 where it was not counted.
+    pub fn counter(&self, name: &str) -> u64 {
+        self.counters.iter().find(|(known, _)| *known == name).map_or(0, |(_, value)| *value)
+    }
+}
+
 /// A node as it runs.
 pub trait Component: Sized {
     /// Its specification.

@@ -10,7 +10,6 @@ use crate::kernel::{Key, Span};
 use crate::model::client::{Arrivals, ClassSpec, Load, Shape};
 use crate::model::component::{Check, Problem};
 use crate::model::data::Data;
-use crate::model::dist::Dist;
 use crate::model::era::Era;
 use crate::model::operation::Action;
 use crate::model::wiring::Slots;
@@ -32,17 +31,6 @@ pub(super) struct Problems(pub(super) Vec<Problem>);
 impl Problems {
     pub(super) fn add(&mut self, code: &'static str, path: &str, message: String, remedy: &str) {
         self.0.push(Problem { code, path: path.into(), message, remedy: remedy.into() });
-    }
-
-    fn law(&mut self, path: &str, law: &Dist, data: &Data) {
-        if let Err(why) = law.sampler(data) {
-            self.add(
-                "E0307",
-                path,
-                why,
-                "see `headroom explain work.*.cpu` for the forms of a distribution",
-            );
-        }
     }
 }
 
@@ -78,7 +66,7 @@ pub fn check(scenario: &Scenario, data: &Data, prices: Option<&Table>) -> Vec<Pr
     names(scenario, &mut problems);
     for (name, steps) in &scenario.work {
         for (i, step) in steps.iter().enumerate() {
-            work_step(scenario, &format!("work.{name}[{i}]"), step, data, &mut problems);
+            work_step(scenario, &format!("work.{name}[{i}]"), step, &mut problems);
         }
     }
     for (name, class) in &scenario.workload {
@@ -175,17 +163,8 @@ fn names(scenario: &Scenario, problems: &mut Problems) {
     }
 }
 
-fn work_step(
-    scenario: &Scenario,
-    path: &str,
-    step: &StepSpec,
-    data: &Data,
-    problems: &mut Problems,
-) {
+fn work_step(scenario: &Scenario, path: &str, step: &StepSpec, problems: &mut Problems) {
     match step {
-        StepSpec::Cpu(law) => problems.law(&format!("{path}.cpu"), law, data),
-        StepSpec::Wait(law) => problems.law(&format!("{path}.wait"), law, data),
-        StepSpec::Query(query) => problems.law(&format!("{path}.query.hold"), &query.hold, data),
         StepSpec::Call(call) => {
             known_work(scenario, &format!("{path}.call.request"), &call.request, problems);
         }
@@ -197,7 +176,7 @@ fn work_step(
             known_work(scenario, &format!("{path}.event.request"), &event.request, problems);
             message_size(scenario, &format!("{path}.event.size"), event.size, problems);
         }
-        StepSpec::Fail(_) => {}
+        StepSpec::Cpu(_) | StepSpec::Wait(_) | StepSpec::Query(_) | StepSpec::Fail(_) => {}
     }
 }
 
@@ -237,7 +216,6 @@ fn workload(
             for (i, step) in session.iter().enumerate() {
                 let at = format!("{path}.session[{i}]");
                 known_work(scenario, &format!("{at}.request"), &step.request, problems);
-                problems.law(&format!("{at}.think"), &step.think, data);
             }
             if session.is_empty() {
                 problems.add(
@@ -301,7 +279,6 @@ fn load(path: &str, load: &Load, data: &Data, problems: &mut Problems) {
                     "give `for`, `requests_per_user` or both",
                 );
             }
-            problems.law(&format!("{path}.load.closed.think"), &closed.think, data);
         }
         Load::Open(open) => {
             let (at, n) = match &open.rate {

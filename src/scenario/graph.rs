@@ -258,7 +258,10 @@ fn circles(scenario: &Scenario, path: &str, spec: &DesignSpec, problems: &mut Pr
     let calls = |steps: &'_ Vec<StepSpec>| -> Vec<String> {
         let request = |step: &StepSpec| match step {
             StepSpec::Call(call) => Some(call.request.clone()),
-            _ => None,
+            // Whoever takes the message does this work, which sends the next.
+            StepSpec::Publish(publish) => Some(publish.request.clone()),
+            StepSpec::Event(event) => Some(event.request.clone()),
+            StepSpec::Cpu(_) | StepSpec::Wait(_) | StepSpec::Query(_) | StepSpec::Fail(_) => None,
         };
         steps.iter().filter_map(request).collect()
     };
@@ -272,8 +275,8 @@ fn circles(scenario: &Scenario, path: &str, spec: &DesignSpec, problems: &mut Pr
         problems.add(
             "E0305",
             &format!("work.{}", circle[0]),
-            format!("work calls itself: {}", circle.join(" → ")),
-            "break the circle of calls",
+            format!("work leads to itself: {}", circle.join(" → ")),
+            "break the circle of calls, messages or events",
         );
     }
 }

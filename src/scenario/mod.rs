@@ -6,6 +6,7 @@ mod explain;
 mod finding;
 mod graph;
 mod json;
+mod laws;
 mod path;
 mod read;
 mod render;

@@ -2,6 +2,7 @@
 
 use super::check::check;
 use super::finding::{Finding, Findings};
+use super::laws;
 use super::path::Path;
 use super::resolve::unknown_assumed_paths;
 use super::schema::schema_of_scenario;
@@ -59,6 +60,9 @@ pub(super) fn read_tree(tree: Tree, mut findings: Findings) -> (Option<Read>, Fi
     }
 }
 
+/// What helps against a distribution that cannot be drawn from.
+const LAWS: &str = "see `headroom explain work.*.cpu` for the forms of a distribution";
+
 impl Read {
     /// Findings of meaning, placed in the text.
     pub fn check(&self, data: &Data, prices: Option<&Table>) -> Findings {
@@ -74,6 +78,10 @@ impl Read {
             };
             findings.push(finding.remedy(problem.remedy));
         }
+        laws::check(&self.resolved, self.schema, data, &mut |path, why| {
+            let finding = Finding::error("E0307", &path, self.tree.place(&path), why);
+            findings.push(finding.remedy(LAWS));
+        });
         findings
     }
 

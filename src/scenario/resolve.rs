@@ -2,7 +2,7 @@
 
 use super::finding::{Finding, Findings};
 use super::path::{Path, Segment};
-use super::schema::{branches, resolve, tagged, unwrap_optional};
+use super::schema::{inside, unwrap_optional};
 use super::tree::Tree;
 use super::words::plain;
 use serde_json::Value;
@@ -53,12 +53,7 @@ fn walk<'a>(
     match resolved {
         Value::Object(map) => {
             for (key, value) in map {
-                let inside = at
-                    .get("properties")
-                    .and_then(|properties| properties.get(key))
-                    .or_else(|| branch_of(root, at, key))
-                    .or_else(|| at.get("additionalProperties").filter(|other| other.is_object()));
-                if let Some(schema) = inside {
+                if let Some(schema) = inside(root, at, key) {
                     let said = said.and_then(|said| said.get(key));
                     walk(said, value, root, schema, &path.key(key), found);
                 }
@@ -74,11 +69,6 @@ fn walk<'a>(
         }
         _ => {}
     }
-}
-
-fn branch_of<'a>(root: &'a Value, at: &'a Value, key: &str) -> Option<&'a Value> {
-    let kinds = branches(at)?.iter().filter_map(|branch| tagged(resolve(root, branch)));
-    kinds.into_iter().find(|(kind, _)| *kind == key).map(|(_, inner)| inner)
 }
 
 /// A field that stays empty when its author says nothing, but whose schema marks what happens then as assumed: its value, if it is
@@ -105,12 +95,7 @@ fn empty_assumed<'a>(
                 }
             }
             for (key, value) in map {
-                let inside = at
-                    .get("properties")
-                    .and_then(|properties| properties.get(key))
-                    .or_else(|| branch_of(root, at, key))
-                    .or_else(|| at.get("additionalProperties").filter(|other| other.is_object()));
-                if let Some(schema) = inside {
+                if let Some(schema) = inside(root, at, key) {
                     empty_assumed(value, root, schema, &path.key(key), found);
                 }
             }

@@ -103,3 +103,15 @@ pub(super) fn names_below(root: &Value, at: &Value) -> Vec<String> {
     }
     names
 }
+
+/// The schema of what stands under `key` in an object of this schema.
+pub(super) fn inside<'a>(root: &'a Value, schema: &'a Value, key: &str) -> Option<&'a Value> {
+    let branch = || {
+        let kinds = branches(schema)?.iter().filter_map(|branch| tagged(resolve(root, branch)));
+        kinds.into_iter().find(|(kind, _)| *kind == key).map(|(_, inner)| inner)
+    };
+    let property = schema.get("properties").and_then(|properties| properties.get(key));
+    property
+        .or_else(branch)
+        .or_else(|| schema.get("additionalProperties").filter(|other| other.is_object()))
+}

@@ -64,6 +64,21 @@ fn t_alb_2_no_answer_within_the_idle_timeout_is_504_and_the_target_works_on() {
     assert!((busy - 65.0).abs() < 0.1, "{busy}");
 }
 
+#[test]
+fn an_idle_timeout_below_the_time_to_connect_holds_for_new_connections_too() {
+    let mut edge = alb("round_robin", Value::Null);
+    edge["alb"]["idle_timeout"] = json!("1s");
+    let nodes = json!({"edge": edge, "api": {"pods": {"replicas": 1, "hosts": {"count": 1}}}});
+    for (wait, want) in [("900ms", (10, 0)), ("3s", (0, 10))] {
+        let row =
+            first(&scenario(1.0, 10, &json!([{"wait": {"constant": wait}}]), &nodes, &json!([])));
+        let class = &row.ledger.classes[0];
+        assert_eq!((class.ok, lost(&row, Cause::UpstreamTimeout, 504)), want, "{wait}");
+        let late = class.latency_failed.quantile(0.5).unwrap_or(1.0);
+        assert!((late - 1.0).abs() < 0.02, "{late}");
+    }
+}
+
 /// Three pods that answer every health check with 503 and every request with 200.
 #[test]
 fn t_alb_3_without_a_healthy_target_all_get_requests() {

@@ -279,3 +279,17 @@ fn t_lg_1_coordinated_omission() {
     assert!((latency.quantile(0.95).unwrap() - 5.0).abs() < 0.1);
     assert!((latency.mean().unwrap() - 0.51).abs() < 0.01);
 }
+
+#[test]
+fn a_timeout_of_nothing_in_front_of_a_service_gives_up_before_it_arrives() {
+    for field in ["proxy_connect_timeout", "proxy_read_timeout"] {
+        let mut front = json!({"upstream": ["port"], "workers": 1});
+        front[field] = json!("0s");
+        let nodes = json!({"port": {"node_port": {"to": "a"}}, "a": threads(10)});
+        let mut users = burst(10, "0s", "job");
+        users["connection"] = json!({"rtt": "10ms", "tls": false});
+        let row = first(&behind(&users, &wait(&constant(1.0)), &front, &nodes, &json!([])));
+        let class = &row.ledger.classes[0];
+        assert_eq!((class.ok, class.failed), (0, 10), "{field}: {:?}", failures(&row));
+    }
+}

@@ -344,3 +344,25 @@ fn every_worked_example_of_operations_is_a_test() {
         .collect();
     assert!(missing.is_empty(), "{missing:?}");
 }
+
+#[test]
+fn a_counter_of_some_replications_counts_as_zero_in_the_others() {
+    // One invocation in 500 crashes: some replications have none, and their other counters stand elsewhere in the list.
+    let nodes =
+        json!({"edge": {"lambda": {"account": "m", "runtime": "nodejs20", "crashes": 0.002}}});
+    let mut scenario =
+        scenario(1.0, 300, &json!([{"wait": {"constant": "1s"}}]), &nodes, &json!([]));
+    scenario["designs"]["d"]["accounts"] = json!({"m": {}});
+    scenario["run"]["replications"] = json!(20);
+    let rows = outturns(&scenario.to_string()).remove(0);
+    let shown = result(&scenario.to_string()).designs.remove(0).nodes.remove(0).counters;
+    for name in ["invocations", "crashes", "environments_expired"] {
+        let each: Vec<u64> = rows.iter().map(|row| counter(row, "edge", name)).collect();
+        if name == "crashes" {
+            assert!(each.contains(&0) && each.iter().any(|n| *n > 0), "{each:?}");
+        }
+        let mean = each.iter().sum::<u64>() as f64 / 20.0;
+        let own = shown.iter().find(|counter| counter.name == name).unwrap();
+        assert!((own.value.value - mean).abs() < 1e-9, "{name}: {own:?}");
+    }
+}

@@ -1,6 +1,6 @@
 //! Clusters that cannot be: each is refused before it runs, with a code, the place, what was found and what to do.
 
-use super::scenario::findings;
+use super::scenario::{codes, findings};
 use serde_json::{Value, json};
 
 /// A chain of all that can be wrong: balancer, proxies, pods of each runtime, pooler, database.
@@ -84,4 +84,41 @@ fn impossible_clusters_are_refused_with_a_reason() {
     assert_eq!(errors("edge.nginx.worker_connections", &json!(5)), []);
     let nowhere = json!({"dns": {"to": []}});
     assert!(errors("lb", &nowhere).iter().any(|(code, _)| code == "E0318"));
+}
+
+#[test]
+fn a_law_that_cannot_be_drawn_from_is_refused_wherever_it_stands() {
+    let laws = [
+        json!({"lognormal": {}}),
+        json!({"uniform": {"low": "2s", "high": "1s"}}),
+        json!({"empirical": {}}),
+        json!({"mixture": []}),
+    ];
+    let places = ["lb.alb.overhead", "db.postgres.login", "db.postgres.login_wait"];
+    for (place, law) in places.iter().flat_map(|place| laws.iter().map(move |law| (place, law))) {
+        let want = ("E0307".to_owned(), format!("designs.d.nodes.{place}"));
+        assert_eq!(errors(place, law), [want], "{law}");
+    }
+    let nested = json!({"mixture": [{"weight": 1, "of": {"lognormal": {}}}]});
+    assert_eq!(errors("lb.alb.overhead", &nested).len(), 1);
+    let lifecycle = json!({"start": {"lognormal": {}}, "endpoint_lag": {"lognormal": {}}});
+    assert_eq!(errors("api.pods.lifecycle", &lifecycle).len(), 2);
+    let mut scenario = cluster();
+    scenario["designs"]["d"]["events"] = json!([{"at": "1s", "every": {"lognormal": {}}, "node": "api", "do": {"kill": {"pod": 0}}}]);
+    assert_eq!(codes(&scenario.to_string()).iter().filter(|code| **code == "E0307").count(), 1);
+}
+
+#[test]
+fn work_that_leads_to_itself_through_a_queue_or_an_event_is_a_circle() {
+    for step in [
+        json!({"publish": {"to": "q", "request": "job"}}),
+        json!({"event": {"to": "fn", "request": "job"}}),
+    ] {
+        let scenario = json!({"name": "loop",
+            "workload": {"users": {"load": {"burst": {"requests": 1}}, "request": "job"}},
+            "work": {"job": [step]},
+            "designs": {"d": {"enter": {"users": "fn"}, "accounts": {"m": {}}, "nodes": {
+                "fn": {"lambda": {"account": "m", "runtime": "nodejs20"}}, "q": {"sqs": {"to": "fn"}}}}}});
+        assert!(codes(&scenario.to_string()).contains(&"E0305"), "{step}");
+    }
 }

@@ -530,3 +530,33 @@ fn a_statement_keeps_its_slot_when_another_of_its_environment_fails() {
         assert_eq!(causes, [Cause::Refused, Cause::ConnectionSlots]);
     }
 }
+
+/// Statements of half a second, five a second, through a `PgBouncer`; how often it logged in, and how many statements there were.
+fn logins(lifetime: &str, seconds: u32) -> (u64, u64) {
+    let pooler = json!({"pgbouncer": {"to": "db", "pool_mode": "transaction", "default_pool_size": 20,
+        "max_client_conn": 5000, "server_lifetime": lifetime}});
+    let load = json!({"open": {"rate": {"steady": {"rate": "5/s", "for": format!("{seconds}s")}}}});
+    let nodes = json!({"px": pooler, "db": postgres(100)});
+    let row = first(&design(
+        json!({"load": load, "request": "job"}),
+        "500ms",
+        "px",
+        json!({"max": 50}),
+        nodes,
+    ));
+    assert_eq!(failures(&row), []);
+    (counter(&row, "px", "server_logins"), ok(&row))
+}
+
+#[test]
+fn server_connections_of_a_pooler_are_closed_when_their_lifetime_is_over() {
+    // Of 10 s: no more than one in half a second goes, since the pool has 20 (PgBouncer, `life_over`), and the handful that it takes
+    // to carry 2.5 statements at a time is renewed about every ten seconds.
+    let (count, _) = logins("10s", 60);
+    assert!((12..=60).contains(&count), "{count} logins");
+    // Of none: each is used once. One may have been opened for a statement that found another free.
+    let (count, statements) = logins("0s", 60);
+    assert!((statements..=statements + statements / 10).contains(&count), "{count} {statements}");
+    // The default of an hour: busy ones outlive it, and go when they are given back.
+    assert!(logins("1h", 4_000).0 < 40);
+}

@@ -150,6 +150,14 @@ impl Spec for AlbSpec {
                 "AWS takes intervals of 5 to 300 s and timeouts of 2 to 120 s",
             );
         }
+        if !(Span::from_secs(1)..=Span::from_secs(4_000)).contains(&self.idle_timeout) {
+            check.problem(
+                "E0384",
+                "idle_timeout",
+                format!("an idle timeout of {}", self.idle_timeout),
+                "AWS takes 1 to 4,000 s",
+            );
+        }
         let ramp = self.target_group.as_ref().and_then(|group| group.slow_start);
         let in_turn = self.algorithm == Algorithm::RoundRobin;
         if let Some(ramp) = ramp
@@ -266,7 +274,7 @@ impl Component for Alb {
             next: 0,
             hop: wiring.way(spec.target_rtt),
             overhead: overhead.sampler(wiring.data)?,
-            connect: wiring.queue.lane(CONNECT_TIMEOUT, Rank::Timeout),
+            connect: wiring.queue.lane(CONNECT_TIMEOUT.min(spec.idle_timeout), Rank::Timeout),
             idle: wiring.queue.lane(spec.idle_timeout, Rank::Timeout),
             idle_span: spec.idle_timeout,
             connect_limit: wiring.ledger.limit(
@@ -487,6 +495,12 @@ impl Alb {
                 let due = (established + self.idle_span).max(now);
                 ctx.calls.get(call).timer = TimerId::NONE;
                 return ctx.wake_at(due, Rank::Timeout, IDLE, call.slot, call.turn);
+            }
+            // Looked at once each idle timeout, if that is the shorter: it begins when the connection stands.
+            let most = ctx.calls.get(call).established + CONNECT_TIMEOUT;
+            if now < most {
+                let due = most.min(now + self.idle_span);
+                return ctx.wake_at(due, Rank::Timeout, CONNECT, call.slot, call.turn);
             }
             (Cause::UpstreamConnectTimeout, self.connect_limit)
         } else {

@@ -5,7 +5,6 @@ use crate::model::account::AccountSpec;
 use crate::model::bucket::Bucket;
 use crate::model::component::{About, Check, Component, NodeReport, Spec};
 use crate::model::context::{Ctx, Purpose};
-use crate::model::data::Data;
 use crate::model::dist::{Dist, Lognormal, Sampler};
 use crate::model::era::Era;
 use crate::model::http2::STREAMS_AWS;
@@ -293,11 +292,6 @@ impl ApiGatewaySpec {
                 "a quota needs a period".into(),
                 "give a day, a week or a month",
             );
-        }
-        let law = self.authorizer.as_ref().map(|own| own.latency.sampler(&Data::default()));
-        if let Some(Err(why)) = law {
-            let remedy = "see `headroom explain work.*.cpu`";
-            check.problem("E0307", "authorizer.latency", why, remedy);
         }
     }
 }

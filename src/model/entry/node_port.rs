@@ -293,8 +293,7 @@ impl Component for NodePort {
 
 impl NodePort {
     fn arrive(&mut self, call: CallId, ctx: &mut Ctx) {
-        let drops = self.full.is_some() || self.no_local.is_some();
-        if drops && !ctx.calls.alive(call) {
+        if !ctx.calls.alive(call) {
             // The SYN of a caller that has closed its socket meanwhile.
             return;
         }

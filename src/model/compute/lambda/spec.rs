@@ -7,7 +7,6 @@ use super::shared::{ManagedSpec, OnFull, ScaleOn};
 use super::warm_up::WarmUpSpec;
 use crate::kernel::Span;
 use crate::model::component::{About, Check, Spec};
-use crate::model::data::Data;
 use crate::model::dist::{Dist, Lognormal};
 use crate::model::era::Era;
 use crate::units::Bytes;
@@ -279,7 +278,6 @@ impl Spec for LambdaSpec {
         self.check_provisioned(check);
         self.check_snap_start(check);
         self.check_shared(check);
-        self.check_laws(check);
         self.check_platform_errors(check);
     }
     fn items(&self, _era: Era) -> Vec<String> {
@@ -473,23 +471,6 @@ impl LambdaSpec {
                 "the share is given, and taken from the era".into(),
                 "keep one of the two",
             );
-        }
-    }
-
-    /// The laws of start-up times. Only the work's laws may read a file.
-    fn check_laws(&self, check: &mut Check) {
-        let provisioned = self.provisioned.as_ref().map(|provisioned| &provisioned.preparation);
-        let restore = self.snap_start.as_ref().and_then(|snap| snap.restore.as_ref());
-        let laws = [
-            ("place", Some(&self.place)),
-            ("init", self.init.as_ref()),
-            ("provisioned.preparation", provisioned),
-            ("snap_start.restore", restore),
-        ];
-        for (field, law) in laws {
-            if let Some(Err(why)) = law.map(|law| law.sampler(&Data::default())) {
-                check.problem("E0307", field, why, "see `headroom explain work.*.cpu`");
-            }
         }
     }
 

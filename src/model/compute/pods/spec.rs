@@ -6,7 +6,6 @@ use super::runtime::{Runtime, Threads, WarmUp};
 use crate::kernel::Span;
 use crate::model::component::{About, Check, Spec};
 use crate::model::credits::{Burstable, CreditsSpec, mode_of};
-use crate::model::data::Data;
 use crate::model::era::Era;
 use crate::model::instance;
 use crate::model::operation::Action;
@@ -288,12 +287,6 @@ impl Spec for PodsSpec {
         }
         if let Some(lifecycle) = &self.lifecycle {
             lifecycle.check(check);
-        }
-        if let Runtime::SyncWorkers(workers) = &self.runtime
-            && let Err(why) = workers.boot.sampler(&Data::default())
-        {
-            let remedy = "see `headroom explain work.*.cpu`";
-            check.problem("E0307", "runtime.sync_workers.boot", why, remedy);
         }
         if self.hosts.count > super::fleet::places(self) {
             check.problem(

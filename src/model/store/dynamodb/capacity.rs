@@ -127,7 +127,7 @@ impl Provisioned {
 }
 
 impl Mode {
-    /// Nobody provisions more than the quota, and the law of the delay can be drawn from.
+    /// Nobody provisions more than the quota.
     pub(super) fn check(&self, check: &mut Check) {
         let Mode::Provisioned(table) = self else { return };
         let mut wanted = vec![("read", table.read), ("write", table.write)];
@@ -136,10 +136,6 @@ impl Mode {
                 ("scaling.max_read", scaling.max_read),
                 ("scaling.max_write", scaling.max_write),
             ]);
-            if let Err(why) = scaling.delay.sampler(&Data::default()) {
-                let remedy = "see `headroom explain work.*.cpu`";
-                check.problem("E0307", "mode.provisioned.scaling.delay", why, remedy);
-            }
         }
         for (path, units) in wanted.into_iter().filter(|&(_, units)| units > table.quota) {
             check.problem(

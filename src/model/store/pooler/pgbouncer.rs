@@ -20,7 +20,7 @@ pub const ABOUT: About = About {
         "a FIFO queue in front of default_pool_size server connections; in session mode a client keeps one until it disconnects",
         "server connections opened one at a time when somebody waits; none for server_login_retry after the server refused one, and the pool goes on with those it has",
         "the reserve pool after reserve_pool_timeout",
-        "query_wait_timeout, server_idle_timeout and server_lifetime, looked at three times a second, the phase differs from run to run",
+        "query_wait_timeout, server_idle_timeout and server_lifetime, looked at three times a second, the phase differs from run to run; server_lifetime also whenever a connection is given back, and no closer together than the lifetime divided by the pool's size",
         "a client that leaves in the middle of a statement costs its server connection",
         "one thread: messages wait while it works",
     ],
@@ -67,7 +67,7 @@ pub struct PgbouncerSpec {
     #[serde(default = "idle_default")]
     #[schemars(extend("x-source" = "PgBouncer config.md: 600 s"))]
     pub server_idle_timeout: Span,
-    /// Age at which an idle server connection is closed.
+    /// Age at which a server connection is closed when it is given back or idle; 0: after one use.
     #[serde(default = "lifetime_default")]
     #[schemars(extend("x-source" = "PgBouncer config.md: 3600 s"))]
     pub server_lifetime: Span,

@@ -93,6 +93,8 @@ pub(super) struct Pooler {
     welcome_line: VecDeque<CallId>,
     welcome: bool,
     refused_at: Option<Time>,
+    /// When a server connection was last closed because its lifetime was over.
+    aged_out_at: Option<Time>,
     thread: Thread,
     /// Phase of the periodic check.
     phase: Span,
@@ -148,6 +150,7 @@ impl Pooler {
             welcome_line: VecDeque::new(),
             welcome: false,
             refused_at: None,
+            aged_out_at: None,
             thread,
             check_at: None,
             check_turn: 0,
@@ -308,12 +311,31 @@ impl Pooler {
         match self.clients.get(&(row.from, row.tag)) {
             Some(client) if outcome.is_ok() && client.number == row.b => {
                 if client.server.is_none() {
-                    self.release(server, ctx);
+                    self.used(server, ctx);
                 }
             }
             // A client that left in the middle of its statement leaves the server connection in an unknown state.
             _ => self.close_server(server, ctx),
         }
+    }
+
+    /// A server connection was used and is given back: its lifetime counts before the next in line (PgBouncer, `release_server`).
+    fn used(&mut self, server: u32, ctx: &mut Ctx) {
+        let now = ctx.now();
+        if self.life_over_at(server).is_some_and(|at| at <= now) {
+            self.aged_out_at = Some(now);
+            return self.close_server(server, ctx);
+        }
+        self.release(server, ctx);
+    }
+
+    /// When the lifetime of a server connection is over: connections are not closed for that closer together than a lifetime divided by
+    /// the size of the pool, so that they do not all log in again at once (PgBouncer, `life_over` in objects.c).
+    fn life_over_at(&self, server: u32) -> Option<Time> {
+        let lifetime = self.policy.lifetime?;
+        let own = self.servers[server as usize].opened + lifetime;
+        let apart = Span::from_nanos(lifetime.nanos() / self.policy.size.max(1) as u64);
+        Some(self.aged_out_at.map_or(own, |last| own.max(last + apart)))
     }
 
     /// A server connection is free: the next in line has it.
@@ -428,7 +450,7 @@ impl Pooler {
         if let Some(server) = client.server
             && !self.servers[server as usize].running
         {
-            self.release(server, ctx);
+            self.used(server, ctx);
         }
     }
 
@@ -451,16 +473,13 @@ impl Pooler {
     fn schedule(&mut self, ctx: &mut Ctx) {
         let front = self.waiting.front().map(|&call| ctx.calls.get(call).mark);
         let after = |since: Option<Time>, wait: Option<Span>| Some(since? + wait?);
-        let lives = self.idle.iter().map(|&at| self.servers[at as usize].opened).min();
+        let lives = self.idle.iter().filter_map(|&at| self.life_over_at(at)).min();
         let idle = self.idle.front().map(|&at| self.servers[at as usize].idle_since);
-        let checked = [
-            after(front, self.policy.wait_timeout),
-            after(lives, self.policy.lifetime),
-            after(idle, self.policy.idle_timeout),
-        ];
+        let checked =
+            [after(front, self.policy.wait_timeout), lives, after(idle, self.policy.idle_timeout)];
         let reserve = after(front, self.policy.reserve.map(|(_, after)| after));
         let now = ctx.now();
-        let due = checked.into_iter().flatten().map(|at| self.next_check(at));
+        let due = checked.into_iter().flatten().map(|at| self.next_check(at.max(now)));
         let due = due.chain(reserve.filter(|at| *at > now)).min();
         if let Some(due) = due
             && self.check_at.is_none_or(|at| due < at)
@@ -492,13 +511,14 @@ impl Pooler {
             }
             ctx.ledger.set(self.gauges.waiting, now, self.waiting.len() as u64);
         }
-        let over = |since: Time, limit: Option<Span>| limit.is_some_and(|t| since + t <= now);
         let idle = std::mem::take(&mut self.idle);
         for server in idle {
-            let row = self.servers[server as usize];
-            if over(row.idle_since, self.policy.idle_timeout)
-                || over(row.opened, self.policy.lifetime)
-            {
+            let since = self.servers[server as usize].idle_since;
+            let aged = self.life_over_at(server).is_some_and(|at| at <= now);
+            if aged {
+                self.aged_out_at = Some(now);
+            }
+            if aged || self.policy.idle_timeout.is_some_and(|most| since + most <= now) {
                 ctx.hang_up(self.policy.to, 1, server);
                 self.forget(server, ctx);
             } else {
