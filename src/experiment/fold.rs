@@ -2,6 +2,7 @@
 
 use super::blame::blame;
 use super::differences::{IF_LOST, IF_SERVED, differences};
+use super::fixed;
 use super::estimate::{linearised, mean, ordered, quantile, ratio, share, with_open};
 use super::incidents::incidents;
 use super::judge::judge;
@@ -18,7 +19,7 @@ use super::story::story;
 use crate::kernel::Histogram;
 use crate::model::ledger::ClassLedger;
 use crate::model::message::Cause;
-use crate::model::world::Outturn;
+use crate::model::world::{DesignSpec, Outturn};
 use crate::price::{Bill, BillOptions, MONTH_HOURS, MonthProfile, bill};
 use crate::scenario::behind;
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,9 +40,9 @@ pub(super) fn fold(plan: &Plan, outturns: &[Vec<Outturn>]) -> Result<RunResult, 
     let mut designs = Vec::new();
     let month = windows_per_month(plan, outturns);
     for (name, rows) in scenario.designs.keys().zip(outturns) {
-        let bills =
-            rows.iter().map(|row| price(plan, row, month)).collect::<Result<Vec<_>, _>>()?;
         let spec = &scenario.designs[name];
+        let bills =
+            rows.iter().map(|row| price(plan, spec, row, month)).collect::<Result<Vec<_>, _>>()?;
         let mut own = design(name, rows, &bills, behind(scenario, spec));
         own.incidents = incidents(&spec.events, rows);
         own.steady = scenario.run.steady_state.then(|| steady(rows));
@@ -93,16 +94,18 @@ fn windows_per_month(plan: &Plan, outturns: &[Vec<Outturn>]) -> f64 {
 }
 
 /// The bill of one replication, in a month with so many of its windows.
-fn price(plan: &Plan, row: &Outturn, windows: f64) -> Result<Bill, RunError> {
-    let usage: Vec<_> =
-        row.reports.iter().flat_map(|report| report.usage.iter().cloned()).collect();
+fn price(plan: &Plan, spec: &DesignSpec, row: &Outturn, windows: f64) -> Result<Bill, RunError> {
+    let of_nodes = row.reports.iter().flat_map(|report| report.usage.iter().cloned());
+    let usage: Vec<_> = of_nodes.chain(fixed::usage(spec, &plan.prices, row.end)).collect();
     // A run in which nobody comes takes no time.
     let window_hours = (row.end.as_secs_f64() / 3600.0).max(1e-12);
     let options = BillOptions {
         free_tier: plan.scenario.run.free_tier,
         month: MonthProfile { windows_per_month: windows, window_hours },
     };
+    let fees = fixed::fees(spec);
     bill(&usage, &plan.prices, &options)
+        .and_then(|bill| bill.with_fees(&fees, window_hours))
         .map_err(|errors| RunError::Price(errors.iter().map(ToString::to_string).collect()))
 }
 

@@ -7,6 +7,7 @@ mod finding;
 mod graph;
 mod json;
 mod path;
+mod priced;
 mod read;
 mod render;
 mod resolve;
