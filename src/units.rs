@@ -86,7 +86,8 @@ impl UnitError {
 
 const SPAN_FORMS: &str = "\"150ms\", \"2s\", \"1m30s\" or \"6h\" (ns, us, ms, s, m, h, d)";
 const BYTES_FORMS: &str = "\"512MB\", \"4GB\" or \"128KiB\" (B, KB, MB, GB, TB; powers of 1024)";
-const PRICE_FORMS: &str = "\"0.10/hour\", \"120/month\" or \"900/year\", without the sign of a currency";
+const PRICE_FORMS: &str =
+    "\"0.10/hour\", \"120/month\" or \"900/year\", without the sign of a currency";
 const RATE_FORMS: &str = "\"20/s\", \"1.5k/s\" or \"300/m\" (per ms, s, m, h, d)";
 
 /// Splits `"1.5k/s"` into the number and what follows.
@@ -411,7 +412,17 @@ mod tests {
             assert_eq!((price.hours(), price.to_string().as_str()), (hours, shown), "{text}");
             assert_eq!(parse_price(shown), Ok(price), "{text}");
         }
-        for bad in ["", "120", "$1/month", "-1/hour", "1e3/hour", "1/h", ".5/hour", "5./hour", "1000001/hour"] {
+        for bad in [
+            "",
+            "120",
+            "$1/month",
+            "-1/hour",
+            "1e3/hour",
+            "1/h",
+            ".5/hour",
+            "5./hour",
+            "1000001/hour",
+        ] {
             assert!(parse_price(bad).is_err(), "{bad}");
         }
         assert!(parse_price("0.1234567890123/hour").is_err());

@@ -2,8 +2,8 @@
 
 use super::blame::blame;
 use super::differences::{IF_LOST, IF_SERVED, differences};
-use super::fixed;
 use super::estimate::{linearised, mean, ordered, quantile, ratio, share, with_open};
+use super::fixed;
 use super::incidents::incidents;
 use super::judge::judge;
 use super::limits::{Toll, bottleneck, limits};
