@@ -4,23 +4,20 @@ use crate::kernel::Time;
 use crate::model::fixed::FixedSpec;
 use crate::model::usage::{UsageLine, hours};
 use crate::model::world::DesignSpec;
-use crate::price::metering::{HeldRule, billed_seconds};
+use crate::price::metering::{HeldRule, billed_seconds, held_unit};
 use crate::price::{Fee, Money, Table};
 
 /// Items of the price table that a design holds from the start to `end`, for the least time and in the steps that the table bills.
 pub(super) fn usage(spec: &DesignSpec, prices: &Table, end: Time) -> Vec<UsageLine> {
     let line = |(name, fixed): (&String, &FixedSpec)| {
         let FixedSpec::Item(own) = fixed else { return None };
-        // A checked scenario names items that have a price.
-        let rule = prices.item(&own.name).map_or_else(
-            |_| HeldRule::default(),
-            |item| HeldRule {
-                minimum_seconds: item.minimum_seconds,
-                step_seconds: item.step_seconds,
-            },
-        );
+        // A checked scenario names items that have a price and are held.
+        let item = prices.item(&own.name).ok()?;
+        let rule =
+            HeldRule { minimum_seconds: item.minimum_seconds, step_seconds: item.step_seconds };
         let billed = billed_seconds(end.nanos(), rule) as f64 / 3600.0;
-        let line = UsageLine::held(name, own.name.clone(), billed * own.count, "hour");
+        let unit = held_unit(&item.unit)?;
+        let line = UsageLine::held(name, own.name.clone(), billed * own.count, unit);
         Some(UsageLine { held: hours(end) * own.count, ..line })
     };
     spec.fixed.iter().filter_map(line).collect()

@@ -18,9 +18,10 @@ pub enum FixedSpec {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ItemSpec {
-    /// Item of the price table, e.g. `eks.cluster_hour`, `nat.hour` or `ec2.t3.medium`. Its unit is the hour.
+    /// Item of the price table, e.g. `eks.cluster_hour`, `nat.hour` or `ec2.t3.medium`. Its unit is an hour, or
+    /// the hour of a vCPU or a GB (`fargate.vcpu_hour`, `fargate.gb_hour`).
     pub name: String,
-    /// How many; a part of one that several systems share is a fraction.
+    /// How many, or how many vCPUs or GB; a part of one that several systems share is a fraction.
     #[serde(default = "one")]
     #[schemars(range(min = 0.0, max = 10_000.0), extend("x-source" = "one of it"))]
     pub count: f64,

@@ -4,6 +4,7 @@ use super::check::Problems;
 use super::spec::Scenario;
 use crate::model::fixed::{FixedSpec, ItemSpec};
 use crate::model::world::DesignSpec;
+use crate::price::metering::held_unit;
 use crate::price::{PriceError, Table, check_items};
 
 /// Everything that needs a price, against the table in force.
@@ -42,7 +43,7 @@ fn by_the_hour(path: &str, own: &ItemSpec, table: &Table, problems: &mut Problem
     let at = format!("{path}.item.name");
     match table.item(&own.name) {
         Err(error) => unknown(&at, &error, problems),
-        Ok(item) if item.unit != "hour" => {
+        Ok(item) if held_unit(&item.unit).is_none() => {
             let what = format!("`{}` is paid by the {}, not by the hour", own.name, item.unit);
             let remedy = "name an item that is paid by the hour, or say what it comes to as a `fee`, such as \"120/month\"";
             problems.add("E0394", &at, what, remedy);

@@ -80,6 +80,16 @@ fn a_host_of_its_own_is_billed_like_every_host() {
 }
 
 #[test]
+fn fargate_by_its_vcpus_and_memory_a_minute_at_least() {
+    // Three tasks of 0.5 vCPU and 1 GB: 0.5 x 0.04048 + 0.004445 an hour each.
+    let fixed = json!({"vcpu": {"item": {"name": "fargate.vcpu_hour", "count": 1.5}},
+        "memory": {"item": {"name": "fargate.gb_hour", "count": 3}}});
+    let cost = &result(&scenario("20s", &json!({}), &fixed)).designs[1].cost;
+    close(cost.total.value, 3.0 * 0.024685 / 60.0);
+    close(cost.monthly.value, 3.0 * 0.024685 * 730.0);
+}
+
+#[test]
 fn nobody_serves_a_user_for_less_than_what_stands_there() {
     // Twice the users, half the fixed cost for each of them.
     let of = |rate: &str| {
