@@ -85,8 +85,8 @@ fn fargate_by_its_vcpus_and_memory_a_minute_at_least() {
     let fixed = json!({"vcpu": {"item": {"name": "fargate.vcpu_hour", "count": 1.5}},
         "memory": {"item": {"name": "fargate.gb_hour", "count": 3}}});
     let cost = &result(&scenario("20s", &json!({}), &fixed)).designs[1].cost;
-    close(cost.total.value, 3.0 * 0.024685 / 60.0);
-    close(cost.monthly.value, 3.0 * 0.024685 * 730.0);
+    close(cost.total.value, 3.0 * 0.024_685 / 60.0);
+    close(cost.monthly.value, 3.0 * 0.024_685 * 730.0);
 }
 
 #[test]
