@@ -40,6 +40,29 @@ impl Rate {
     }
 }
 
+/// A price for a length of time, such as `0.10/hour` or `120/month`, in the currency of the price table. The amount stays text: what it is
+/// worth is not known here.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Price {
+    amount: String,
+    period: &'static str,
+}
+
+impl Price {
+    /// The amount for [`Self::hours`], exact decimal text.
+    pub fn amount(&self) -> &str {
+        &self.amount
+    }
+    /// Hours that the amount is paid for: a month has 730, as AWS's own examples count them, and a year twelve months.
+    pub fn hours(&self) -> u32 {
+        hours_of(self.period).map_or(1, |(_, hours)| hours)
+    }
+    /// What it comes to in a month: for axes, not for bills.
+    pub fn per_month(&self) -> f64 {
+        self.amount.parse().unwrap_or(f64::NAN) / f64::from(self.hours()) * 730.0
+    }
+}
+
 /// What a text with a unit was expected to look like, and why this one does not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnitError {
@@ -63,6 +86,8 @@ impl UnitError {
 
 const SPAN_FORMS: &str = "\"150ms\", \"2s\", \"1m30s\" or \"6h\" (ns, us, ms, s, m, h, d)";
 const BYTES_FORMS: &str = "\"512MB\", \"4GB\" or \"128KiB\" (B, KB, MB, GB, TB; powers of 1024)";
+const PRICE_FORMS: &str =
+    "\"0.10/hour\", \"120/month\" or \"900/year\", without the sign of a currency";
 const RATE_FORMS: &str = "\"20/s\", \"1.5k/s\" or \"300/m\" (per ms, s, m, h, d)";
 
 /// Splits `"1.5k/s"` into the number and what follows.
@@ -174,6 +199,45 @@ pub fn parse_rate(text: &str) -> Result<Rate, UnitError> {
     Ok(Rate(rate))
 }
 
+/// A period that is paid for, by the name that it is printed with, and its hours.
+fn hours_of(period: &str) -> Option<(&'static str, u32)> {
+    Some(match period {
+        "hour" => ("hour", 1),
+        "month" => ("month", 730),
+        "year" => ("year", 8760),
+        _ => return None,
+    })
+}
+
+/// Largest amount of a price: with it no bill leaves 128 bits.
+const AMOUNT_MAX: f64 = 1e6;
+/// Decimals of an amount that a bill keeps.
+const DECIMALS_MAX: usize = 12;
+
+/// Reads `"0.10/hour"`, `"120/month"`.
+pub fn parse_price(text: &str) -> Result<Price, UnitError> {
+    let fail = |problem: String| Err(UnitError::new(problem, PRICE_FORMS));
+    let Some((amount, period)) = text.trim().split_once('/') else {
+        return fail(format!("\"{text}\" does not say for what time"));
+    };
+    let Some((period, _)) = hours_of(period.trim()) else {
+        return fail(format!("\"{period}\" is not a time that is paid for"));
+    };
+    let amount = amount.trim();
+    let (whole, part) = amount.split_once('.').unwrap_or((amount, "0"));
+    let digits = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
+    if !digits(whole) || !digits(part) {
+        return fail(format!("\"{amount}\" is not a decimal number"));
+    }
+    if part.len() > DECIMALS_MAX {
+        return fail(format!("\"{amount}\" has more than twelve decimals"));
+    }
+    if !amount.parse::<f64>().is_ok_and(|value| value <= AMOUNT_MAX) {
+        return fail(format!("{amount} is absurdly large"));
+    }
+    Ok(Price { amount: amount.to_owned(), period })
+}
+
 /// Prints a time in its largest fitting unit, at full precision: `150ms`, `1.5s`, `2h`.
 pub fn show_span(span: Span) -> String {
     let ns = span.nanos();
@@ -231,6 +295,12 @@ impl fmt::Display for Rate {
     }
 }
 
+impl fmt::Display for Price {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.amount, self.period)
+    }
+}
+
 /// Gives a quantity its text form in files: serde both ways and a schema with pattern and `x-unit`.
 macro_rules! text_unit {
     ($type:ty, $name:literal, $parse:path, $about:literal, $pattern:literal) => {
@@ -275,6 +345,13 @@ text_unit!(
     parse_rate,
     "How often, with its unit: 20/s, 1.5k/s, 300/m.",
     r"^\s*[0-9.eE+-]+[kKM]?/(ms|s|m|min|h|d)\s*$"
+);
+text_unit!(
+    Price,
+    "price",
+    parse_price,
+    "A price for a length of time, in the currency of the price table: 0.10/hour, 120/month, 900/year.",
+    r"^\s*[0-9]+(\.[0-9]+)?\s*/\s*(hour|month|year)\s*$"
 );
 
 #[cfg(test)]
@@ -321,5 +398,33 @@ mod tests {
         assert_eq!(parse_rate("300/m"), Ok(Rate(5.0)));
         assert!(parse_rate("10").is_err() && parse_rate("-1/s").is_err());
         assert!(parse_rate("1e308/ms").is_err());
+    }
+
+    #[test]
+    fn prices_for_a_time() {
+        for (text, hours, shown) in [
+            ("0.10/hour", 1, "0.10/hour"),
+            ("120/month", 730, "120/month"),
+            (" 900 / year ", 8760, "900/year"),
+            ("1000000/hour", 1, "1000000/hour"),
+        ] {
+            let price = parse_price(text).unwrap();
+            assert_eq!((price.hours(), price.to_string().as_str()), (hours, shown), "{text}");
+            assert_eq!(parse_price(shown), Ok(price), "{text}");
+        }
+        for bad in [
+            "",
+            "120",
+            "$1/month",
+            "-1/hour",
+            "1e3/hour",
+            "1/h",
+            ".5/hour",
+            "5./hour",
+            "1000001/hour",
+        ] {
+            assert!(parse_price(bad).is_err(), "{bad}");
+        }
+        assert!(parse_price("0.1234567890123/hour").is_err());
     }
 }

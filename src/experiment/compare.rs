@@ -222,14 +222,17 @@ fn row(
     };
     let own = spread(b, a)?;
     let (mut delta, mut p) = (own.estimate(), own.p());
-    if share {
+    let (one, other) = (possible(old, metric)?, possible(design, metric)?);
+    if [one, other].iter().any(|own| own.most != Some(own.least)) {
         // Of all that requests without an answer may come to, what says least for a difference.
-        let (a, b) = (possible(old)?, possible(design)?);
-        let (least, most) = (spread(b.0, a.1)?, spread(b.1, a.0)?);
-        delta = spanned(delta, least.estimate(), most.estimate());
-        p = match (least.value > 0.0, most.value < 0.0) {
-            (true, _) => least.p(),
-            (_, true) => most.p(),
+        let least = one.most.and_then(|most| spread(other.least, most));
+        let most = other.most.and_then(|most| spread(most, one.least));
+        let zero = Estimate::exact(0.0);
+        let end = |spread: &Option<Spread>| spread.as_ref().map_or(zero, Spread::estimate);
+        delta = spanned(delta, end(&least), end(&most));
+        p = match (&least, &most) {
+            (Some(least), _) if least.value > 0.0 => least.p(),
+            (_, Some(most)) if most.value < 0.0 => most.p(),
             _ => 1.0,
         };
     }

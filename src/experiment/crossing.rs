@@ -79,9 +79,9 @@ pub fn lines<'a>(axes: &[SweepAxis], points: &'a [SweepPoint]) -> Vec<Line<'a>> 
 }
 
 /// A value as a place on an axis, with the unit in which places are counted: a number has none, memory is counted in
-/// MB (`1GB` is 1,024), a time in seconds, a rate per second.
+/// MB (`1GB` is 1,024), a time in seconds, a rate per second, a price per month.
 pub fn measure(value: &Value) -> Option<(f64, &'static str)> {
-    use crate::units::{parse_bytes, parse_rate, parse_span};
+    use crate::units::{parse_bytes, parse_price, parse_rate, parse_span};
     if let Some(number) = value.as_f64() {
         return Some((number, ""));
     }
@@ -89,7 +89,8 @@ pub fn measure(value: &Value) -> Option<(f64, &'static str)> {
     let bytes = parse_bytes(text).ok().map(|bytes| (bytes.mb(), "MB"));
     let rate = || parse_rate(text).ok().map(|rate| (rate.per_second(), "1/s"));
     let span = || parse_span(text).ok().map(|span| (span.as_secs_f64(), "s"));
-    bytes.or_else(rate).or_else(span)
+    let price = || parse_price(text).ok().map(|price| (price.per_month(), "1/month"));
+    bytes.or_else(rate).or_else(span).or_else(price)
 }
 
 /// All crossings of all pairs of designs, along every line.

@@ -11,6 +11,10 @@ pub(super) const IF_LOST: &str = "success_rate_if_lost";
 /// The same if all of them are served.
 pub(super) const IF_SERVED: &str = "success_rate_if_served";
 
+/// Ends the name of a latency, replication by replication, if all requests that had no answer at the end succeed later than all others;
+/// only where there are such, and enough others to bound it.
+pub(super) const IF_LATE: &str = "_if_late";
+
 /// Every design against the first.
 pub(super) fn differences(designs: &[DesignResult]) -> Vec<Difference> {
     let mut rows = Vec::new();
@@ -30,21 +34,39 @@ pub(super) fn differences(designs: &[DesignResult]) -> Vec<Difference> {
     rows
 }
 
-/// A figure of one design minus that of another; none where one has no such figure. The interval of a success rate covers all that
-/// requests without an answer may come to in either.
+/// A figure of one design minus that of another; none where one has no such figure. The interval covers all that requests without an
+/// answer may come to in either: both ways for a success rate, later than all others for a latency. Where nothing bounds a latency
+/// then, the interval reaches to zero at least, so that no difference is shown that they may overturn.
 pub(super) fn differs(own: &DesignResult, base: &DesignResult, metric: &str) -> Option<Estimate> {
     let plain = difference(own.replicated(metric)?, base.replicated(metric)?);
-    if metric != "success_rate" {
-        return Some(plain);
-    }
-    let (own, base) = (possible(own)?, possible(base)?);
-    let (least, most) = (difference(own.0, base.1), difference(own.1, base.0));
+    let (own, base) = (possible(own, metric)?, possible(base, metric)?);
+    let least = base.most.map_or(Estimate::exact(0.0), |most| difference(own.least, most));
+    let most = own.most.map_or(Estimate::exact(0.0), |most| difference(most, base.least));
     Some(spanned(plain, least, most))
 }
 
-/// The success rate in each replication with all open requests lost, and with all served; the same twice where none is open.
-pub(super) fn possible(design: &DesignResult) -> Option<(&[f64], &[f64])> {
-    let rate = design.replicated("success_rate")?;
-    let of = |metric| design.replicated(metric).unwrap_or(rate);
-    Some((of(IF_LOST), of(IF_SERVED)))
+/// What a figure may be in each replication, whatever becomes of requests that had no answer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Possible<'a> {
+    /// The least.
+    pub least: &'a [f64],
+    /// The most; none if nothing bounds it.
+    pub most: Option<&'a [f64]>,
+}
+
+/// What a figure of a design may be; none if the design has no such figure.
+pub(super) fn possible<'a>(design: &'a DesignResult, metric: &str) -> Option<Possible<'a>> {
+    let plain = design.replicated(metric)?;
+    let (Some(lost), Some(served)) = (design.replicated(IF_LOST), design.replicated(IF_SERVED))
+    else {
+        // All had an answer.
+        return Some(Possible { least: plain, most: Some(plain) });
+    };
+    Some(match metric {
+        "success_rate" => Possible { least: lost, most: Some(served) },
+        _ if metric.starts_with("latency") => {
+            Possible { least: plain, most: design.replicated(&format!("{metric}{IF_LATE}")) }
+        }
+        _ => Possible { least: plain, most: Some(plain) },
+    })
 }

@@ -1,10 +1,11 @@
 //! Replications to a result: estimates over replications, in their order, so that threads do not matter.
 
 use super::blame::blame;
-use super::differences::{IF_LOST, IF_SERVED, differences};
+use super::differences::{IF_LATE, IF_LOST, IF_SERVED, differences};
 use super::estimate::{linearised, mean, ordered, quantile, ratio, share, with_open};
+use super::fixed;
 use super::incidents::incidents;
-use super::judge::judge;
+use super::judge::{OPEN_IN_A_MEAN, judge};
 use super::limits::{Toll, bottleneck, limits};
 use super::plan::Plan;
 use super::replicate::{Observer, RunError, replicate};
@@ -18,7 +19,7 @@ use super::story::story;
 use crate::kernel::Histogram;
 use crate::model::ledger::ClassLedger;
 use crate::model::message::Cause;
-use crate::model::world::Outturn;
+use crate::model::world::{DesignSpec, Outturn};
 use crate::price::{Bill, BillOptions, MONTH_HOURS, MonthProfile, bill};
 use crate::scenario::behind;
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,9 +40,9 @@ pub(super) fn fold(plan: &Plan, outturns: &[Vec<Outturn>]) -> Result<RunResult, 
     let mut designs = Vec::new();
     let month = windows_per_month(plan, outturns);
     for (name, rows) in scenario.designs.keys().zip(outturns) {
-        let bills =
-            rows.iter().map(|row| price(plan, row, month)).collect::<Result<Vec<_>, _>>()?;
         let spec = &scenario.designs[name];
+        let bills =
+            rows.iter().map(|row| price(plan, spec, row, month)).collect::<Result<Vec<_>, _>>()?;
         let mut own = design(name, rows, &bills, behind(scenario, spec));
         own.incidents = incidents(&spec.events, rows);
         own.steady = scenario.run.steady_state.then(|| steady(rows));
@@ -93,16 +94,18 @@ fn windows_per_month(plan: &Plan, outturns: &[Vec<Outturn>]) -> f64 {
 }
 
 /// The bill of one replication, in a month with so many of its windows.
-fn price(plan: &Plan, row: &Outturn, windows: f64) -> Result<Bill, RunError> {
-    let usage: Vec<_> =
-        row.reports.iter().flat_map(|report| report.usage.iter().cloned()).collect();
+fn price(plan: &Plan, spec: &DesignSpec, row: &Outturn, windows: f64) -> Result<Bill, RunError> {
+    let of_nodes = row.reports.iter().flat_map(|report| report.usage.iter().cloned());
+    let usage: Vec<_> = of_nodes.chain(fixed::usage(spec, &plan.prices, row.end)).collect();
     // A run in which nobody comes takes no time.
     let window_hours = (row.end.as_secs_f64() / 3600.0).max(1e-12);
     let options = BillOptions {
         free_tier: plan.scenario.run.free_tier,
         month: MonthProfile { windows_per_month: windows, window_hours },
     };
+    let fees = fixed::fees(spec);
     bill(&usage, &plan.prices, &options)
+        .and_then(|bill| bill.with_fees(&fees, window_hours))
         .map_err(|errors| RunError::Price(errors.iter().map(ToString::to_string).collect()))
 }
 
@@ -118,7 +121,27 @@ fn replicates(rows: &[Outturn], bills: &[Bill]) -> Vec<Replicated> {
     let per = |of: fn(&ClassLedger) -> u64| {
         of_ratio(&|row, bill| (bill.total.as_f64(), total(row, of) as f64))
     };
-    let open = rows.iter().any(|row| total(row, |c| c.issued - c.ok - c.failed) > 0);
+    let sum =
+        |of: fn(&ClassLedger) -> u64| rows.iter().map(|row| total(row, of)).sum::<u64>() as f64;
+    let without = sum(|c| c.issued - c.ok - c.failed);
+    let open = without > 0.0;
+    // The quantile among all, if what is open succeeds later than the others: a larger one of these; none beyond the largest.
+    let if_late = |q: f64| {
+        let rank = q * (1.0 + without / whole.count().max(1) as f64);
+        if open && rank < 1.0 { of_quantile(rank) } else { None }
+    };
+    let latency_mean = of_ratio(&|row, _| {
+        let latency = ok_latency(row);
+        (latency.sum_nanos() as f64 * 1e-9, latency.count() as f64)
+    });
+    // A mean has no bound; it counts as known while few are open, as for thresholds.
+    let few = open && without <= OPEN_IN_A_MEAN * sum(|c| c.issued);
+    let late = [
+        ("latency_mean", latency_mean.clone().filter(|_| few)),
+        ("latency_p50", if_late(0.50)),
+        ("latency_p95", if_late(0.95)),
+        ("latency_p99", if_late(0.99)),
+    ];
     // Requests that succeeded among those with an answer, or among all if those without one are lost, or served.
     let rate = |of: fn(u64, u64, u64) -> (u64, u64)| {
         of_ratio(&|row, _| {
@@ -132,13 +155,7 @@ fn replicates(rows: &[Outturn], bills: &[Bill]) -> Vec<Replicated> {
         (IF_LOST, rate(|ok, _, issued| (ok, issued)).filter(|_| open)),
         (IF_SERVED, rate(|_, failed, issued| (issued - failed, issued)).filter(|_| open)),
         ("throughput", Some(rows.iter().map(throughput).collect())),
-        (
-            "latency_mean",
-            of_ratio(&|row, _| {
-                let latency = ok_latency(row);
-                (latency.sum_nanos() as f64 * 1e-9, latency.count() as f64)
-            }),
-        ),
+        ("latency_mean", latency_mean),
         ("latency_p50", of_quantile(0.50)),
         ("latency_p95", of_quantile(0.95)),
         ("latency_p99", of_quantile(0.99)),
@@ -148,11 +165,13 @@ fn replicates(rows: &[Outturn], bills: &[Bill]) -> Vec<Replicated> {
         ("cost_monthly", cost(|bill| bill.monthly.as_f64())),
         (PER_USER_MONTHLY, of_ratio(&of_month)),
     ];
-    let row = |(metric, values): (&str, Option<Vec<f64>>)| {
+    let row = |(metric, values): (String, Option<Vec<f64>>)| {
         let values = values?.into_iter().map(twelve_digits).collect();
-        Some(Replicated { metric: metric.into(), values })
+        Some(Replicated { metric, values })
     };
-    figures.into_iter().filter_map(row).collect()
+    let figures = figures.into_iter().map(|(metric, values)| (metric.to_owned(), values));
+    let late = late.into_iter().map(|(metric, values)| (format!("{metric}{IF_LATE}"), values));
+    figures.chain(late).filter_map(row).collect()
 }
 
 /// Twelve significant digits: more than any figure here is sure of, and a quarter less to store.

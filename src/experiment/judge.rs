@@ -105,7 +105,7 @@ fn observed(
 }
 
 /// A mean is not known while a larger share of requests has no answer.
-const OPEN_IN_A_MEAN: f64 = 0.01;
+pub(super) const OPEN_IN_A_MEAN: f64 = 0.01;
 
 /// Judges one threshold by 95 % intervals; `subject` is a metric, or one of a class of users (`latency{class:web}`). A design without
 /// the figure (no success, hence no latency) fails; one that the class does not enter has no verdict.

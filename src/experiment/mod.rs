@@ -1,6 +1,7 @@
 //! Replications, estimates and comparisons. The only floor with threads.
 mod blame;
 mod counterfactual;
+mod fixed;
 mod fold;
 mod forecast;
 mod incidents;

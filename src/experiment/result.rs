@@ -432,9 +432,9 @@ pub struct Cost {
 /// One line of a bill.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CostLine {
-    /// Node that used it.
+    /// Node that used it, or name of a fixed cost of the design.
     pub node: String,
-    /// Item of the price table, e.g. `lambda.requests`.
+    /// Item of the price table, e.g. `lambda.requests`; `fee` for an own price.
     pub item: String,
     /// Quantity used, mean over replications.
     pub quantity: f64,

@@ -17,6 +17,7 @@ pub mod entry;
 pub mod era;
 mod exp;
 pub mod faults;
+pub mod fixed;
 pub mod flows;
 pub mod host;
 pub mod http2;

@@ -10,6 +10,7 @@ use super::data::Data;
 use super::endpoints::Endpoints;
 use super::era::Era;
 use super::faults::Faults;
+use super::fixed::FixedSpec;
 use super::flows::Flows;
 use super::host::{Host, HostId, MachineSpec};
 use super::ledger::Ledger;
@@ -40,6 +41,9 @@ pub struct DesignSpec {
     /// Machines that several nodes share, by name. A node that is on none has processors of its own.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub machines: BTreeMap<String, MachineSpec>,
+    /// What the design costs whatever its load, by name: a control plane, gateways, monitoring, licences. Lines of the bill have that name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub fixed: BTreeMap<String, FixedSpec>,
 }
 
 /// All that one replication is made of.

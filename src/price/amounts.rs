@@ -48,6 +48,13 @@ pub(super) fn tiered(tiers: &[Tier], quantity: i128) -> Money {
     Money::from_pico((sum + SCALE_INT / 2) / SCALE_INT)
 }
 
+/// Cost of so many hours of what costs `price` for every `per_hours` of them; none beyond 128 bits.
+pub(super) fn prorated(price: Money, per_hours: u32, hours: i128) -> Option<Money> {
+    let whole = SCALE_INT * i128::from(per_hours.max(1));
+    let sum = price.pico().checked_mul(hours)?.checked_add(whole / 2)?;
+    Some(Money::from_pico(sum / whole))
+}
+
 /// Splits `amount` in proportion to `weights` so that the parts sum to it exactly (largest remainder, ties
 /// to the earlier). A weight of zero gets nothing; with no weight at all there is nothing to split.
 pub(super) fn split(amount: i128, weights: &[i128]) -> Vec<i128> {

@@ -1,6 +1,6 @@
 //! Usage and a price table to an itemised bill whose lines sum exactly to its total.
 
-use super::amounts::{QUANTITY_MAX, fixed, rounded, share, split, tiered};
+use super::amounts::{QUANTITY_MAX, fixed, prorated, rounded, share, split, tiered};
 use super::error::PriceError;
 use super::money::Money;
 use super::table::{Item, Table};
@@ -31,7 +31,7 @@ pub struct MonthProfile {
 /// What a design cost.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Bill {
-    /// One line for each line of usage, in the same order.
+    /// One line for each line of usage, in the same order, then one for each fee.
     pub lines: Vec<BillLine>,
     /// Cost of the window: the sum of the lines' `amount`.
     pub total: Money,
@@ -48,9 +48,9 @@ pub struct Bill {
 /// One line of a bill.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BillLine {
-    /// Node that used it.
+    /// Node that used it, or name of a fixed cost.
     pub node: String,
-    /// Item of the price table.
+    /// Item of the price table; `fee` for an own price.
     pub item: String,
     /// Quantity used in the window.
     pub quantity: f64,
@@ -68,6 +68,67 @@ pub struct BillLine {
     pub wasted: Money,
     /// Cost of a month.
     pub monthly: Money,
+}
+
+/// An own price, beside those of the table, that is paid by the hour whatever is used.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fee {
+    /// Name of its line.
+    pub name: String,
+    /// Amount for `per_hours`.
+    pub price: Money,
+    /// Hours that the price is for: 1, those of a month, those of a year.
+    pub per_hours: u32,
+    /// How many.
+    pub count: f64,
+}
+
+/// What stands as item of a [`Fee`].
+const FEE: &str = "fee";
+
+impl Fee {
+    /// Its line of a bill: held for the window, and for all hours of a month.
+    fn line(&self, window_hours: f64) -> Result<BillLine, PriceError> {
+        let amount = |hours: f64| {
+            let problem = |problem| PriceError::Quantity {
+                node: self.name.clone(),
+                item: FEE.into(),
+                problem,
+            };
+            let hours = fixed(hours * self.count).map_err(problem)?;
+            prorated(self.price, self.per_hours, hours)
+                .ok_or_else(|| problem("its cost is absurdly large".into()))
+        };
+        Ok(BillLine {
+            node: self.name.clone(),
+            item: FEE.into(),
+            quantity: window_hours * self.count,
+            unit: "hour".into(),
+            price_share: None,
+            amount: amount(window_hours)?,
+            reserved: true,
+            idle: Money::ZERO,
+            wasted: Money::ZERO,
+            monthly: amount(MONTH_HOURS)?,
+        })
+    }
+}
+
+impl Bill {
+    /// The same bill with a line for each fee.
+    pub fn with_fees(mut self, fees: &[Fee], window_hours: f64) -> Result<Bill, Vec<PriceError>> {
+        let (mut lines, mut errors) = (std::mem::take(&mut self.lines), Vec::new());
+        for fee in fees {
+            match fee.line(window_hours) {
+                Ok(line) => lines.push(line),
+                Err(error) => errors.push(error),
+            }
+        }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        Ok(Bill { windows_per_month: self.windows_per_month, ..summed(lines) })
+    }
 }
 
 /// All lines that use one item.

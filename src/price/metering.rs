@@ -53,6 +53,14 @@ pub fn billed_seconds(held_ns: u64, rule: HeldRule) -> u64 {
     (steps * step).max(rule.minimum_seconds)
 }
 
+/// Units of what is paid for as long as it is held, however little it is used: a thing, and a size of it (vCPUs and memory of Fargate).
+const HELD_UNITS: [&str; 3] = ["hour", "vCPU-hour", "GB-hour"];
+
+/// The unit, if what is counted in it is paid for as long as it is held.
+pub fn held_unit(unit: &str) -> Option<&'static str> {
+    HELD_UNITS.into_iter().find(|known| *known == unit)
+}
+
 /// How held time is rounded; a price table gives both figures by item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct HeldRule {

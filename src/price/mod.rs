@@ -11,7 +11,7 @@ mod money;
 mod read;
 mod table;
 
-pub use bill::{Bill, BillLine, BillOptions, MONTH_HOURS, MonthProfile, bill};
+pub use bill::{Bill, BillLine, BillOptions, Fee, MONTH_HOURS, MonthProfile, bill};
 pub use error::PriceError;
 pub use money::{Money, MoneyError};
 pub use table::{Free, Item, Past, Source, Table, Tier, builtin_regions, check_items};

@@ -13,7 +13,7 @@ pub(super) fn unit(line: &CostLine) -> String {
 }
 
 /// What no bill holds, since no node knows how much it would be: an answer has no size here, a function writes no log.
-pub(super) const NOT_BILLED: &str = "Bills leave out data transfer (to the Internet, between zones), NAT gateways, logs, storage and its I/O.";
+pub(super) const NOT_BILLED: &str = "Bills leave out data transfer (to the Internet, between zones), NAT gateways, control planes, logs, storage and its I/O, but for what a design names under `fixed`.";
 
 /// How a design did, in half a sentence, and whether every request succeeded.
 pub(super) fn outcome(design: &DesignResult) -> (bool, String) {

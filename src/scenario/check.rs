@@ -3,6 +3,7 @@
 //! All problems are reported at once, each with the path of the value that is wrong. Building a checked scenario cannot fail.
 
 use super::graph;
+use super::priced;
 use super::sense;
 use super::spec::Scenario;
 use super::threshold::{Subject, Threshold};
@@ -15,7 +16,7 @@ use crate::model::operation::Action;
 use crate::model::wiring::Slots;
 use crate::model::work::StepSpec;
 use crate::model::world::{self, DesignSpec};
-use crate::price::{Table, check_items};
+use crate::price::Table;
 use crate::units::Bytes;
 use std::collections::BTreeMap;
 
@@ -91,7 +92,7 @@ pub fn check(scenario: &Scenario, data: &Data, prices: Option<&Table>) -> Vec<Pr
                 &format!("regions with a table: {known}; or give one with --prices FILE"),
             );
         }
-        Some(table) => priced(scenario, table, &mut problems),
+        Some(table) => priced::check(scenario, table, &mut problems),
     }
     problems.0
 }
@@ -150,6 +151,7 @@ fn names(scenario: &Scenario, problems: &mut Problems) {
         paths.extend(
             spec.accounts.keys().map(|n| (format!("designs.{design}.accounts"), n.as_str())),
         );
+        paths.extend(spec.fixed.keys().map(|n| (format!("designs.{design}.fixed"), n.as_str())));
     }
     for (path, name) in paths {
         if name.trim().is_empty() || name.contains(['.', '[', ']', '*', '\n']) || name.len() > 60 {
@@ -514,19 +516,4 @@ fn speaks_http2(scenario: &Scenario, path: &str, spec: &DesignSpec, problems: &m
 fn article(kind: &str) -> String {
     let vowel = kind.starts_with(['a', 'e', 'i', 'o', 'u']);
     format!("{} {kind}", if vowel { "an" } else { "a" })
-}
-
-fn priced(scenario: &Scenario, table: &Table, problems: &mut Problems) {
-    for (design, spec) in &scenario.designs {
-        for (node, node_spec) in &spec.nodes {
-            for error in check_items(table, &node_spec.items(scenario.era)) {
-                problems.add(
-                    "E0320",
-                    &format!("designs.{design}.nodes.{node}.{}", node_spec.kind()),
-                    error.problem(),
-                    &error.remedy(),
-                );
-            }
-        }
-    }
 }

@@ -620,4 +620,14 @@ pub(super) const ERRORS: &[Code] = &[
         "a threshold that decides nothing",
         "No figure could ever miss it, or none could ever meet it: a share lies between 0 and 1 (0.99 for 99 %), and no time, cost or throughput is below 0.",
     ),
+    code(
+        "E0394",
+        "a fixed cost that hangs on use",
+        "What a design costs whatever its load (`fixed`) is paid by the hour. An item of the price table that is paid by the request or the GB has no amount before something uses it.",
+    ),
+    code(
+        "E0395",
+        "one name for two things",
+        "A fixed cost of a design has the name of one of its nodes, and the lines of its bill would not tell them apart.",
+    ),
 ];

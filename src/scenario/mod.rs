@@ -8,6 +8,7 @@ mod graph;
 mod json;
 mod laws;
 mod path;
+mod priced;
 mod read;
 mod render;
 mod resolve;

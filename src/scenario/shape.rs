@@ -94,6 +94,7 @@ impl Walk<'_> {
         let example = match unit {
             "duration" => "s",
             "bytes" => "MB",
+            "price" => "/month",
             _ => "/s",
         };
         match &tree.kind {
@@ -101,11 +102,13 @@ impl Walk<'_> {
                 let outcome = match unit {
                     "duration" => units::parse_span(text).map(|_| ()),
                     "bytes" => units::parse_bytes(text).map(|_| ()),
+                    "price" => units::parse_price(text).map(|_| ()),
                     _ => units::parse_rate(text).map(|_| ()),
                 };
                 if let Err(why) = outcome {
-                    let missing =
-                        why.problem.contains("no unit") || why.problem.contains("per what");
+                    let missing = ["no unit", "per what", "for what"]
+                        .iter()
+                        .any(|words| why.problem.contains(words));
                     let code = if missing { "E0211" } else { "E0210" };
                     self.push(
                         code,

@@ -87,6 +87,8 @@ def looks(browser, url, pictures):
             browser.picture(os.path.join(pictures, f"{name}.png"))
         wide = browser.value("document.documentElement.scrollWidth")
         check(f"{name}: no sideways scrolling of the page", wide <= width, f"{wide} px wide in {width}")
+        side = browser.value("(frame => [frame.scrollWidth, frame.clientWidth])(document.querySelector('table.side').parentElement)")
+        check(f"{name}: the designs' table fits", width < 1280 or side[0] <= side[1], f"{side[0]} px wide in {side[1]}")
         blank = browser.value("""[...document.querySelectorAll('figure canvas')].filter(c => {
             const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
             return !d.some((v, i) => i % 4 === 3 && v > 0); }).length""")

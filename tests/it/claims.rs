@@ -3,7 +3,7 @@
 use super::common::result;
 use super::theory::{constant, wait};
 use headroom::experiment::compare::{Change, compare};
-use headroom::experiment::result::{DesignResult, Verdict};
+use headroom::experiment::result::{DesignResult, RunResult, Verdict};
 use serde_json::{Value, json};
 
 /// Open arrivals at `rate` for a time, to one node `api` before others.
@@ -183,4 +183,52 @@ fn a_full_pool_before_a_slow_database_is_put_down_to_the_database() {
     let run = json!({"replications": 3});
     let scenario = open("260/s", "20s", &work, &json!({"api": api, "db": db}), &run);
     assert_eq!(named(&scenario), "db active_work");
+}
+
+/// Cheap requests, and some that wait for 30 s: answered in one design, and in the other, which computes a hundred times as fast but waits ten
+/// times as long, not before the run is stopped.
+fn left_open(slow: &str) -> Value {
+    let class = |request: &str, rate: &str| json!({"request": request, "connection": {"rtt": "1ms", "tls": false}, "load": {"open": {"rate": {"steady": {"rate": rate, "for": "99s"}}}}});
+    let design = |speed: f64, factor: f64| {
+        json!({"enter": {"quick": "api", "slow": "api"}, "nodes": {"api": {"pods": {"replicas": 1, "hosts": {"count": 1, "vcpu": 2, "speed": speed},
+            "runtime": {"threads": {"threads": 10_000}}, "slow": [{"pod": 0, "factor": factor}]}}}})
+    };
+    json!({"name": "open", "work": {"quick": [{"cpu": {"constant": "10ms"}}], "slow": [{"wait": {"constant": "30s"}}]},
+        "workload": {"quick": class("quick", "20/s"), "slow": class("slow", slow)},
+        "designs": {"answers": design(1.0, 1.0), "leaves": design(100.0, 10.0)},
+        "run": {"replications": 6, "horizon": "100s"}})
+}
+
+#[test]
+fn differences_of_latency_count_what_had_no_answer() {
+    let of = |result: &RunResult, metric: &str| {
+        let row = result.differences.iter().find(|row| row.metric == metric).unwrap();
+        (row.significant, row.difference)
+    };
+    // A fifth is open: of those with an answer the 95th percentile is a thousand times as small, which says nothing.
+    let many = result(&left_open("5/s").to_string());
+    assert!(many.designs[1].latency.p95.value < 0.01 && many.designs[0].latency.p95.value > 29.0);
+    for metric in ["latency_p95", "latency_mean"] {
+        let (significant, difference) = of(&many, metric);
+        assert!(!significant && difference.high >= 0.0, "{metric}: {difference:?}");
+    }
+    // Four in a thousand are: whenever they end, 95 % are faster.
+    let few = result(&left_open("0.08/s").to_string());
+    let (significant, difference) = of(&few, "latency_p95");
+    assert!(significant && difference.high < -0.008, "{difference:?}");
+    // Two results are compared alike.
+    let only = |name: &str, slow: &str| {
+        let mut scenario = left_open(slow);
+        let design = scenario["designs"][name].take();
+        scenario["designs"] = json!({"design": design});
+        result(&scenario.to_string())
+    };
+    let change = |slow: &str, metric: &str| {
+        let diff = compare(&only("answers", slow), &only("leaves", slow), 0.0).unwrap();
+        diff.rows.iter().find(|row| row.metric == metric).unwrap().change
+    };
+    assert_eq!(change("5/s", "latency_p95"), Change::NotShown);
+    assert_eq!(change("5/s", "latency_mean"), Change::NotShown);
+    assert_eq!(change("5/s", "latency_p50"), Change::Better);
+    assert_eq!(change("0.08/s", "latency_p95"), Change::Better);
 }

@@ -31,6 +31,7 @@ mod facts_proxy;
 mod facts_services;
 mod failures;
 mod find;
+mod fixed_costs;
 mod fuzz;
 mod golden;
 mod guard;

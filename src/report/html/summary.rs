@@ -93,14 +93,20 @@ fn thresholds(result: &RunResult) -> Markup {
     )
 }
 
+/// A figure with its interval below it, so that ten of them stand side by side.
+fn stacked(text: &str) -> Markup {
+    let (value, range) = text.split_once(" [").map_or((text, None), |(v, r)| (v, Some(r)));
+    html! { (value) @if let Some(range) = range { " " span.range { "[" (range) } } }
+}
+
 /// One row a design, with intervals.
 pub(super) fn designs(result: &RunResult) -> Markup {
-    let currency = &result.prices.currency;
+    let paid = |e: &Estimate| interval(e, |v| money(v, &result.prices.currency));
     let success = Span::of(result.designs.iter().map(|d| &d.success_rate), Axis::Share);
     let p95 = Span::of(result.designs.iter().map(|d| &d.latency.p95), Axis::Log);
     let cost = Span::of(result.designs.iter().map(|d| &d.cost.per_user), Axis::Log);
     let table = html! {
-        table {
+        table.side {
             caption { "Designs side by side. The bars show value and interval; those of p95 and cost are on logarithmic axes" }
             thead { tr {
                 @for head in ["Design", "Success", "p50", "p95", "p99", "Successes per s", "Cost per user served", "Cost per successful request", "Cost per month", "Bottleneck"] {
@@ -112,22 +118,22 @@ pub(super) fn designs(result: &RunResult) -> Markup {
                     @let served = design.latency.count > 0;
                     tr {
                         th scope="row" { (design.name) }
-                        td.figure { (interval(&design.success_rate, share)) (success.bar(&design.success_rate)) }
+                        td.figure { (stacked(&interval(&design.success_rate, share))) (success.bar(&design.success_rate)) }
                         @if served {
-                            td.figure { (time_interval(&design.latency.p50)) }
-                            td.figure { (time_interval(&design.latency.p95)) (p95.bar(&design.latency.p95)) }
-                            td.figure { (time_interval(&design.latency.p99)) }
+                            td.figure { (stacked(&time_interval(&design.latency.p50))) }
+                            td.figure { (stacked(&time_interval(&design.latency.p95))) (p95.bar(&design.latency.p95)) }
+                            td.figure { (stacked(&time_interval(&design.latency.p99))) }
                         } @else {
                             @for _ in 0..3 { td.figure { "–" } }
                         }
-                        td.figure { (interval(&design.throughput, count)) }
+                        td.figure { (stacked(&interval(&design.throughput, count))) }
                         td.figure.money {
-                            @if served { (interval(&design.cost.per_user, |v| money(v, currency))) (cost.bar(&design.cost.per_user)) } @else { "–" }
+                            @if served { (stacked(&paid(&design.cost.per_user))) (cost.bar(&design.cost.per_user)) } @else { "–" }
                         }
                         td.figure.money {
-                            @if served { (interval(&design.cost.per_request, |v| money(v, currency))) } @else { "–" }
+                            @if served { (stacked(&paid(&design.cost.per_request))) } @else { "–" }
                         }
-                        td.figure.money { (interval(&design.cost.monthly, |v| money(v, currency))) }
+                        td.figure.money { (stacked(&paid(&design.cost.monthly))) }
                         td.limit { @match &design.bottleneck { Some(limit) => (bottleneck(limit)), None => "none" } }
                     }
                 }

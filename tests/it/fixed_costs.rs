@@ -1,0 +1,166 @@
+//! What a design costs whatever its load: lines of its bill, and every figure that is made of them.
+
+use super::common::{plan, result};
+use super::scenario::{codes, findings};
+use headroom::experiment::Silent;
+use headroom::experiment::find::{Effort, Grid, Search, break_even};
+use headroom::experiment::result::CostLine;
+use headroom::scenario::{Path, explain, schema_of, spec::Scenario};
+use serde_json::{Value, json};
+
+/// A request a second to a pod that nobody pays for, for so long; the second design pays for something besides.
+fn scenario(lasts: &str, plain: &Value, paid: &Value) -> String {
+    let design = |fixed: &Value| json!({"enter": {"w": "api"}, "nodes": {"api": {"pods": {"replicas": 1}}}, "fixed": fixed});
+    json!({"name": "f", "work": {"r": [{"wait": {"constant": "10ms"}}]},
+        "workload": {"w": {"request": "r", "load": {"open": {"rate": {"steady": {"rate": "1/s", "for": lasts}}}}}},
+        "designs": {"plain": design(plain), "paid": design(paid)},
+        "run": {"replications": 3, "seed": 1}})
+    .to_string()
+}
+
+fn cluster() -> Value {
+    json!({"control plane": {"item": {"name": "eks.cluster_hour"}}, "NAT": {"item": {"name": "nat.hour", "count": 2}},
+        "monitoring": {"fee": {"price": "15/month", "count": 3}}, "licence": {"fee": {"price": "0.5/hour", "count": 0.25}},
+        "support": {"fee": {"price": "876/year"}}})
+}
+
+/// A bill counts hours in billionths, which of some minutes is the eighth digit.
+fn close(a: f64, b: f64) {
+    assert!((a - b).abs() <= 1e-7 * b.abs().max(1e-3), "{a} {b}");
+}
+
+#[test]
+fn each_has_a_line_and_a_month_is_exact() {
+    let result = result(&scenario("10m", &json!({}), &cluster()));
+    let [plain, paid] = [0, 1].map(|at| &result.designs[at].cost);
+    assert!(plain.lines.is_empty() && plain.total.value == 0.0);
+    let line = |name: &str| -> &CostLine { paid.lines.iter().find(|l| l.node == name).unwrap() };
+    let shown: Vec<_> = paid.lines.iter().map(|l| (l.node.as_str(), l.item.as_str())).collect();
+    assert_eq!(
+        shown,
+        [
+            ("NAT", "nat.hour"),
+            ("control plane", "eks.cluster_hour"),
+            ("licence", "fee"),
+            ("monitoring", "fee"),
+            ("support", "fee")
+        ]
+    );
+    for (name, monthly) in [
+        ("NAT", 65.70),
+        ("control plane", 73.0),
+        ("licence", 91.25),
+        ("monitoring", 45.0),
+        ("support", 73.0),
+    ] {
+        close(line(name).monthly, monthly);
+        assert!(line(name).reserved && line(name).unit == "hour" && line(name).idle == 0.0);
+    }
+    close(paid.monthly.value, 347.95);
+    // In the window an hour costs a 730th of it; items of the table are billed in started seconds.
+    let hours = result.designs[1].duration.value / 3600.0;
+    close(line("licence").amount, 0.125 * hours);
+    close(line("monitoring").amount, 45.0 / 730.0 * hours);
+    let plane = line("control plane");
+    close(plane.amount, 0.10 * plane.quantity);
+    assert!(plane.quantity >= hours && plane.quantity < hours + 1.0 / 3600.0, "{plane:?}");
+    close(paid.total.value, paid.lines.iter().map(|l| l.amount).sum());
+    assert!(paid.per_user.value > 0.0 && paid.per_user_monthly.unwrap().value > 0.0);
+    let gap = result.differences.iter().find(|row| row.metric == "cost_total").unwrap();
+    close(gap.difference.value, paid.total.value);
+}
+
+#[test]
+fn a_host_of_its_own_is_billed_like_every_host() {
+    let fixed = json!({"bastion": {"item": {"name": "ec2.t3.medium", "count": 2}}});
+    let result = result(&scenario("20s", &json!({}), &fixed));
+    let line = &result.designs[1].cost.lines[0];
+    close(line.quantity, 2.0 / 60.0);
+    close(line.monthly, 2.0 * 730.0 * 0.0416);
+}
+
+#[test]
+fn fargate_by_its_vcpus_and_memory_a_minute_at_least() {
+    // Three tasks of 0.5 vCPU and 1 GB: 0.5 x 0.04048 + 0.004445 an hour each.
+    let fixed = json!({"vcpu": {"item": {"name": "fargate.vcpu_hour", "count": 1.5}},
+        "memory": {"item": {"name": "fargate.gb_hour", "count": 3}}});
+    let cost = &result(&scenario("20s", &json!({}), &fixed)).designs[1].cost;
+    close(cost.total.value, 3.0 * 0.024_685 / 60.0);
+    close(cost.monthly.value, 3.0 * 0.024_685 * 730.0);
+}
+
+#[test]
+fn nobody_serves_a_user_for_less_than_what_stands_there() {
+    // Twice the users, half the fixed cost for each of them.
+    let of = |rate: &str| {
+        let text = scenario("10m", &json!({}), &cluster()).replace("\"1/s\"", rate);
+        result(&text).designs[1].cost.per_user_monthly.unwrap()
+    };
+    let (few, many) = (of("\"1/s\""), of("\"10/s\""));
+    assert!(few.low > 8.0 * many.high && few.high < 12.0 * many.low, "{few:?} {many:?}");
+}
+
+#[test]
+fn a_break_even_of_an_own_price_is_the_price_of_the_other() {
+    let price = "designs.plain.fixed.vendor.fee.price";
+    let plain = json!({"vendor": {"fee": {"price": "60/month"}}});
+    let paid = json!({"control plane": {"item": {"name": "eks.cluster_hour"}}});
+    let plan = plan(&scenario("2m", &plain, &paid));
+    let path = [Path::parse(price)];
+    let make = |values: &[Value]| plan.with(&path, values);
+    let show = |metric: &str, value: f64| headroom::report::find::figure(metric, value, "USD");
+    let effort = Effort { least: 3, most: 6 };
+    let search = Search { make: &make, observer: &Silent, effort, precision: 0.001, show: &show };
+    let grid = Grid::parse(price, "60/month..90/month:1/month").unwrap();
+    let (answer, _, stop) = break_even(&search, &grid, ["plain", "paid"], "cost_monthly", &[]);
+    assert_eq!(stop, None);
+    let found = answer.estimate.unwrap();
+    assert!(found.low >= 72.0 && found.high <= 74.0, "{}", answer.text);
+}
+
+#[test]
+fn what_cannot_be_paid_for_by_the_hour_is_told() {
+    // That the pod's host is not on the bill is told as well, twice.
+    let told = |fixed: Value| -> Vec<_> {
+        let all = codes(&scenario("1m", &json!({}), &fixed));
+        all.into_iter().filter(|code| *code != "W0401").collect()
+    };
+    let item = |name: &str| json!({"x": {"item": {"name": name}}});
+    assert_eq!(told(cluster()), Vec::<&str>::new());
+    assert_eq!(told(item("nat.gb")), ["E0394"]);
+    assert_eq!(told(item("alb.lcu_hour")), ["E0394"]);
+    assert_eq!(told(item("eks.cluster")), ["E0320"]);
+    assert_eq!(told(json!({"api": {"fee": {"price": "1/hour"}}})), ["E0395"]);
+    assert_eq!(told(json!({"a.b": {"fee": {"price": "1/hour"}}})), ["E0304"]);
+    for (price, code) in [
+        (json!("$120/month"), "E0210"),
+        (json!("120"), "E0211"),
+        (json!("1/week"), "E0210"),
+        (json!("-1/hour"), "E0210"),
+        (json!("0.1234567890123/hour"), "E0210"),
+        (json!(120), "E0211"),
+    ] {
+        assert_eq!(told(json!({"x": {"fee": {"price": price.clone()}}})), [code], "{price}");
+    }
+    for count in [-1.0, 10_001.0] {
+        assert_eq!(told(json!({"x": {"fee": {"price": "1/hour", "count": count}}})), ["E0207"]);
+    }
+    let found = findings(scenario("1m", &json!({}), &item("nat.gb")).as_bytes());
+    let found = found.sorted();
+    let found = found.iter().find(|one| one.code == "E0394").unwrap();
+    assert_eq!(found.path, "designs.paid.fixed.x.item.name");
+    assert!(found.message.contains("by the GB") && found.remedy.contains("`fee`"), "{found:?}");
+}
+
+#[test]
+fn the_largest_fee_fits_a_bill() {
+    let fixed = json!({"x": {"fee": {"price": "1000000/hour", "count": 10_000}}});
+    let cost = &result(&scenario("1m", &json!({}), &fixed)).designs[1].cost;
+    close(cost.monthly.value, 7.3e12);
+}
+
+#[test]
+fn explained_with_meaning_and_unit() {
+    let text = explain(&schema_of::<Scenario>(), "designs.*.fixed.*.fee.price", false).unwrap();
+    assert!(text.contains("730 h") && text.contains("120/month"), "{text}");
+}
