@@ -22,6 +22,8 @@ mod spec;
 mod stores;
 mod supervisor;
 pub use autoscaler::{AutoscalerSpec, NodesSpec};
+mod usage;
+mod victims;
 pub use lifecycle::{Lifecycle, RollingUpdate, Sigterm};
 pub use runtime::{EventLoop, Runtime, SyncWorkers, Threads, WarmUp};
 pub use service::Pods;
