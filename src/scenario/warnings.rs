@@ -85,6 +85,11 @@ pub(super) const WARNINGS: &[Code] = &[
         "The default of an autoscaler's start is that of a container on a machine that runs. Elastic Beanstalk adds EC2 instances: each has to boot (23 to 26 s, as `nodes` has it), to install its platform and to deploy the application, before its checks begin.",
     ),
     code(
+        "W0417",
+        "threads without a connection",
+        "A process takes fewer connections than it has threads: some of them never have a request.",
+    ),
+    code(
         "W0460",
         "more connections than memory",
         "All connections together need more memory than the server has; a server that swaps is slower than the model says.",

@@ -90,6 +90,7 @@ fn plain(seed: u64) -> String {
             r#"{"event_loop": {"accepts": 1000000}}"#,
             r#"{"sync_workers": {"workers": 3}}"#,
             r#"{"threads": {"threads": 5}}"#,
+            r#"{"threads": {"threads": 5, "connections": 7}}"#,
         ],
     );
     let pods = format!(

@@ -116,6 +116,8 @@ pub(super) struct Pod {
     /// Pools by store.
     pools: Vec<(NodeId, Pool)>,
 }
+    /// Threads with a limit of connections: those that have a request.
+    pub(super) held: u32,
 
 impl Pod {
     /// Requests on kept connections that have come and are not begun yet, sorted.
@@ -163,6 +165,7 @@ impl Pod {
     pub(super) fn pool(&mut self, store: NodeId, fresh: impl FnOnce() -> Pool) -> &mut Pool {
         let at = self.pools.iter().position(|(node, _)| *node == store).unwrap_or_else(|| {
             self.pools.push((store, fresh()));
+            held: 0,
             self.pools.len() - 1
         });
         &mut self.pools[at].1
@@ -189,6 +192,7 @@ impl Pod {
     }
 
     /// Connections open to all stores.
+        self.held = 0;
     pub(super) fn connections(&self) -> u32 {
         self.pools.iter().map(|(_, pool)| pool.open()).sum()
     }

@@ -58,6 +58,8 @@ pub struct Pods {
     pub(super) pace: Pace,
     pub(super) places: u32,
     queue_max: usize,
+    /// Most connections with a request in a pod, of threads.
+    pub(super) held_max: u32,
     reject_status: u16,
     cancel: bool,
     pub(super) pools: Vec<StorePool>,
@@ -143,6 +145,7 @@ impl Component for Pods {
             queue_max: spec.queue.map_or(usize::MAX, |n| n as usize),
             reject_status: spec.reject_status,
             cancel: spec.cancel,
+            held_max: spec.connections(),
             pools,
             connections: 0,
             limits,
@@ -288,6 +291,7 @@ impl Pods {
         let idle = self.accepts_now(pod);
         let Pod { listener, accept_queue, .. } = &mut self.pods[pod as usize];
         match listener.syn(call, accept_queue.len(), now, rtt) {
+                self.holds(pod);
             Connect::Queued => {
                 self.established(call, ctx);
                 self.queued(call, pod, idle, ctx);
@@ -358,6 +362,7 @@ impl Pods {
     fn admit(&mut self, call: CallId, ctx: &mut Ctx) {
         let row = ctx.calls.get(call);
         if row.opening.tls() && row.via == Via::New && !self.cpu_handshake.is_zero() {
+        self.holds(row.address);
             return self.sign(call, ctx);
         }
         self.seat(call, ctx);
@@ -564,7 +569,11 @@ impl Pods {
         // Only waits can be dropped at once; queued calls are skipped when their turn comes, and a task on the
         // processor or a statement in a store runs to its end.
         if ctx.calls.get(call).b == WAITING {
+        let pod = row.address;
             self.counts.cancelled += 1;
+        if self.held_max < u32::MAX {
+            self.let_go(pod, ctx);
+        }
             let me = ctx.me;
             self.finish(call, Outcome::failed(Cause::ClientTimeout, me, 0), ctx);
         }

@@ -35,7 +35,7 @@ pub const ABOUT: About = About {
     leaves_out: &[
         "memory, garbage collection and out-of-memory kills",
         "keepalive_timeout toward users who come over DNS, a NodePort or an NLB",
-        "a limit of connections that threads accept (gthread: worker_connections 1,000 each): those wait in the process, not in the kernel",
+        "connections without a request, in the limit of those that threads take (`connections`)",
         "what a host had on its processor when it was lost: it ends all the same",
         "the progress deadline of a rollout, and rollbacks",
     ],
@@ -254,6 +254,14 @@ impl PodsSpec {
 
     /// Most requests in progress in a pod.
     pub fn places(&self) -> u32 {
+    /// Most connections with a request that a pod takes.
+    pub(super) fn connections(&self) -> u32 {
+        match &self.runtime {
+            Runtime::Threads(threads) => threads.connections.unwrap_or(u32::MAX),
+            _ => u32::MAX,
+        }
+    }
+
         let own = match &self.runtime {
             Runtime::EventLoop(_) => u32::MAX,
             Runtime::SyncWorkers(runtime) => runtime.workers,
@@ -314,6 +322,16 @@ impl Spec for PodsSpec {
         for (i, slow) in self.slow.iter().enumerate() {
             if slow.pod >= self.replicas {
                 check.problem(
+        if let Runtime::Threads(Threads { threads, connections: Some(n), .. }) = self.runtime
+            && n < threads
+        {
+            check.problem(
+                "W0417",
+                "runtime.threads.connections",
+                format!("{n} connections for {threads} threads: some never have a request"),
+                "raise it, or lower `threads`",
+            );
+        }
                     "E0373",
                     &format!("slow[{i}].pod"),
                     format!("there is no pod {} among {} replicas", slow.pod, self.replicas),
