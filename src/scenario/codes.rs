@@ -620,4 +620,9 @@ pub(super) const ERRORS: &[Code] = &[
         "a threshold that decides nothing",
         "No figure could ever miss it, or none could ever meet it: a share lies between 0 and 1 (0.99 for 99 %), and no time, cost or throughput is below 0.",
     ),
+    code(
+        "E0394",
+        "a pool that contradicts itself",
+        "More idle connections are to be opened ahead than the pool may have or keep, or connections are to be kept in mode `direct`, which closes each after its statement.",
+    ),
 ];

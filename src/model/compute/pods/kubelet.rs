@@ -69,7 +69,7 @@ impl Pods {
 
     fn kubelet(&mut self, timer: u8, at: usize, ctx: &mut Ctx) {
         match timer {
-            BOOTED => self.pods[at].life = Life::Up,
+            BOOTED => self.comes_up(at, ctx),
             READY => self.contained(at, true, ctx),
             SIGTERM => self.sigterm(at, ctx),
             LINGERED => self.obey(at, ctx),
@@ -119,7 +119,7 @@ impl Pods {
         fleet.housekeep(at, life, ctx);
         let startup_probe = fleet.laws.probes[usize::from(STARTUP)].is_some();
         if boot.is_zero() {
-            self.pods[at].life = Life::Up;
+            self.comes_up(at, ctx);
         } else {
             self.pods[at].life = Life::Down;
             ctx.wake(boot, BOOTED, at as u32, life);

@@ -1,11 +1,12 @@
 //! The service as it runs: connects, admission, processor sharing on hosts, pools to stores.
 
+use super::ahead::Ahead;
 use super::burst::{Burst, CREDITS};
 use super::fleet::{FLEET, Fleet, hosts, places};
 use super::hosts::own_host;
 use super::limits::{Gauges, Limits};
 use super::operations::THAW;
-use super::pod::{IDLE, Life, Pod, RUNNING, SIGNING, StorePool};
+use super::pod::{AGAIN, IDLE, LOOK, Life, Pod, RUNNING, SIGNING, StorePool, TOO_OLD};
 use super::runtime::{Pace, Runtime};
 use super::spec::PodsSpec;
 use super::supervisor::{SILENT_WORKER, Supervisor, WORKER_UP};
@@ -57,12 +58,14 @@ pub struct Pods {
     pub(super) cpu_handshake: Span,
     pub(super) pace: Pace,
     pub(super) places: u32,
-    queue_max: usize,
     /// Most connections with a request in a pod, of threads.
     pub(super) held_max: u32,
+    queue_max: usize,
     reject_status: u16,
     cancel: bool,
     pub(super) pools: Vec<StorePool>,
+    /// Connections that are being opened for no request.
+    pub(super) ahead: Vec<Ahead>,
     /// Connections opened to stores so far: their numbers.
     pub(super) connections: u32,
     pub(super) limits: Limits,
@@ -142,11 +145,12 @@ impl Component for Pods {
             cpu_handshake: spec.cpu_handshake,
             pace: Pace::new(&spec.runtime, spec.warm_up.as_ref()),
             places,
+            held_max: spec.connections(),
             queue_max: spec.queue.map_or(usize::MAX, |n| n as usize),
             reject_status: spec.reject_status,
             cancel: spec.cancel,
-            held_max: spec.connections(),
             pools,
+            ahead: Vec::new(),
             connections: 0,
             limits,
             gauges,
@@ -165,6 +169,11 @@ impl Component for Pods {
             self.watch_running(ctx);
         }
         self.begin_credits(ctx);
+        for pod in 0..self.pods.len() {
+            if self.pods[pod].life == Life::Up {
+                self.fill_pools(pod as u16, ctx);
+            }
+        }
     }
 
     fn handle(&mut self, event: Event, ctx: &mut Ctx) {
@@ -197,6 +206,9 @@ impl Pods {
             Message::Wake(THAW, pod, _) => self.thaw(pod as usize, ctx),
             Message::Wake(IDLE, pod, store) => {
                 self.close_idle(pod as u16, NodeId(store as u16), ctx);
+            }
+            Message::Wake(timer @ (AGAIN | LOOK | TOO_OLD), word, turn) => {
+                self.pool_woken((timer, word, turn), ctx);
             }
             Message::Wake(HEALTHY, pod, healthy) => self.gated(pod as usize, healthy == 1, ctx),
             Message::Wake(timer, word, turn) if timer >= FLEET && timer != ESTABLISHED => {
@@ -279,6 +291,7 @@ impl Pods {
         }
         if open {
             if !self.defers(pod, Message::Arrive(call)) {
+                self.holds(pod);
                 self.admit(call, ctx);
             }
             return;
@@ -291,7 +304,6 @@ impl Pods {
         let idle = self.accepts_now(pod);
         let Pod { listener, accept_queue, .. } = &mut self.pods[pod as usize];
         match listener.syn(call, accept_queue.len(), now, rtt) {
-                self.holds(pod);
             Connect::Queued => {
                 self.established(call, ctx);
                 self.queued(call, pod, idle, ctx);
@@ -350,6 +362,7 @@ impl Pods {
             self.pods[row.address as usize].running += 1;
             self.watch_worker(call, ctx);
         }
+        self.holds(row.address);
         if row.mark > now {
             ctx.wake(row.mark - now, READ, call.slot, call.turn);
         } else {
@@ -362,7 +375,6 @@ impl Pods {
     fn admit(&mut self, call: CallId, ctx: &mut Ctx) {
         let row = ctx.calls.get(call);
         if row.opening.tls() && row.via == Via::New && !self.cpu_handshake.is_zero() {
-        self.holds(row.address);
             return self.sign(call, ctx);
         }
         self.seat(call, ctx);
@@ -466,10 +478,10 @@ impl Pods {
     /// A connection, statement or call on behalf of a request was answered.
     #[inline(never)]
     fn answered(&mut self, child: CallId, ctx: &mut Ctx) {
-        if ctx.calls.get(child).work == PROBE {
-            return self.probe_answered(child, ctx);
-        }
         let parent = ctx.calls.get(child).parent;
+        if parent == CallId::NONE {
+            return self.answered_no_request(child, ctx);
+        }
         let pod = ctx.calls.get(parent).address;
         if self.defers(pod, Message::Reply(child)) {
             return;
@@ -557,7 +569,11 @@ impl Pods {
             fleet.answered(row.address);
         }
         row.via = Via::Open(u32::from(row.address));
+        let pod = row.address;
         ctx.reply(call, outcome);
+        if self.held_max < u32::MAX {
+            self.let_go(pod, ctx);
+        }
     }
 
     /// The client of a call went away.
@@ -569,11 +585,7 @@ impl Pods {
         // Only waits can be dropped at once; queued calls are skipped when their turn comes, and a task on the
         // processor or a statement in a store runs to its end.
         if ctx.calls.get(call).b == WAITING {
-        let pod = row.address;
             self.counts.cancelled += 1;
-        if self.held_max < u32::MAX {
-            self.let_go(pod, ctx);
-        }
             let me = ctx.me;
             self.finish(call, Outcome::failed(Cause::ClientTimeout, me, 0), ctx);
         }

@@ -25,7 +25,7 @@ pub const ABOUT: About = About {
         "timers of an event loop that count whole milliseconds, and the warm-up of a process whose code is compiled while it runs",
         "processor time shared by the threads of a host; with a limit, which is a quota for all threads of a pod in every 100 ms, shared by its pods",
         "processor time of TLS handshakes, where clients come straight to the pods",
-        "a connection pool per pod and store with the growth rule of its driver",
+        "a connection pool per pod and store with the rules of its driver: how many at most, how many opened at a time or ahead, closed when idle or too old",
         "work that goes on after its client has gone, unless `cancel` is set",
         "with a lifecycle: startup, liveness and readiness probes that share the request queue or not, restarts with back-off, preStop, SIGTERM and SIGKILL beside the lag of the endpoints, rolling updates with surge and unavailable pods, a readiness gate",
         "CPU credits of burstable hosts: earned, launch credits, standard mode down to the baseline, unlimited mode with its charges",
@@ -37,6 +37,8 @@ pub const ABOUT: About = About {
         "keepalive_timeout toward users who come over DNS, a NodePort or an NLB",
         "connections without a request, in the limit of those that threads take (`connections`)",
         "what a host had on its processor when it was lost: it ends all the same",
+        "the processor time of a pod for connections that are opened ahead (`min_idle`)",
+        "the termination policies of EC2 Auto Scaling: the newest instance goes",
         "the progress deadline of a rollout, and rollbacks",
     ],
     example: r#"{"replicas": 3, "hosts": {"count": 2, "instance": "t3.medium", "vcpu": 2},
@@ -102,7 +104,7 @@ pub struct PodsSpec {
     #[serde(default)]
     #[schemars(extend("x-source" = "Linux ip-sysctl: 0"))]
     pub abort_on_overflow: bool,
-    /// Connection pools by name of the store; a store that is not named gets the defaults.
+    /// Connection pools by name of the store; a store that is not named gets a pool with the defaults of its engine's usual driver.
     #[serde(default)]
     pub pool: BTreeMap<String, PoolSpec>,
     /// Pods that take longer for the same work: on a noisy host, with a cold cache.
@@ -252,8 +254,6 @@ impl PodsSpec {
         }
     }
 
-    /// Most requests in progress in a pod.
-    pub fn places(&self) -> u32 {
     /// Most connections with a request that a pod takes.
     pub(super) fn connections(&self) -> u32 {
         match &self.runtime {
@@ -262,6 +262,8 @@ impl PodsSpec {
         }
     }
 
+    /// Most requests in progress in a pod.
+    pub fn places(&self) -> u32 {
         let own = match &self.runtime {
             Runtime::EventLoop(_) => u32::MAX,
             Runtime::SyncWorkers(runtime) => runtime.workers,
@@ -288,8 +290,9 @@ impl Spec for PodsSpec {
         super::fleet::hosts(self).1(address)
     }
     fn check(&self, check: &mut Check) {
-        for store in self.pool.keys() {
+        for (store, pool) in &self.pool {
             check.target(&format!("pool.{store}"), store);
+            pool.check(&format!("pool.{store}"), check);
         }
         if let Some(autoscaler) = &self.autoscaler {
             autoscaler.check(self.replicas, self.hosts.count, check);
@@ -319,9 +322,6 @@ impl Spec for PodsSpec {
             let remedy = "lower `cpu`, or say what the hosts have by `hosts.vcpu`";
             check.problem("W0408", "cpu", what, remedy);
         }
-        for (i, slow) in self.slow.iter().enumerate() {
-            if slow.pod >= self.replicas {
-                check.problem(
         if let Runtime::Threads(Threads { threads, connections: Some(n), .. }) = self.runtime
             && n < threads
         {
@@ -332,6 +332,9 @@ impl Spec for PodsSpec {
                 "raise it, or lower `threads`",
             );
         }
+        for (i, slow) in self.slow.iter().enumerate() {
+            if slow.pod >= self.replicas {
+                check.problem(
                     "E0373",
                     &format!("slow[{i}].pod"),
                     format!("there is no pod {} among {} replicas", slow.pod, self.replicas),
