@@ -142,6 +142,7 @@ fn pods(limit: &str, spec: &Value) -> Result<Vec<Field>, &'static str> {
             if locks.is_null() { vec![limit] } else { vec![limit, lock] }
         }
         "event_loop" => vec![own(&["hosts", "speed"], 100.0)],
+        "connections" => vec![own(&["runtime", "threads", "connections"], Value::Null)],
         "cpu_credits" => vec![own(&["hosts", "credits"], Value::Null)],
         "connection_pool" => vec![Pools("max", 100_000.into())],
         "readiness" => {

@@ -133,4 +133,10 @@ impl Era {
     pub fn attaches_interface(self) -> bool {
         self == Era::Y2018
     }
+
+    /// Whether a ReplicaSet compares the ages of pods by powers of two when it deletes some (KEP-2185, feature gate
+    /// `LogarithmicScaleDown`: on since Kubernetes 1.22 of August 2021).
+    pub fn scales_down_by_powers(self) -> bool {
+        self >= Era::Y2021
+    }
 }

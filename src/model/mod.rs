@@ -12,6 +12,7 @@ pub mod cpu;
 pub mod credits;
 pub mod data;
 pub mod dist;
+pub mod driver;
 pub mod endpoints;
 pub mod entry;
 pub mod era;

@@ -630,4 +630,9 @@ pub(super) const ERRORS: &[Code] = &[
         "one name for two things",
         "A fixed cost of a design has the name of one of its nodes, and the lines of its bill would not tell them apart.",
     ),
+    code(
+        "E0396",
+        "a pool that contradicts itself",
+        "More idle connections are to be opened ahead than the pool may have or keep, or connections are to be kept in mode `direct`, which closes each after its statement.",
+    ),
 ];

@@ -310,6 +310,39 @@ fn circle(graph: &BTreeMap<&str, Vec<&str>>) -> Option<Vec<String>> {
     graph.keys().find_map(|start| visit(start, graph, &mut Vec::new(), &mut done))
 }
 
+/// Who queries which store: requests from their entry on, with the kind of work that they are.
+pub(super) fn queried<'a>(
+    scenario: &'a Scenario,
+    spec: &'a DesignSpec,
+) -> BTreeSet<(&'a str, &'a str)> {
+    let mut open: Vec<(&str, &str)> = Vec::new();
+    for (class, node) in &spec.enter {
+        let Some(users) = scenario.workload.get(class) else { continue };
+        let session = users.session.iter().flatten().map(|step| &step.request);
+        open.extend(users.request.iter().chain(session).map(|work| (node.as_str(), work.as_str())));
+    }
+    let (mut seen, mut found) = (BTreeSet::new(), BTreeSet::new());
+    while let Some((name, work)) = open.pop() {
+        let Some(node) = spec.nodes.get(name).filter(|_| seen.insert((name, work))) else {
+            continue;
+        };
+        if !matches!(node, NodeSpec::Pods(_) | NodeSpec::Lambda(_)) {
+            open.extend(node.spec().targets().into_iter().map(|(_, target)| (target, work)));
+            continue;
+        }
+        for step in scenario.work.get(work).into_iter().flatten() {
+            match step {
+                StepSpec::Query(query) => _ = found.insert((name, query.to.as_str())),
+                StepSpec::Call(call) => open.push((&call.to, &call.request)),
+                StepSpec::Publish(publish) => open.push((&publish.to, &publish.request)),
+                StepSpec::Event(event) => open.push((&event.to, &event.request)),
+                StepSpec::Cpu(_) | StepSpec::Wait(_) | StepSpec::Fail(_) => {}
+            }
+        }
+    }
+    found
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

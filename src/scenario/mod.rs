@@ -2,6 +2,7 @@
 mod catalogue;
 mod check;
 mod codes;
+mod drivers;
 mod explain;
 mod finding;
 mod graph;

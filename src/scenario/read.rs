@@ -47,7 +47,8 @@ pub(super) fn read_tree(tree: Tree, mut findings: Findings) -> (Option<Read>, Fi
     }
     let said = tree.to_json();
     match serde_json::from_value::<Scenario>(said.clone()) {
-        Ok(scenario) => {
+        Ok(mut scenario) => {
+            super::drivers::fill(&mut scenario);
             let resolved = serde_json::to_value(&scenario).unwrap_or_default();
             (Some(Read { scenario, said, resolved, schema, tree }), findings)
         }

@@ -4,17 +4,17 @@
 //! What no run could follow is an error; what a run follows otherwise than its author may think is a warning.
 
 use super::check::Problems;
-use super::graph::{led_to, named_by_step, used_work};
+use super::graph::{led_to, named_by_step, queried, used_work};
 use super::spec::Scenario;
 use super::threshold::{Comparison, Threshold};
 use crate::kernel::Span;
 use crate::model::client::{Load, Shape, Spike};
+use crate::model::driver::Settings;
 use crate::model::operation::{Action, Operation};
 use crate::model::pool::{PoolMode, PoolSpec};
 use crate::model::registry::NodeSpec;
 use crate::model::retry::Retry;
 use crate::model::wiring::Slots;
-use crate::model::work::StepSpec;
 use crate::model::world::DesignSpec;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -232,7 +232,7 @@ pub(super) fn proxied(path: &str, spec: &DesignSpec, problems: &mut Problems) {
     }
 }
 
-/// Pools that nobody sized, to stores whose drivers have other defaults than MongoDB's.
+/// Pools that nobody sized, to stores that are no databases.
 pub(super) fn unsized_pools(
     scenario: &Scenario,
     path: &str,
@@ -241,53 +241,19 @@ pub(super) fn unsized_pools(
 ) {
     for (name, store) in queried(scenario, spec) {
         let Some(NodeSpec::Pods(pods)) = spec.nodes.get(name) else { continue };
-        let mongo = matches!(
-            spec.nodes.get(store),
-            None | Some(NodeSpec::Mongodb(_) | NodeSpec::Documentdb(_))
-        );
-        if mongo || pods.pool.contains_key(store) {
+        if pods.pool.contains_key(store) || !spec.nodes.contains_key(store) {
             continue;
         }
-        let PoolSpec { max, connecting, .. } = PoolSpec::default();
+        let Settings { max, connecting, .. } = PoolSpec::default().settings();
         problems.add(
             "W0414",
             &format!("{path}.nodes.{name}.pods"),
             format!(
                 "nothing says how \"{name}\" connects to \"{store}\": {max} connections a pod are assumed, {connecting} of them being opened at a time, as MongoDB's drivers have them"
             ),
-            &format!("give `pool.{store}`: node-postgres has a `max` of 10 and opens as many at a time"),
+            &format!("give `pool.{store}` with what your client has"),
         );
     }
-}
-
-/// Who queries which store: requests from their entry on, with the kind of work that they are.
-fn queried<'a>(scenario: &'a Scenario, spec: &'a DesignSpec) -> BTreeSet<(&'a str, &'a str)> {
-    let mut open: Vec<(&str, &str)> = Vec::new();
-    for (class, node) in &spec.enter {
-        let Some(users) = scenario.workload.get(class) else { continue };
-        let session = users.session.iter().flatten().map(|step| &step.request);
-        open.extend(users.request.iter().chain(session).map(|work| (node.as_str(), work.as_str())));
-    }
-    let (mut seen, mut found) = (BTreeSet::new(), BTreeSet::new());
-    while let Some((name, work)) = open.pop() {
-        let Some(node) = spec.nodes.get(name).filter(|_| seen.insert((name, work))) else {
-            continue;
-        };
-        if !matches!(node, NodeSpec::Pods(_) | NodeSpec::Lambda(_)) {
-            open.extend(node.spec().targets().into_iter().map(|(_, target)| (target, work)));
-            continue;
-        }
-        for step in scenario.work.get(work).into_iter().flatten() {
-            match step {
-                StepSpec::Query(query) => _ = found.insert((name, query.to.as_str())),
-                StepSpec::Call(call) => open.push((&call.to, &call.request)),
-                StepSpec::Publish(publish) => open.push((&publish.to, &publish.request)),
-                StepSpec::Event(event) => open.push((&event.to, &event.request)),
-                StepSpec::Cpu(_) | StepSpec::Wait(_) | StepSpec::Fail(_) => {}
-            }
-        }
-    }
-    found
 }
 
 /// Connections that one node may open to a store.
@@ -315,10 +281,11 @@ pub(super) fn pools(
                 for (store, pool) in
                     pods.pool.iter().filter(|(_, pool)| pool.mode != PoolMode::Direct)
                 {
+                    let max = pool.settings().max;
                     claims.entry(store).or_default().push(Claim {
                         path: format!("{path}.nodes.{name}.pods.pool.{store}.max"),
-                        words: format!("{most} pods of \"{name}\" × {}", pool.max),
-                        connections: u64::from(most) * u64::from(pool.max),
+                        words: format!("{most} pods of \"{name}\" × {max}"),
+                        connections: u64::from(most) * u64::from(max),
                     });
                 }
             }

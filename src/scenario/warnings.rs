@@ -72,7 +72,7 @@ pub(super) const WARNINGS: &[Code] = &[
     code(
         "W0414",
         "a pool that nobody sized",
-        "Pods pool their connections to every store. Where the scenario does not say how, the defaults are those of MongoDB's drivers: at most 100 connections a pod, two of them being opened at a time. Drivers of other stores have others.",
+        "Pods pool their connections to every store. Where the scenario does not say how, a database gets the defaults of its engine's usual driver, which stand among the assumptions. Other stores (a cache, DynamoDB) have no usual driver with a pool: at most 100 connections a pod are assumed, two of them being opened at a time, as MongoDB's drivers have them.",
     ),
     code(
         "W0415",
@@ -83,6 +83,11 @@ pub(super) const WARNINGS: &[Code] = &[
         "W0416",
         "machines that start as fast as containers",
         "The default of an autoscaler's start is that of a container on a machine that runs. Elastic Beanstalk adds EC2 instances: each has to boot (23 to 26 s, as `nodes` has it), to install its platform and to deploy the application, before its checks begin.",
+    ),
+    code(
+        "W0417",
+        "threads without a connection",
+        "A process takes fewer connections than it has threads: some of them never have a request.",
     ),
     code(
         "W0460",

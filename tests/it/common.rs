@@ -5,14 +5,14 @@ use headroom::experiment::{Plan, Silent, replicate, run};
 use headroom::model::data::Data;
 use headroom::model::world::Outturn;
 use headroom::price::Table;
-use headroom::scenario::spec::Scenario;
 
 /// A plan from JSON text, without files.
 pub(crate) fn plan(text: &str) -> Plan {
-    let scenario: Scenario = serde_json::from_str(text).unwrap_or_else(|e| panic!("{e}\n{text}"));
+    let (read, findings) = headroom::scenario::read(text.as_bytes());
+    let read = read.unwrap_or_else(|| panic!("{findings:?}\n{text}"));
     Plan {
-        resolved: serde_json::to_value(&scenario).unwrap(),
-        scenario,
+        resolved: read.resolved,
+        scenario: read.scenario,
         data: Data::default(),
         prices: Table::builtin("us-east-1").unwrap(),
         assumptions: Vec::new(),

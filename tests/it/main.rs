@@ -49,6 +49,7 @@ mod machines;
 mod measured;
 mod models;
 mod pod_life;
+mod pools;
 mod precision;
 mod real_limits;
 mod reference_runs;

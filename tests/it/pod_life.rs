@@ -447,3 +447,36 @@ fn a_rolling_update_done_right_loses_nothing_and_each_omission_costs() {
     let window = lost("two-probers");
     assert!((9.0 * 13.5 * 0.7..9.0 * 13.5 * 1.3).contains(&window), "{window}");
 }
+
+/// Two pods behind a name, its first address always that of pod 0, which is deleted at 40 s; ten requests a second for 80 s.
+fn behind_a_name(dns: Value, lag: &str) -> u64 {
+    let lifecycle =
+        json!({"start": {"constant": "1h"}, "endpoint_lag": {"constant": lag}, "sigterm": "exit"});
+    let mut name = json!({"to": ["api"], "rotation": "fixed", "resolvers": 1});
+    for (field, value) in dns.as_object().unwrap() {
+        name[field] = value.clone();
+    }
+    let nodes = json!({"edge": {"dns": name}, "api": service(2, lifecycle)});
+    let events = json!([event("40s", json!({"terminate": {"pod": 0}}))]);
+    let row = first(&scenario(10, 80, &quick(), &nodes, &events));
+    assert_eq!(failed(&row), lost(&row, Cause::Refused));
+    failed(&row)
+}
+
+#[test]
+fn t_dns_3_a_cache_tells_of_a_pod_that_is_gone_until_its_answer_has_expired() {
+    // Answers of 30 s are asked for at 0, 30 and 60 s: 20 s of refusals. One more request on either side.
+    let lost = |dns: Value, lag| behind_a_name(dns, lag);
+    let near = |got: u64, want: u64| got.abs_diff(want) <= 2;
+    let usual = lost(json!({}), "0s");
+    assert!(near(usual, 200), "{usual}");
+    let longer = lost(json!({"ttl": "25s"}), "0s");
+    assert!(near(longer, 100), "asked again at 50 s: {longer}");
+    // The lag of the endpoints comes first: what is asked for at 50 s tells of the pod once more.
+    let both = lost(json!({"ttl": "25s"}), "11s");
+    assert!(near(both, 350), "{both}");
+    assert_eq!(lost(json!({"ttl": "0s"}), "0s"), 0, "nothing is kept");
+    // A program that keeps its answer for life never learns of it: the requests come one after the other, as one user's.
+    let for_life = lost(json!({"resolve_once": 1.0}), "0s");
+    assert!(near(for_life, 400), "{for_life}");
+}

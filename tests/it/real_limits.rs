@@ -164,6 +164,30 @@ fn pods_share_a_machine_that_has_too_little_and_not_their_threads() {
 }
 
 #[test]
+fn t_pod_9_threads_take_so_many_connections_and_the_kernel_keeps_the_others() {
+    // Six connections, 10 ms apart, a second of work each, one thread. With a limit of two: one at work, one waits for the thread, two stand
+    // in the accept queue (backlog 1) and two SYNs are lost. They come again after 1 s, when one has its place in the queue, and the other
+    // once more 2 s later. Nobody has to wait longer for it: 1 + 2 + 3 + 4 + 5 + 6 s, less 0 + 1 + 2 + 3 + 4 + 5 times 10 ms.
+    let run = |connections: Option<u32>| {
+        let mut threads = json!({"threads": 1});
+        if let Some(most) = connections {
+            threads["connections"] = json!(most);
+        }
+        let own = json!({"backlog": 1, "runtime": {"threads": threads}});
+        let rate = json!({"steady": {"rate": "100/s", "for": "60ms"}});
+        let users = json!({"load": {"open": {"rate": rate, "arrivals": "even"}}, "request": "p",
+            "connection": {"tls": false, "rtt": "0s"}});
+        let work = json!([{"wait": {"constant": "1s"}}]);
+        let row = run(&users, &work, "api", &json!({"api": pods(&own)}), &json!([]));
+        let dropped = row.reports[0].counters.iter().find(|counter| counter.0 == "syn_dropped");
+        let class = &row.ledger.classes[0];
+        assert_eq!((class.ok, class.latency.sum_nanos()), (6, 20_850_000_000));
+        dropped.unwrap().1
+    };
+    assert_eq!((run(None), run(Some(2)), run(Some(6))), (0, 3, 0));
+}
+
+#[test]
 fn tls_costs_whoever_ends_it() {
     // One thread that makes a signature of 440 µs for each connection: 2,270 a second (fact sheet, section 4).
     let nodes = json!({"api": pods(&json!({}))});

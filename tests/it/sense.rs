@@ -257,15 +257,21 @@ fn a_process_that_is_never_thawed_is_told() {
 }
 
 #[test]
-fn a_pool_that_nobody_sized_is_told_unless_mongodb_is_behind_it() {
-    let place = format!("{NODES}/api/pods/pool");
-    let words = "100 connections a pod are assumed, 2 of them being opened at a time";
-    one(&place, json!({}), "W0414", "designs.small.nodes.api.pods", words);
+fn a_pool_that_nobody_sized_is_told_where_no_driver_is_usual() {
     let mut scenario = shop();
     let nodes = &mut scenario["designs"]["small"]["nodes"];
     nodes["api"]["pods"]["pool"] = json!({});
-    nodes["db"] = json!({"mongodb": {"connections": 500, "vcpu": 2, "class": "mongodb.atlas_m0"}});
-    assert_eq!(told(&scenario.to_string()), []);
+    assert_eq!(told(&scenario.to_string()), [], "a database's driver is assumed");
+    let nodes = &mut scenario["designs"]["small"]["nodes"];
+    nodes["db"] = json!({"dynamodb": {}});
+    let found = told(&scenario.to_string());
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(
+        (found[0].0.as_str(), found[0].1.as_str()),
+        ("W0414", "designs.small.nodes.api.pods")
+    );
+    let words = "100 connections a pod are assumed, 2 of them being opened at a time";
+    assert!(found[0].2.contains(words), "{found:?}");
 }
 
 #[test]

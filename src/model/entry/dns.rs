@@ -20,11 +20,12 @@ pub const ABOUT: About = About {
         "programs that resolve once and keep the answer for life (`resolve_once`)",
         "dead addresses are handed out like live ones",
         "falling back to the next address of the answer, by kind of client (`connection.addresses` of the workload)",
+        "in front of pods with a lifecycle or an autoscaler (a headless service): a cache goes on with the addresses that were ready when it asked, for the time to live, beside the lag of the endpoints",
     ],
     leaves_out: &[
         "resolvers that keep answers beyond the time to live",
         "the time a lookup takes",
-        "in front of pods with a lifecycle or an autoscaler (a headless service): resolvers that still have the address of a pod that is not ready any more; it leaves all answers at once",
+        "the address of a pod that is gone: it refuses connections at once, where a network may be silent",
     ],
     example: r#"{"to": ["api"], "ttl": "60s"}"#,
 };
@@ -35,10 +36,10 @@ pub const ABOUT: About = About {
 pub struct DnsSpec {
     /// Nodes whose addresses the name has.
     pub to: Vec<String>,
-    /// Time to live of an answer.
-    #[serde(default = "ttl_default")]
-    #[schemars(extend("x-source" = "assumed: a common choice for load balancing by DNS", "x-assumed" = true))]
-    pub ttl: Span,
+    /// Time to live of an answer; none: 60 s, and 30 s in front of pods that come and go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-source" = "assumed: 60 s, a common choice for load balancing by DNS; a headless service has the 30 s of the Corefile that Kubernetes installs (kubernetes.io, Customizing DNS Service: ttl 30, cache 30; CoreDNS' kubernetes plugin alone 5 s)", "x-assumed" = true))]
+    pub ttl: Option<Span>,
     /// How many resolver caches the users sit behind; 0: as many as users, each asking for itself.
     #[serde(default)]
     #[schemars(range(min = 0, max = 1_000_000), extend("x-source" = "assumed: many independent resolvers", "x-assumed" = true))]
@@ -70,9 +71,11 @@ pub enum Rotation {
     Fixed,
 }
 
-fn ttl_default() -> Span {
-    Span::from_secs(60)
-}
+/// Time to live of answers about addresses that stay.
+const TTL: Span = Span::from_secs(60);
+/// Of the records of a headless service.
+const TTL_OF_PODS: Span = Span::from_secs(30);
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
 fn is_zero(share: &f64) -> bool {
     *share == 0.0
@@ -132,8 +135,10 @@ impl Spec for DnsSpec {
 /// DNS as it runs.
 pub struct Dns {
     addresses: Vec<(NodeId, u16)>,
-    ttl: Span,
+    ttl: Option<Span>,
     resolvers: u32,
+    /// What caches know of addresses that come and go; none: they stay, or nobody has asked yet.
+    known: Option<Known>,
     /// Shares of the caches, summed up; none: caches alike.
     shares: Vec<f64>,
     resolve_once: f64,
@@ -159,6 +164,7 @@ impl Component for Dns {
             addresses,
             ttl: spec.ttl,
             resolvers: spec.resolvers,
+            known: None,
             shares: summed(&spec.weights),
             resolve_once: spec.resolve_once,
             kept: BTreeMap::new(),
@@ -172,23 +178,80 @@ impl Component for Dns {
     fn handle(&mut self, event: Event, ctx: &mut Ctx) {
         let Message::Arrive(call) = event.message() else { return };
         let row = *ctx.calls.get(call);
-        let present: Vec<(NodeId, u16)> = self
-            .addresses
-            .iter()
-            .copied()
-            .filter(|(node, address)| ctx.endpoints.takes(*node, *address))
-            .collect();
-        if present.is_empty() {
+        let (class, user) = (row.from, row.parent.slot);
+        let changing = self.known.is_some() || self.comes_and_goes(ctx);
+        let ttl = self.ttl.unwrap_or(if changing { TTL_OF_PODS } else { TTL });
+        if changing {
+            self.look_up(class, user, ttl, ctx);
+        }
+        let present = self.known.as_ref().map_or(&self.addresses[..], Known::answer);
+        let n = present.len();
+        if n == 0 {
             return ctx.fail(call, Cause::Refused, 0);
         }
         // Which address of the answer the client tries; those after the last one begin anew.
-        let first = self.listed_first(row.from, row.parent.slot, ctx.now(), present.len());
-        let (node, address) = present[(first + usize::from(row.address)) % present.len()];
+        let first = self.listed_first((class, user), ctx.now(), ttl, n);
+        let present = self.known.as_ref().map_or(&self.addresses[..], Known::answer);
+        let (node, address) = present[(first + usize::from(row.address)) % n];
         ctx.pass_on(call, node, address);
     }
 
     fn close(&mut self, _ctx: &mut Ctx) -> NodeReport {
         NodeReport::default()
+    }
+}
+
+/// Who holds an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Asker {
+    Cache(u64),
+    /// A user who keeps the first answer.
+    User(NodeId, u32),
+}
+
+/// Answers about addresses that come and go, each known by the state of the endpoints that it tells.
+#[derive(Debug, Default)]
+struct Known {
+    /// Until when an answer is held, and which.
+    held: BTreeMap<Asker, (Time, u64)>,
+    /// Answers, each with when it was last given out by the servers.
+    answers: BTreeMap<u64, (Time, Vec<(NodeId, u16)>)>,
+    /// The one that was asked for last.
+    last: u64,
+}
+
+impl Known {
+    /// Somebody asks at a time for an answer that is good until another; `ready` has the addresses of this version.
+    fn ask(
+        &mut self,
+        asker: Asker,
+        (now, until): (Time, Time),
+        version: u64,
+        ready: &dyn Fn() -> Vec<(NodeId, u16)>,
+    ) {
+        let held = self.held.get(&asker).filter(|(until, _)| *until > now);
+        if let Some((_, version)) = held {
+            self.last = *version;
+            return;
+        }
+        self.held.insert(asker, (until, version));
+        self.answers.entry(version).or_insert_with(|| (now, ready())).0 = now;
+        self.last = version;
+    }
+
+    /// The answer that was asked for last.
+    fn answer(&self) -> &[(NodeId, u16)] {
+        self.answers.get(&self.last).map_or(&[], |(_, addresses)| &addresses[..])
+    }
+
+    /// Answers that nobody can hold any more.
+    fn forget_before(&mut self, now: Time, ttl: Span) {
+        let last = self.last;
+        let old = |version: u64, given: Time| version != last && given + ttl < now;
+        if self.answers.first_key_value().is_some_and(|(version, (given, _))| old(*version, *given))
+        {
+            self.answers.retain(|version, (given, _)| !old(*version, *given));
+        }
     }
 }
 
@@ -216,25 +279,64 @@ impl Dns {
         }
     }
 
-    /// Which of `n` addresses the answer that a user goes by lists first.
-    fn listed_first(&mut self, class: NodeId, user: u32, now: Time, n: usize) -> usize {
-        let resolver = self.resolver(u64::from(user));
-        let period = now.nanos() / self.ttl.nanos().max(1);
+    /// Whether a user keeps the first answer for life.
+    fn keeps(&self, user: u32) -> bool {
         let once = self.resolve_once;
-        let keeps = || self.key.named("once").with(u64::from(user)).stream().chance(once);
-        if once <= 0.0 || !keeps() {
-            return self.first(resolver, period, n);
+        let chance = || self.key.named("once").with(u64::from(user)).stream().chance(once);
+        once > 0.0 && chance()
+    }
+
+    /// Whether addresses of it come and go.
+    fn comes_and_goes(&self, ctx: &Ctx) -> bool {
+        let mut last = None;
+        let mut nodes = self.addresses.iter().map(|(node, _)| *node);
+        nodes.any(|node| last.replace(node) != Some(node) && ctx.endpoints.ready(node).is_some())
+    }
+
+    /// The cache that a user asks has an answer, its own of the last time or one of now.
+    fn look_up(&mut self, class: NodeId, user: u32, ttl: Span, ctx: &Ctx) {
+        let now = ctx.queue.now();
+        let (asker, until) = if self.keeps(user) {
+            (Asker::User(class, user), Time::MAX)
+        } else {
+            (Asker::Cache(self.resolver(u64::from(user))), now + ttl)
+        };
+        let forgets = self.resolve_once <= 0.0;
+        let known = self.known.get_or_insert_default();
+        let addresses = &self.addresses;
+        let ready = || {
+            let taken = |(node, address): &&(NodeId, u16)| ctx.endpoints.takes(*node, *address);
+            addresses.iter().filter(taken).copied().collect()
+        };
+        known.ask(asker, (now, until), ctx.endpoints.version(), &ready);
+        if forgets {
+            known.forget_before(now, ttl);
+        }
+    }
+
+    /// Which of `n` addresses the answer that a user goes by lists first.
+    fn listed_first(
+        &mut self,
+        (class, user): (NodeId, u32),
+        now: Time,
+        ttl: Span,
+        n: usize,
+    ) -> usize {
+        let resolver = self.resolver(u64::from(user));
+        let period = now.nanos() / ttl.nanos().max(1);
+        if !self.keeps(user) {
+            return self.first(resolver, (period, ttl), n);
         }
         if let Some(kept) = self.kept.get(&(class, user)) {
             return *kept % n;
         }
-        let first = self.first(resolver, period, n);
+        let first = self.first(resolver, (period, ttl), n);
         self.kept.insert((class, user), first);
         first
     }
 
     /// Which of `n` addresses a cache's answer of this period lists first.
-    fn first(&mut self, resolver: u64, period: u64, n: usize) -> usize {
+    fn first(&mut self, resolver: u64, (period, ttl): (u64, Span), n: usize) -> usize {
         match self.rotation {
             Rotation::Fixed => 0,
             Rotation::Random => {
@@ -243,7 +345,7 @@ impl Dns {
             }
             Rotation::Cyclic => {
                 let held = self.answers.get(&resolver).filter(|(of, _)| *of == period);
-                if let Some((_, at)) = held.filter(|_| !self.ttl.is_zero()) {
+                if let Some((_, at)) = held.filter(|_| !ttl.is_zero()) {
                     return *at % n;
                 }
                 let at = self.asked % n;

@@ -35,7 +35,8 @@ pub struct TargetGroupSpec {
     #[serde(default = "lag_default")]
     #[schemars(extend("x-source" = "users of the AWS Load Balancer Controller reckon with about 10 s: assumed", "x-assumed" = true))]
     pub registration_lag: Dist,
-    /// From a target that becomes healthy to its full share of requests, which grows evenly in time; none: at once. Only in turn.
+    /// From a target that becomes healthy to its full share of requests, which grows evenly in time; none: at once. Only in turn. A target that
+    /// becomes healthy when all that are healthy are in slow start themselves, or none is, has its full share at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-source" = "ALB guide: slow_start.duration_seconds, off, or 30 to 900 s"))]
     pub slow_start: Option<Span>,
@@ -202,14 +203,11 @@ impl TargetGroup {
     pub(super) fn turn(&mut self, turns: &[usize], now: Time) -> Option<usize> {
         let n = turns.len() as f64;
         for &at in turns {
-            let member = &mut self.members[at];
-            let part = match (self.spec.slow_start, member.healthy_since) {
-                (Some(whole), Some(since)) => now.since(since).as_secs_f64() / whole.as_secs_f64(),
-                _ => 1.0,
-            };
+            let part = self.part(at, now);
             if part >= 1.0 {
                 return Some(at);
             }
+            let member = &mut self.members[at];
             member.credit += (n - 1.0) * part / (n - part);
             if member.credit >= 1.0 {
                 member.credit -= 1.0;
@@ -217,6 +215,21 @@ impl TargetGroup {
             }
         }
         turns.first().copied()
+    }
+
+    /// How much of its share a target has had time to get.
+    fn part(&self, at: usize, now: Time) -> f64 {
+        match (self.spec.slow_start, self.members[at].healthy_since) {
+            (Some(whole), Some(since)) => now.since(since).as_secs_f64() / whole.as_secs_f64(),
+            _ => 1.0,
+        }
+    }
+
+    /// Whether a healthy target is not in slow start: only then another enters it (ALB guide, target groups, slow start mode:
+    /// "Newly registered targets enter slow start mode only when there is at least one healthy target that is not").
+    fn any_warm(&self, now: Time) -> bool {
+        self.spec.slow_start.is_some()
+            && (0..self.members.len()).any(|at| self.healthy(at) && self.part(at, now) >= 1.0)
     }
 
     /// A check of a target passed or failed; says whether it is healthy from now on, if that is new.
@@ -227,6 +240,7 @@ impl TargetGroup {
         passed: bool,
         now: Time,
     ) -> Option<bool> {
+        let warm = self.any_warm(now);
         let spec = &self.spec;
         let member = &mut self.members[at];
         if member.life != life || !member.registered {
@@ -236,7 +250,7 @@ impl TargetGroup {
         let change = member.belief.seen(passed, (passes, spec.unhealthy_threshold));
         if change == Some(true) {
             member.initial = false;
-            (member.healthy_since, member.credit) = (Some(now), 0.0);
+            (member.healthy_since, member.credit) = (warm.then_some(now), 0.0);
         }
         change
     }
@@ -291,6 +305,35 @@ mod tests {
             // The others share the rest evenly.
             assert!(counts[..3].iter().all(|n| (f64::from(*n) - (400.0 - own) / 3.0).abs() <= 2.0));
         }
+    }
+
+    #[test]
+    fn t_alb_6_slow_start_needs_a_healthy_target_that_is_not_in_it() {
+        let slow_start = Some(Span::from_secs(100));
+        let spec = TargetGroupSpec { slow_start, ..TargetGroupSpec::default() };
+        let mut group = TargetGroup::new(&spec, &Data::default(), Key::root(1, 0)).unwrap();
+        group.begin([false, false, false].into_iter());
+        // The first of an empty group has its share at once, the second beside it grows, so does the third; when the first fails the
+        // second goes on growing, and the first comes back without a warm one beside it.
+        let at = |seconds| Time::ZERO + Span::from_secs(seconds);
+        let percent = |part: f64| (part * 100.0).round() as i64;
+        let mut passes = |target: usize, seconds: u64| {
+            if let Some((_, change)) = group.follow(target, true) {
+                group.apply(target, change);
+            }
+            group.checked(target, group.life(target), true, at(seconds));
+            percent(group.part(target, at(seconds + 10)))
+        };
+        assert!(passes(0, 0) >= 100);
+        assert_eq!([passes(1, 10), passes(2, 20)], [10, 10]);
+        for _ in 0..2 {
+            group.checked(0, group.life(0), false, at(30));
+        }
+        assert_eq!(percent(group.part(1, at(30))), 20);
+        for _ in 0..5 {
+            group.checked(0, group.life(0), true, at(40));
+        }
+        assert_eq!([0, 1].map(|target| percent(group.part(target, at(60)))), [100, 50]);
     }
 
     #[test]

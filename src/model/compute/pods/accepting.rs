@@ -14,7 +14,7 @@ impl Pods {
         match self.kind {
             KindOf::EventLoop => !pod.loop_busy,
             KindOf::SyncWorkers => pod.running < self.places,
-            KindOf::Threads => true,
+            KindOf::Threads => pod.held < self.held_max,
         }
     }
 
@@ -24,6 +24,22 @@ impl Pods {
             let Some(call) = self.next_connection(pod, ctx) else { return };
             self.accept(call, ctx);
         }
+    }
+
+    /// A connection has a request: it counts, where there is a limit.
+    #[inline(always)]
+    pub(super) fn holds(&mut self, pod: u16) {
+        if self.held_max < u32::MAX {
+            self.pods[pod as usize].held += 1;
+        }
+    }
+
+    /// A connection has no request any more: another may be taken.
+    #[cold]
+    pub(super) fn let_go(&mut self, pod: u16, ctx: &mut Ctx) {
+        let held = &mut self.pods[pod as usize].held;
+        *held = held.saturating_sub(1);
+        self.accept_waiting(pod, ctx);
     }
 
     /// So many connections have left a pod's accept queue.
@@ -42,7 +58,11 @@ impl Pods {
         match self.kind {
             KindOf::SyncWorkers => ctx.ledger.waited_for(self.limits.places, since, now),
             KindOf::EventLoop => self.waited_for_thread(pod, since, ctx),
-            KindOf::Threads => ctx.ledger.waited_for(self.limits.cpu, since, now),
+            // Without a limit only a process that stands still lets a connection wait.
+            KindOf::Threads if self.held_max == u32::MAX => {
+                ctx.ledger.waited_for(self.limits.cpu, since, now);
+            }
+            KindOf::Threads => ctx.ledger.waited_for(self.limits.connections, since, now),
         }
         Some(call)
     }

@@ -53,10 +53,16 @@ pub struct AutoscalerSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.001, max = 448.0), extend("x-source" = "Kubernetes, SetDefaults_Pod (core/v1/defaults.go): a container with a limit and without a request asks for its limit"))]
     pub cpu_request: Option<f64>,
-    /// How often usage is sampled.
+    /// How often usage is scraped.
     #[serde(default = "fifteen_seconds")]
     #[schemars(extend("x-source" = "metrics-server manifest: --metric-resolution=15s"))]
     pub scrape_interval: Span,
+    /// How often a kubelet reads a container's processor time for `hpa`: this, and up to as much again, drawn for each reading. What is
+    /// scraped is the last reading, and usage is the difference of the last two that were scraped: a decision rests on 10 to 35 s that ended up to
+    /// 35 s ago. Zero: it is read when it is scraped.
+    #[serde(default = "ten_seconds")]
+    #[schemars(extend("x-source" = "kubelet (pkg/kubelet/cadvisor/cadvisor_linux.go): housekeeping_interval 10 s; cAdvisor (manager/container.go, nextHousekeepingInterval): jitter of factor 1"))]
+    pub housekeeping_interval: Span,
     /// How often the autoscaler decides.
     #[serde(default = "fifteen_seconds")]
     #[schemars(extend("x-source" = "kube-controller-manager: --horizontal-pod-autoscaler-sync-period=15s"))]
@@ -109,6 +115,9 @@ pub struct NodesSpec {
 
 fn min_default() -> u32 {
     1
+}
+fn ten_seconds() -> Span {
+    Span::from_secs(10)
 }
 fn fifteen_seconds() -> Span {
     Span::from_secs(15)

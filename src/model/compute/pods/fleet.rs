@@ -7,7 +7,9 @@ use super::pod::Pod;
 use super::replica::{Laws, Row, Stage};
 use super::scaler::Scaling;
 use super::spec::PodsSpec;
-use crate::kernel::{Key, Span, Time};
+use super::usage::Counter;
+use super::victims::{Deleter, Ranked};
+use crate::kernel::{Key, Time};
 use crate::model::context::{Ctx, Purpose};
 use crate::model::endpoints::ENDPOINTS;
 use crate::model::ledger::GaugeId;
@@ -48,6 +50,7 @@ pub(super) enum Todo {
 pub(super) struct Fleet {
     rows: Vec<Row>,
     pub(super) laws: Laws,
+    deleter: Deleter,
     machines: Option<Machines>,
     pub(super) scaling: Option<Box<Scaling>>,
     pub(super) wanted: u32,
@@ -120,6 +123,7 @@ impl Fleet {
         Ok(Some(Box::new(Fleet {
             rows: (0..all).map(row).collect(),
             laws,
+            deleter: Deleter::of(scaler, wiring.era),
             machines,
             scaling: scaler.map(|own| Box::new(Scaling::new(own, spec))),
             wanted: u32::from(spec.replicas),
@@ -235,7 +239,7 @@ impl Fleet {
         let present = self.rows.iter().filter(|row| row.here()).count();
         self.create(wanted.saturating_sub(present), ctx);
         for _ in wanted..present {
-            let Some(at) = self.least_needed(|_| true) else { break };
+            let Some(at) = self.least_needed(ctx.now(), |_| true) else { break };
             self.remove(at);
         }
     }
@@ -269,24 +273,14 @@ impl Fleet {
         let ready = count(&self.rows, &|row| row.stage == Stage::Ready);
         let serving = ready.saturating_sub(least).min(removable.saturating_sub(idle_old));
         for _ in 0..removable.min(idle_old) + serving {
-            let Some(at) = self.least_needed(old) else { break };
+            let Some(at) = self.least_needed(ctx.now(), old) else { break };
             self.remove(at);
         }
     }
 
-    /// Those that do not serve yet go first, then the newest, as a ReplicaSet ranks them.
-    fn least_needed(&self, which: impl Fn(&Row) -> bool) -> Option<usize> {
-        let ranked = self.rows.iter().enumerate().filter(|(_, row)| row.here() && which(row));
-        let rank = |&(at, row): &(usize, &Row)| {
-            let serves = match row.stage {
-                Stage::Ready => 3,
-                Stage::Running => 2,
-                Stage::Starting => 1,
-                _ => 0,
-            };
-            (serves, std::cmp::Reverse(row.changed), std::cmp::Reverse(at))
-        };
-        ranked.min_by_key(rank).map(|(at, _)| at)
+    /// The pod of a kind that is deleted first.
+    fn least_needed(&self, now: Time, which: impl Fn(&Row) -> bool) -> Option<usize> {
+        Ranked { rows: &self.rows, now, deleter: self.deleter, key: self.key }.first(which)
     }
 
     /// A host takes no new pods, or does again.
@@ -333,6 +327,7 @@ impl Fleet {
             life: row.life + 1,
             generation: self.generation,
             scheduled: None,
+            created: now,
             changed: now,
             told: row.told,
             heard: row.heard,
@@ -371,7 +366,7 @@ impl Fleet {
         let row = &mut self.rows[at];
         row.life += 1;
         (row.stage, row.runs, row.changed) = (Stage::Running, now, now);
-        (row.work, row.answers, row.sample) = (Span::ZERO, 0, None);
+        (row.counter, row.answers, row.sample) = (Counter::default(), 0, None);
         (row.again, row.signalled, row.contained) = (false, false, false);
         (row.beliefs, row.startup_failures) = (beliefs(false), 0);
         row.life

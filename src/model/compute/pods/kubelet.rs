@@ -5,6 +5,7 @@ use super::hosts::{EVICTED, LEASE_OVER, TAKEN};
 use super::lifecycle::Sigterm;
 use super::pod::Life;
 use super::replica::Stage;
+use super::scaler::READING;
 use super::service::Pods;
 use crate::kernel::Span;
 use crate::model::calls::Call;
@@ -50,6 +51,10 @@ impl Pods {
     /// A timer of the fleet: of its autoscaler or of a kubelet.
     pub(super) fn fleet_woken(&mut self, (timer, word, turn): (u8, u32, u32), ctx: &mut Ctx) {
         let Some(fleet) = &mut self.fleet else { return };
+        if timer == READING {
+            // Nothing but the counter changes.
+            return fleet.housekeep(word as usize, turn, ctx);
+        }
         if timer == PROBE_TIMEOUT {
             self.probe_timed_out(CallId { slot: word, turn }, ctx);
         } else if matches!(timer, LEASE_OVER | EVICTED | TAKEN) {
@@ -64,7 +69,7 @@ impl Pods {
 
     fn kubelet(&mut self, timer: u8, at: usize, ctx: &mut Ctx) {
         match timer {
-            BOOTED => self.pods[at].life = Life::Up,
+            BOOTED => self.comes_up(at, ctx),
             READY => self.contained(at, true, ctx),
             SIGTERM => self.sigterm(at, ctx),
             LINGERED => self.obey(at, ctx),
@@ -111,13 +116,15 @@ impl Pods {
         let Some(fleet) = &mut self.fleet else { return };
         let boot = fleet.laws.boot.sample(&mut fleet.life_key(at).named("boot").stream());
         let life = fleet.starts(at, now);
+        fleet.housekeep(at, life, ctx);
+        let startup_probe = fleet.laws.probes[usize::from(STARTUP)].is_some();
         if boot.is_zero() {
-            self.pods[at].life = Life::Up;
+            self.comes_up(at, ctx);
         } else {
             self.pods[at].life = Life::Down;
             ctx.wake(boot, BOOTED, at as u32, life);
         }
-        if fleet.laws.probes[usize::from(STARTUP)].is_some() {
+        if startup_probe {
             self.begin_probe(STARTUP, at, ctx);
         } else {
             self.started(at, ctx);
@@ -312,6 +319,7 @@ impl Pods {
         }
         let wait = back_off(row.restarts);
         row.restarts += 1;
+        row.restarted += 1;
         row.life += 1;
         let life = row.life;
         fleet.restarted += 1;

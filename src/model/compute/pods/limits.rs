@@ -8,6 +8,8 @@ pub(super) struct Limits {
     pub(super) accept: LimitId,
     pub(super) places: LimitId,
     pub(super) queue: LimitId,
+    /// Connections that the threads of each pod take.
+    pub(super) connections: LimitId,
     /// The processors of the hosts.
     pub(super) cpu: LimitId,
     /// The processor limit of each pod.
@@ -60,6 +62,11 @@ impl Limits {
                 me,
                 "queue",
                 format!("waiting line {}", per_pod(spec.queue.unwrap_or(u32::MAX))),
+            ),
+            connections: ledger.limit(
+                me,
+                "connections",
+                format!("connections {}", per_pod(spec.connections())),
             ),
             cpu: ledger.limit(
                 me,

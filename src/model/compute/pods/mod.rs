@@ -1,5 +1,6 @@
 //! Pods: replicas of one service on shared hosts.
 mod accepting;
+mod ahead;
 mod autoscaler;
 mod burst;
 mod fleet;
@@ -21,6 +22,8 @@ mod service;
 mod spec;
 mod stores;
 mod supervisor;
+mod usage;
+mod victims;
 pub use autoscaler::{AutoscalerSpec, NodesSpec};
 pub use lifecycle::{Lifecycle, RollingUpdate, Sigterm};
 pub use runtime::{EventLoop, Runtime, SyncWorkers, Threads, WarmUp};

@@ -2,7 +2,6 @@
 
 use super::pod::Life;
 use super::service::Pods;
-use crate::kernel::Span;
 use crate::model::calls::{Op, Via};
 use crate::model::context::Ctx;
 use crate::model::message::{CallId, Cause, Event, Message, NodeId, Outcome};
@@ -37,7 +36,7 @@ impl Pods {
             // The world carries out what happens around a node.
             Action::Slow(_) | Action::Down(_) | Action::BlackHole(_) => {}
             Action::Start(_) if self.fleet.is_some() => {}
-            Action::Start(_) => self.pods[pod].life = Life::Up,
+            Action::Start(_) => self.comes_up(pod, ctx),
             Action::Freeze(_) => self.pods[pod].frozen = true,
             Action::Thaw(_) => self.thaw(pod, ctx),
             Action::Block(block) => {
@@ -45,6 +44,12 @@ impl Pods {
                 ctx.wake(block.duration, THAW, pod as u32, 0);
             }
         }
+    }
+
+    /// The process listens from now on.
+    pub(super) fn comes_up(&mut self, pod: usize, ctx: &mut Ctx) {
+        self.pods[pod].life = Life::Up;
+        self.fill_pools(pod as u16, ctx);
     }
 
     /// What came while the process stood still is delivered now, in order.
@@ -137,10 +142,10 @@ impl Pods {
 
     /// Closes what the pod's pools hold idle and begins anew.
     fn reset_pools(&mut self, pod: u16, ctx: &mut Ctx) {
-        let now = ctx.now();
+        self.leave_ahead(pod, ctx);
         let stores: Vec<NodeId> = self.pools.iter().map(|pool| pool.store).collect();
         for store in stores {
-            while let Some(connection) = self.pool_at(pod, store).expire(now, Span::ZERO) {
+            while let Some(connection) = self.pool_at(pod, store).take_idle() {
                 ctx.hang_up(store, 1, connection);
             }
         }

@@ -1,6 +1,7 @@
 //! One pod: its queues and pools. It decides; the service carries out.
 
-use crate::kernel::{LaneId, Rank, Span};
+use crate::kernel::{Key, LaneId, Rank, Span};
+use crate::model::driver::Settings;
 use crate::model::listener::Listener;
 use crate::model::message::{CallId, Message, NodeId};
 use crate::model::pool::{Pool, PoolSpec};
@@ -11,6 +12,13 @@ use std::collections::{BTreeMap, VecDeque};
 pub(super) const ACQUIRE: u8 = 2;
 /// Idle connections may have to be closed: word is the pod, turn the store.
 pub(super) const IDLE: u8 = 5;
+
+/// A connection that could not be opened ahead is tried again: word is the pod and the store, turn the pod's life and how often it failed.
+pub(super) const AGAIN: u8 = 11;
+/// Whether enough connections are idle is looked at: word is the pod and the store, turn the pod's life.
+pub(super) const LOOK: u8 = 12;
+/// The time of a connection is over: word is its number, turn the pod and the store.
+pub(super) const TOO_OLD: u8 = 13;
 
 // Where a call stands, in its second word.
 pub(super) const RUNNING: u32 = 1;
@@ -38,6 +46,8 @@ pub(super) const SIGNING: u32 = 12;
 pub(super) struct StorePool {
     pub(super) store: NodeId,
     pub(super) spec: PoolSpec,
+    pub(super) settings: Settings,
+    pub(super) key: Key,
     /// Timer of the acquire timeout.
     pub(super) acquire: Option<LaneId>,
     /// Timer of the idle timeout.
@@ -49,19 +59,24 @@ impl StorePool {
         specs: &BTreeMap<String, PoolSpec>,
         wiring: &mut Wiring,
     ) -> Result<Vec<StorePool>, String> {
-        let mut lane = |wait: Option<Span>| wait.map(|t| wiring.queue.lane(t, Rank::Timeout));
-        let lanes: Vec<_> = specs
-            .values()
-            .map(|spec| (lane(spec.acquire_timeout), lane(spec.idle_timeout)))
-            .collect();
-        let pool = |((name, spec), (acquire, idle)): ((&String, &PoolSpec), _)| {
-            Ok(StorePool { store: wiring.node(name)?, spec: spec.clone(), acquire, idle })
+        let key = wiring.key().named("pool");
+        let pool = |(name, spec): (&String, &PoolSpec)| {
+            let settings = spec.settings();
+            let mut lane = |wait: Option<Span>| wait.map(|t| wiring.queue.lane(t, Rank::Timeout));
+            let (acquire, idle) = (lane(settings.acquire_timeout), lane(settings.idle_timeout));
+            let (store, key) = (wiring.node(name)?, key.named(name));
+            Ok(StorePool { store, spec: spec.clone(), settings, key, acquire, idle })
         };
-        specs.iter().zip(lanes).map(pool).collect()
+        specs.iter().map(pool).collect()
+    }
+
+    /// A pool of a process that has just started.
+    pub(super) fn empty(&self) -> Pool {
+        Pool::new(self.spec.mode, &self.settings)
     }
 
     pub(super) fn fresh(pools: &[StorePool]) -> Vec<(NodeId, Pool)> {
-        pools.iter().map(|pool| (pool.store, Pool::new(&pool.spec))).collect()
+        pools.iter().map(|pool| (pool.store, pool.empty())).collect()
     }
 }
 
@@ -101,6 +116,8 @@ pub(super) struct Pod {
     pub(super) waiting: VecDeque<CallId>,
     /// Requests in progress.
     pub(super) running: u32,
+    /// Threads with a limit of connections: those that have a request.
+    pub(super) held: u32,
     /// Processes that have died: what was to happen to one of them does not happen to the next.
     pub(super) lives: u32,
     /// Event loop: tasks ready for the one thread.
@@ -148,6 +165,7 @@ impl Pod {
             accept_queue: VecDeque::new(),
             waiting: VecDeque::new(),
             running: 0,
+            held: 0,
             lives: 0,
             ready: VecDeque::new(),
             tasks: [Span::ZERO; 2],
@@ -174,6 +192,7 @@ impl Pod {
         self.ready.clear();
         self.deferred.clear();
         self.running = 0;
+        self.held = 0;
         self.has_run = 0;
         self.begun = 0;
         self.lives += 1;

@@ -4,6 +4,7 @@ use super::autoscaler::AutoscalerSpec;
 use super::kubelet::beliefs;
 use super::lifecycle::{Lifecycle, RollingUpdate, Sigterm};
 use super::scaler::Sample;
+use super::usage::Counter;
 use crate::kernel::{Span, Time};
 use crate::model::data::Data;
 use crate::model::dist::Sampler;
@@ -35,12 +36,13 @@ pub(super) struct Row {
     /// Of which rollout it is, and whether its host is drained.
     pub(super) generation: u32,
     pub(super) leaving: bool,
-    /// When the kubelet took it up, when its container ran, when its readiness last changed.
+    /// When it was created, when the kubelet took it up, when its container ran, when its readiness last changed.
+    pub(super) created: Time,
     pub(super) scheduled: Option<Time>,
     pub(super) runs: Time,
     pub(super) changed: Time,
-    /// Reference work and answers since the last sample.
-    pub(super) work: Span,
+    /// Reference work, and answers since the last sample.
+    pub(super) counter: Counter,
     pub(super) answers: u64,
     pub(super) sample: Option<Sample>,
     /// Startup, liveness, readiness.
@@ -52,9 +54,10 @@ pub(super) struct Row {
     pub(super) gate: bool,
     /// Whether its process has got SIGTERM.
     pub(super) signalled: bool,
-    /// Whether its container starts again when it has ended, and how often it has.
+    /// Whether its container starts again when it has ended, how often it has since it last ran for long, and how often in all.
     pub(super) again: bool,
     pub(super) restarts: u32,
+    pub(super) restarted: u32,
     /// Whether proxies send to it, and the numbers of the changes that have happened and have reached them.
     pub(super) published: bool,
     pub(super) told: (bool, u32),
@@ -127,10 +130,11 @@ impl Row {
             host: 0,
             generation: 0,
             leaving: false,
+            created: Time::ZERO,
             scheduled: Some(Time::ZERO),
             runs: Time::ZERO,
             changed: Time::ZERO,
-            work: Span::ZERO,
+            counter: if ready { Counter::idle_so_far() } else { Counter::default() },
             answers: 0,
             sample: None,
             beliefs: beliefs(ready),
@@ -140,6 +144,7 @@ impl Row {
             signalled: false,
             again: false,
             restarts: 0,
+            restarted: 0,
             published: ready,
             told: (ready, 0),
             heard: 0,

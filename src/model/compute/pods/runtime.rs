@@ -86,6 +86,11 @@ pub struct Threads {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000), extend("x-source" = "no lock unless said; CPython glossary, global interpreter lock: one thread at a time executes bytecode"))]
     pub interpreters: Option<u32>,
+    /// Most connections with a request that the process takes, waiting for a thread or at work in one; the others stay in the kernel's accept
+    /// queue. None: any number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000), extend("x-source" = "any number unless said; Tomcat maxConnections 8,192 beside an acceptCount of 100 (config/http.html), gunicorn gthread worker_connections 1,000 for each worker (workers/gthread.py, run)"))]
+    pub connections: Option<u32>,
 }
 
 /// Late by so much is a timer of an event loop: the kernel's timer slack of 50 us (prctl(2), `PR_SET_TIMERSLACK`), and the time until

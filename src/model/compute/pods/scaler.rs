@@ -6,6 +6,7 @@ use super::pod::Pod;
 use super::policy::{Metrics, Policy};
 use super::replica::{Row, Stage};
 use super::spec::PodsSpec;
+use super::usage::{Usage, next_reading};
 use crate::kernel::{Span, Time};
 use crate::model::context::Ctx;
 use crate::model::scale::hpa::{Container, Phase, PodState, Readiness};
@@ -17,12 +18,12 @@ const POINT: u8 = FLEET + 2;
 /// A point of an alarm has become visible.
 const SEEN: u8 = FLEET + 3;
 
-/// A sample of a pod.
+/// A container's counter of processor time is read: word is the pod, turn its life.
+pub(super) const READING: u8 = FLEET + 4;
+
+/// A sample of what a pod's requests show.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sample {
-    at: Time,
-    window: Span,
-    cpu_milli: i64,
     rate_milli: i64,
     in_progress: i64,
 }
@@ -32,6 +33,8 @@ pub(super) struct Scaling {
     pub(super) policy: Policy,
     bounds: (u32, u32),
     scrape: Span,
+    /// From reading to reading of a container, at least; none: nobody asks, or it is read when it is scraped.
+    housekeeping: Option<Span>,
     decide: Span,
     request: f64,
     speed: f64,
@@ -48,10 +51,12 @@ pub(super) struct Scaling {
 
 impl Scaling {
     pub(super) fn new(own: &AutoscalerSpec, spec: &PodsSpec) -> Scaling {
+        let apart = own.hpa.is_some() && !own.housekeeping_interval.is_zero();
         Scaling {
             policy: Policy::new(own, u32::from(spec.replicas)),
             bounds: own.bounds(),
             scrape: own.scrape_interval,
+            housekeeping: apart.then_some(own.housekeeping_interval),
             decide: own.sync_period,
             request: own.cpu_request.or(spec.cpu).unwrap_or(spec.hosts.vcpu()),
             speed: spec.hosts.speed,
@@ -65,7 +70,7 @@ impl Scaling {
         }
     }
 
-    /// Every pod that runs is measured over the time since the last sample or its start.
+    /// Every pod that runs is scraped. Its requests are counted over the time since the last scrape or its start.
     fn sample(&mut self, rows: &mut [Row], pods: &[Pod], now: Time) {
         for (row, pod) in rows.iter_mut().zip(pods) {
             let running = matches!(row.stage, Stage::Running | Stage::Ready | Stage::Draining);
@@ -74,16 +79,16 @@ impl Scaling {
                 row.sample = row.sample.filter(|_| running);
                 continue;
             }
-            let seconds = window.as_secs_f64();
-            let cores = row.work.as_secs_f64() / self.speed / seconds;
+            if self.housekeeping.is_none() {
+                row.counter.read(now);
+            }
+            row.counter.scraped(row.runs, self.scrape);
+            let rate = row.answers as f64 / window.as_secs_f64();
             row.sample = Some(Sample {
-                at: now,
-                window,
-                cpu_milli: (cores * 1000.0).round() as i64,
-                rate_milli: (row.answers as f64 / seconds * 1000.0).round() as i64,
+                rate_milli: (rate * 1000.0).round() as i64,
                 in_progress: i64::from(in_progress(pod)),
             });
-            (row.work, row.answers) = (Span::ZERO, 0);
+            row.answers = 0;
         }
         self.scraped = now;
     }
@@ -93,7 +98,12 @@ impl Scaling {
         let request = (self.request * 1000.0).round() as i64;
         let state = |row: &Row| {
             let named = |value| BTreeMap::from([("cpu".to_owned(), value)]);
-            let usage = row.sample.map_or_else(BTreeMap::new, |sample| named(sample.cpu_milli));
+            let measured = row.sample.and_then(|_| row.counter.usage());
+            let milli = |usage: Usage| {
+                let cores = usage.work.as_secs_f64() / self.speed / usage.window.as_secs_f64();
+                (cores * 1000.0).round() as i64
+            };
+            let usage = measured.map_or_else(BTreeMap::new, |usage| named(milli(usage)));
             let custom = row.sample.iter().flat_map(|sample| {
                 let values = [sample.rate_milli, sample.in_progress * 1000];
                 METRICS.iter().map(|name| (*name).to_owned()).zip(values)
@@ -108,8 +118,8 @@ impl Scaling {
                 started: row.scheduled,
                 containers: vec![Container { name: "app".into(), requests: named(request), usage }],
                 metrics: custom.collect(),
-                sampled: row.sample.map_or(Time::ZERO, |sample| sample.at),
-                window: row.sample.map_or(Span::ZERO, |sample| sample.window),
+                sampled: measured.map_or(Time::ZERO, |usage| usage.at),
+                window: measured.map_or(Span::ZERO, |usage| usage.window),
             }
         };
         let present = rows.iter().filter(|row| row.stage != Stage::Absent);
@@ -154,8 +164,31 @@ impl Fleet {
             if let Some((period, _)) = scaling.policy.points() {
                 ctx.wake(period, POINT, 0, 0);
             }
+            if let Some(interval) = scaling.housekeeping {
+                let running =
+                    self.rows().iter().zip(0..).filter(|(row, _)| row.stage == Stage::Ready);
+                for (row, at) in running {
+                    let mut stream = self.life_key(at as usize).named("reading").stream();
+                    let first = next_reading(interval, &mut stream).scaled(stream.unit());
+                    ctx.wake(first, READING, at, row.life);
+                }
+            }
         }
         self.show(ctx);
+    }
+
+    /// The kubelet reads the counter of a container, the first time when it starts.
+    pub(super) fn housekeep(&mut self, at: usize, life: u32, ctx: &mut Ctx) {
+        let now = ctx.now();
+        let Some(interval) = self.scaling.as_ref().and_then(|scaling| scaling.housekeeping) else {
+            return;
+        };
+        let key = self.life_key(at).named("reading").with(now.nanos());
+        let row = self.row_mut(at);
+        if row.life == life {
+            row.counter.read(now);
+            ctx.wake(next_reading(interval, &mut key.stream()), READING, at as u32, life);
+        }
     }
 
     /// A pod did so much reference work.
@@ -163,7 +196,7 @@ impl Fleet {
         let Some(scaling) = &mut self.scaling else { return };
         scaling.work = scaling.work + work;
         let row = self.row_mut(usize::from(pod));
-        row.work = row.work + work;
+        row.counter.work = row.counter.work + work;
     }
 
     /// A pod answered.

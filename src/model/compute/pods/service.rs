@@ -1,11 +1,12 @@
 //! The service as it runs: connects, admission, processor sharing on hosts, pools to stores.
 
+use super::ahead::Ahead;
 use super::burst::{Burst, CREDITS};
 use super::fleet::{FLEET, Fleet, hosts, places};
 use super::hosts::own_host;
 use super::limits::{Gauges, Limits};
 use super::operations::THAW;
-use super::pod::{IDLE, Life, Pod, RUNNING, SIGNING, StorePool};
+use super::pod::{AGAIN, IDLE, LOOK, Life, Pod, RUNNING, SIGNING, StorePool, TOO_OLD};
 use super::runtime::{Pace, Runtime};
 use super::spec::PodsSpec;
 use super::supervisor::{SILENT_WORKER, Supervisor, WORKER_UP};
@@ -57,10 +58,14 @@ pub struct Pods {
     pub(super) cpu_handshake: Span,
     pub(super) pace: Pace,
     pub(super) places: u32,
+    /// Most connections with a request in a pod, of threads.
+    pub(super) held_max: u32,
     queue_max: usize,
     reject_status: u16,
     cancel: bool,
     pub(super) pools: Vec<StorePool>,
+    /// Connections that are being opened for no request.
+    pub(super) ahead: Vec<Ahead>,
     /// Connections opened to stores so far: their numbers.
     pub(super) connections: u32,
     pub(super) limits: Limits,
@@ -140,10 +145,12 @@ impl Component for Pods {
             cpu_handshake: spec.cpu_handshake,
             pace: Pace::new(&spec.runtime, spec.warm_up.as_ref()),
             places,
+            held_max: spec.connections(),
             queue_max: spec.queue.map_or(usize::MAX, |n| n as usize),
             reject_status: spec.reject_status,
             cancel: spec.cancel,
             pools,
+            ahead: Vec::new(),
             connections: 0,
             limits,
             gauges,
@@ -162,6 +169,11 @@ impl Component for Pods {
             self.watch_running(ctx);
         }
         self.begin_credits(ctx);
+        for pod in 0..self.pods.len() {
+            if self.pods[pod].life == Life::Up {
+                self.fill_pools(pod as u16, ctx);
+            }
+        }
     }
 
     fn handle(&mut self, event: Event, ctx: &mut Ctx) {
@@ -194,6 +206,9 @@ impl Pods {
             Message::Wake(THAW, pod, _) => self.thaw(pod as usize, ctx),
             Message::Wake(IDLE, pod, store) => {
                 self.close_idle(pod as u16, NodeId(store as u16), ctx);
+            }
+            Message::Wake(timer @ (AGAIN | LOOK | TOO_OLD), word, turn) => {
+                self.pool_woken((timer, word, turn), ctx);
             }
             Message::Wake(HEALTHY, pod, healthy) => self.gated(pod as usize, healthy == 1, ctx),
             Message::Wake(timer, word, turn) if timer >= FLEET && timer != ESTABLISHED => {
@@ -276,6 +291,7 @@ impl Pods {
         }
         if open {
             if !self.defers(pod, Message::Arrive(call)) {
+                self.holds(pod);
                 self.admit(call, ctx);
             }
             return;
@@ -346,6 +362,7 @@ impl Pods {
             self.pods[row.address as usize].running += 1;
             self.watch_worker(call, ctx);
         }
+        self.holds(row.address);
         if row.mark > now {
             ctx.wake(row.mark - now, READ, call.slot, call.turn);
         } else {
@@ -461,10 +478,10 @@ impl Pods {
     /// A connection, statement or call on behalf of a request was answered.
     #[inline(never)]
     fn answered(&mut self, child: CallId, ctx: &mut Ctx) {
-        if ctx.calls.get(child).work == PROBE {
-            return self.probe_answered(child, ctx);
-        }
         let parent = ctx.calls.get(child).parent;
+        if parent == CallId::NONE {
+            return self.answered_no_request(child, ctx);
+        }
         let pod = ctx.calls.get(parent).address;
         if self.defers(pod, Message::Reply(child)) {
             return;
@@ -552,7 +569,11 @@ impl Pods {
             fleet.answered(row.address);
         }
         row.via = Via::Open(u32::from(row.address));
+        let pod = row.address;
         ctx.reply(call, outcome);
+        if self.held_max < u32::MAX {
+            self.let_go(pod, ctx);
+        }
     }
 
     /// The client of a call went away.

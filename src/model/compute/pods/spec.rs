@@ -24,7 +24,7 @@ pub const ABOUT: About = About {
         "timers of an event loop that count whole milliseconds, and the warm-up of a process whose code is compiled while it runs",
         "processor time shared by the threads of a host; with a limit, which is a quota for all threads of a pod in every 100 ms, shared by its pods",
         "processor time of TLS handshakes, where clients come straight to the pods",
-        "a connection pool per pod and store with the growth rule of its driver",
+        "a connection pool per pod and store with the rules of its driver: how many at most, how many opened at a time or ahead, closed when idle or too old",
         "work that goes on after its client has gone, unless `cancel` is set",
         "with a lifecycle: startup, liveness and readiness probes that share the request queue or not, restarts with back-off, preStop, SIGTERM and SIGKILL beside the lag of the endpoints, rolling updates with surge and unavailable pods, a readiness gate",
         "CPU credits of burstable hosts: earned, launch credits, standard mode down to the baseline, unlimited mode with its charges",
@@ -34,8 +34,10 @@ pub const ABOUT: About = About {
     leaves_out: &[
         "memory, garbage collection and out-of-memory kills",
         "keepalive_timeout toward users who come over DNS, a NodePort or an NLB",
-        "a limit of connections that threads accept (gthread: worker_connections 1,000 each): those wait in the process, not in the kernel",
+        "connections without a request, in the limit of those that threads take (`connections`)",
         "what a host had on its processor when it was lost: it ends all the same",
+        "the processor time of a pod for connections that are opened ahead (`min_idle`)",
+        "the termination policies of EC2 Auto Scaling: the newest instance goes",
         "the progress deadline of a rollout, and rollbacks",
     ],
     example: r#"{"replicas": 3, "hosts": {"count": 2, "instance": "t3.medium", "vcpu": 2},
@@ -101,7 +103,7 @@ pub struct PodsSpec {
     #[serde(default)]
     #[schemars(extend("x-source" = "Linux ip-sysctl: 0"))]
     pub abort_on_overflow: bool,
-    /// Connection pools by name of the store; a store that is not named gets the defaults.
+    /// Connection pools by name of the store; a store that is not named gets a pool with the defaults of its engine's usual driver.
     #[serde(default)]
     pub pool: BTreeMap<String, PoolSpec>,
     /// Pods that take longer for the same work: on a noisy host, with a cold cache.
@@ -251,6 +253,14 @@ impl PodsSpec {
         }
     }
 
+    /// Most connections with a request that a pod takes.
+    pub(super) fn connections(&self) -> u32 {
+        match &self.runtime {
+            Runtime::Threads(threads) => threads.connections.unwrap_or(u32::MAX),
+            _ => u32::MAX,
+        }
+    }
+
     /// Most requests in progress in a pod.
     pub fn places(&self) -> u32 {
         let own = match &self.runtime {
@@ -279,8 +289,9 @@ impl Spec for PodsSpec {
         super::fleet::hosts(self).1(address)
     }
     fn check(&self, check: &mut Check) {
-        for store in self.pool.keys() {
+        for (store, pool) in &self.pool {
             check.target(&format!("pool.{store}"), store);
+            pool.check(&format!("pool.{store}"), check);
         }
         if let Some(autoscaler) = &self.autoscaler {
             autoscaler.check(self.replicas, self.hosts.count, check);
@@ -303,6 +314,16 @@ impl Spec for PodsSpec {
             );
             let remedy = "lower `cpu`, or say what the hosts have by `hosts.vcpu`";
             check.problem("W0408", "cpu", what, remedy);
+        }
+        if let Runtime::Threads(Threads { threads, connections: Some(n), .. }) = self.runtime
+            && n < threads
+        {
+            check.problem(
+                "W0417",
+                "runtime.threads.connections",
+                format!("{n} connections for {threads} threads: some never have a request"),
+                "raise it, or lower `threads`",
+            );
         }
         for (i, slow) in self.slow.iter().enumerate() {
             if slow.pod >= self.replicas {

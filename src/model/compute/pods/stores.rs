@@ -10,17 +10,18 @@ use crate::model::calls::Op;
 use crate::model::context::Ctx;
 use crate::model::dist::Sampler;
 use crate::model::message::{CallId, Cause, Event, Message, NodeId, Outcome};
-use crate::model::pool::{Checkin, Checkout, GREETED, Pool, PoolSpec};
+use crate::model::pool::{Checkin, Checkout, GREETED, Pool, PoolMode, PoolSpec};
 use crate::model::work::Step;
 
 impl Pods {
-    fn store_pool(&self, store: NodeId) -> Option<&StorePool> {
+    pub(super) fn store_pool(&self, store: NodeId) -> Option<&StorePool> {
         self.pools.iter().find(|pool| pool.store == store)
     }
 
     pub(super) fn pool_at(&mut self, pod: u16, store: NodeId) -> &mut Pool {
         let spec = self.pools.iter().find(|pool| pool.store == store);
-        let fresh = || spec.map_or_else(|| Pool::new(&PoolSpec::default()), |s| Pool::new(&s.spec));
+        let usual = || Pool::new(PoolMode::Pool, &PoolSpec::default().settings());
+        let fresh = || spec.map_or_else(usual, StorePool::empty);
         self.pods[pod as usize].pool(store, fresh)
     }
 
@@ -61,7 +62,7 @@ impl Pods {
         row.child = child;
     }
 
-    fn query(&mut self, call: CallId, store: NodeId, connection: u32, ctx: &mut Ctx) {
+    pub(super) fn query(&mut self, call: CallId, store: NodeId, connection: u32, ctx: &mut Ctx) {
         let works = ctx.works;
         let row = *ctx.calls.get(call);
         let step = works[usize::from(row.work)].steps.get(usize::from(row.step));
@@ -75,7 +76,7 @@ impl Pods {
     }
 
     /// A request in line for a pool may go on.
-    fn woken(&mut self, call: CallId, ctx: &mut Ctx) {
+    pub(super) fn woken(&mut self, call: CallId, ctx: &mut Ctx) {
         let now = ctx.now();
         let since = ctx.calls.get(call).mark;
         ctx.ledger.waited_for(self.limits.pool, since, now);
@@ -110,9 +111,8 @@ impl Pods {
             }
             return self.drive(call, REFUSED, connection, work, ctx);
         }
-        let next = self.pool_at(pod, store).opened();
-        let open = u64::from(self.pods[pod as usize].connections());
-        self.counts.connections_max = self.counts.connections_max.max(open);
+        let next = self.pool_at(pod, store).opened(connection);
+        self.is_open(pod, store, connection, ctx);
         self.open_next(next, store, ctx);
         let keys = self.store_pool(store).map_or(Span::ZERO, |pool| pool.spec.connect_offload);
         if keys.is_zero() {
@@ -251,29 +251,45 @@ impl Pods {
         let now = ctx.now();
         if !ok {
             ctx.hang_up(store, 1, connection);
-            let next = self.pool_at(pod, store).broken();
-            return self.open_next(next, store, ctx);
+            let next = self.pool_at(pod, store).broken(connection);
+            self.open_next(next, store, ctx);
+            return self.open_ahead(pod, store, ctx);
         }
         match self.pool_at(pod, store).checkin(connection, now) {
             Checkin::Next(next) => {
-                let timer = ctx.calls.get(next).timer;
-                ctx.queue.cancel(timer);
-                self.woken(next, ctx);
-                self.query(next, store, connection, ctx);
+                self.gets(next, store, connection, ctx);
             }
-            Checkin::Idle => {
-                if let Some(lane) = self.store_pool(store).and_then(|pool| pool.idle) {
-                    ctx.arm(lane, IDLE, u32::from(pod), u32::from(store.0));
-                }
-            }
+            Checkin::Idle => self.rests(pod, store, ctx),
             Checkin::Close => ctx.hang_up(store, 1, connection),
+            Checkin::Retire => {
+                ctx.hang_up(store, 1, connection);
+                let next = self.pool_at(pod, store).next_to_open();
+                self.open_next(next, store, ctx);
+                self.open_ahead(pod, store, ctx);
+            }
         }
+    }
+
+    /// A connection is idle from now on.
+    #[inline]
+    pub(super) fn rests(&mut self, pod: u16, store: NodeId, ctx: &mut Ctx) {
+        if let Some(lane) = self.store_pool(store).and_then(|pool| pool.idle) {
+            ctx.arm(lane, IDLE, u32::from(pod), u32::from(store.0));
+        }
+    }
+
+    /// Who waited in line has a connection that was free.
+    pub(super) fn gets(&mut self, call: CallId, store: NodeId, connection: u32, ctx: &mut Ctx) {
+        let timer = ctx.calls.get(call).timer;
+        ctx.queue.cancel(timer);
+        self.woken(call, ctx);
+        self.query(call, store, connection, ctx);
     }
 
     /// Closes connections that have been idle for long enough.
     pub(super) fn close_idle(&mut self, pod: u16, store: NodeId, ctx: &mut Ctx) {
         let now = ctx.now();
-        let timeout = self.store_pool(store).and_then(|pool| pool.spec.idle_timeout);
+        let timeout = self.store_pool(store).and_then(|pool| pool.settings.idle_timeout);
         while let Some(timeout) = timeout
             && let Some(connection) = self.pool_at(pod, store).expire(now, timeout)
         {
