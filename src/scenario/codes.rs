@@ -620,4 +620,14 @@ pub(super) const ERRORS: &[Code] = &[
         "a threshold that decides nothing",
         "No figure could ever miss it, or none could ever meet it: a share lies between 0 and 1 (0.99 for 99 %), and no time, cost or throughput is below 0.",
     ),
+    code(
+        "E0397",
+        "a server line that nginx would refuse",
+        "Parameters are given for a node that is no upstream server, all servers are backups (\"no servers in upstream\"), or there are backups where the balancing method takes none: ip_hash and random (\"balancing method does not support parameter\").",
+    ),
+    code(
+        "E0398",
+        "a limit of requests that contradicts itself",
+        "`delay` says how many requests of the burst pass at once, `nodelay` that all of them do. nginx takes one of the two beside `burst` (\"invalid number of arguments\").",
+    ),
 ];
