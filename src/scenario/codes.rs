@@ -635,4 +635,14 @@ pub(super) const ERRORS: &[Code] = &[
         "a pool that contradicts itself",
         "More idle connections are to be opened ahead than the pool may have or keep, or connections are to be kept in mode `direct`, which closes each after its statement.",
     ),
+    code(
+        "E0397",
+        "a server line that nginx would refuse",
+        "Parameters are given for a node that is no upstream server, all servers are backups (\"no servers in upstream\"), or there are backups where the balancing method takes none: ip_hash and random (\"balancing method does not support parameter\").",
+    ),
+    code(
+        "E0398",
+        "a limit of requests that contradicts itself",
+        "`delay` says how many requests of the burst pass at once, `nodelay` that all of them do. nginx takes one of the two beside `burst` (\"invalid number of arguments\").",
+    ),
 ];

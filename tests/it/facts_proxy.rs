@@ -150,6 +150,27 @@ fn t_ngx_8_without_upstream_keepalive_every_request_connects() {
 }
 
 #[test]
+fn weights_share_requests_and_a_backup_takes_those_that_fail() {
+    let job = wait(&constant(1.0));
+    // Ten requests a second for 4 s: 40 by 3 to 1.
+    let front = json!({"upstream": ["a", "b"], "workers": 1, "servers": {"a": {"weight": 3}}});
+    let row = first(&behind(&even(10.0, 4.0), &job, &front, &two(), &json!([])));
+    assert_eq!((arrived(&row, "a"), arrived(&row, "b")), (30, 10));
+    // A backup idles while the other server answers, and takes all when that refuses; what is down takes nothing.
+    for (line, events, at) in [
+        (json!({"b": {"backup": true}}), json!([]), (40, 0)),
+        // Probed once, then again more than 10 s later.
+        (json!({"b": {"backup": true}}), json!([kill("a")]), (1, 40)),
+        (json!({"a": {"down": true}}), json!([]), (0, 40)),
+    ] {
+        let front = json!({"upstream": ["a", "b"], "workers": 1, "servers": line});
+        let row = first(&behind(&even(10.0, 4.0), &job, &front, &two(), &events));
+        assert_eq!((row.ledger.classes[0].ok, row.ledger.classes[0].failed), (40, 0));
+        assert_eq!((arrived(&row, "a"), arrived(&row, "b")), at, "{line}");
+    }
+}
+
+#[test]
 fn limit_req_delays_a_burst_and_refuses_the_rest_with_503() {
     // rate 10/s, burst 5, one client for all: of 20 at once one passes, five wait 0.1 to 0.5 s, 14 are refused.
     let front = json!({"upstream": ["a"], "workers": 1,

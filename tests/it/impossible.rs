@@ -46,6 +46,14 @@ fn impossible_clusters_are_refused_with_a_reason() {
         // Two listeners and a request's two connections.
         ("edge.nginx.worker_connections", json!(4), "E0317"),
         ("edge.nginx.upstream", json!([]), "E0315"),
+        ("edge.nginx.servers", json!({"db": {"weight": 2}}), "E0397"),
+        (
+            "edge.nginx.limit_req",
+            json!({"rate": "1/s", "burst": 2, "delay": 1, "nodelay": true}),
+            "E0398",
+        ),
+        ("edge.nginx.servers", json!({"api": {"backup": true}}), "E0397"),
+        ("edge.nginx.servers", json!({"api": {"weight": 0}}), "E0207"),
         ("edge.nginx.workers", json!(0), "E0207"),
         ("edge.nginx.backlog", json!(0), "E0207"),
         ("edge.nginx.somaxconn", json!(0), "E0207"),

@@ -1,7 +1,7 @@
 //! One proxied request: choosing a peer, connecting, waiting, trying the next, answering.
 
 use super::parts::{Exchange, NextUpstream};
-use super::peers::Peers;
+use super::peers::{Peers, bit};
 use super::proxy::{CONNECT_TIMEOUT, DELAYED, IDLE, Nginx, READ_TIMEOUT};
 use super::spec::Closer;
 use super::worker::State;
@@ -163,7 +163,7 @@ impl Nginx {
         ctx.calls.get(call).child = child;
         let exchange = &mut self.exchanges[at as usize];
         exchange.peer = peer as u16;
-        exchange.tried |= 1 << peer.min(63);
+        exchange.tried |= bit(peer);
         exchange.tries += 1;
         exchange.holds = true;
         exchange.cached = cached.is_some();
@@ -192,7 +192,7 @@ impl Nginx {
             ctx.ledger.refused_by(self.limits.ports, now);
             let exchange = &mut self.exchanges[at];
             exchange.peer = peer as u16;
-            exchange.tried |= 1 << peer.min(63);
+            exchange.tried |= bit(peer);
             exchange.tries += 1;
             self.peers(worker).portless(peer, now);
             self.try_next(call, Outcome::failed(Cause::PortsExhausted, ctx.me, 502), true, ctx);
@@ -310,7 +310,7 @@ impl Nginx {
     fn try_next(&mut self, call: CallId, outcome: Outcome, may_repeat: bool, ctx: &mut Ctx) {
         let at = ctx.calls.get(call).a;
         let exchange = self.exchanges[at as usize];
-        let all = self.peers(usize::from(exchange.worker)).present();
+        let all = self.peers(usize::from(exchange.worker)).tries();
         let NextUpstream { on, tries, timeout } = self.next;
         let most = if tries == 0 { all } else { tries.min(all) };
         let left = usize::from(exchange.tries) < most;
@@ -359,7 +359,7 @@ impl Nginx {
         };
         if exchange.cached && sent {
             // A kept connection that fails does not count as a try (ngx_http_upstream_next), and an only server is asked again.
-            let only = self.peers(usize::from(exchange.worker)).present() == 1;
+            let only = self.peers(usize::from(exchange.worker)).single();
             let exchange = &mut self.exchanges[at as usize];
             exchange.tries -= 1;
             if only {

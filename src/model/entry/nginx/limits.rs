@@ -43,6 +43,10 @@ pub struct LimitReq {
     #[serde(default)]
     #[schemars(extend("x-source" = "nginx default: delayed"))]
     pub nodelay: bool,
+    /// `delay`: how many requests ahead of the rate pass at once, before those within the burst are held back to the rate.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    #[schemars(range(min = 0, max = 1_000_000), extend("x-source" = "nginx default: 0"))]
+    pub delay: u32,
     /// `limit_req_status`.
     #[serde(default = "status_default")]
     #[schemars(range(min = 400, max = 599), extend("x-source" = "nginx default: 503"))]
@@ -70,6 +74,10 @@ pub struct LimitConn {
     pub key: LimitKey,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_zero(n: &u32) -> bool {
+    *n == 0
+}
 fn status_default() -> u16 {
     503
 }
@@ -120,7 +128,8 @@ struct Buckets {
     /// Thousandths of a request per second.
     rate: u64,
     burst: u64,
-    nodelay: bool,
+    /// Up to this excess requests pass at once.
+    at_once: u64,
     rows: BTreeMap<u32, (u64, u64)>,
 }
 
@@ -129,7 +138,7 @@ impl Buckets {
         Buckets {
             rate: ((limit.rate.per_second() * 1000.0).round() as u64).max(1),
             burst: u64::from(limit.burst) * 1000,
-            nodelay: limit.nodelay,
+            at_once: if limit.nodelay { u64::MAX } else { u64::from(limit.delay) * 1000 },
             rows: BTreeMap::new(),
         }
     }
@@ -148,8 +157,9 @@ impl Buckets {
         }
         *excess = level;
         *last = ms;
-        let delay = if self.nodelay { 0 } else { level * 1000 / self.rate };
-        Some(Span::from_millis(delay))
+        // ngx_http_limit_req_account
+        let late = level.saturating_sub(self.at_once);
+        Some(Span::from_millis(late * 1000 / self.rate))
     }
 }
 
@@ -189,7 +199,7 @@ mod tests {
     use super::*;
 
     fn limit(burst: u32, nodelay: bool) -> LimitReq {
-        LimitReq { rate: Rate(10.0), burst, nodelay, status: 503, key: LimitKey::Client }
+        LimitReq { rate: Rate(10.0), burst, nodelay, delay: 0, status: 503, key: LimitKey::Client }
     }
 
     #[test]
@@ -212,5 +222,16 @@ mod tests {
         let later = Time::from_nanos(200_000_000);
         let passed = (0..10).filter(|_| buckets.admit(0, later).is_some()).count();
         assert_eq!(passed, 2);
+    }
+
+    #[test]
+    fn delay_lets_the_first_of_a_burst_pass_at_once_and_holds_the_others_back() {
+        // nginx's documentation of `delay` ("excessive requests become delayed"): rate 10/s, burst 4, delay 2: of 7 at once 1 + 2
+        // pass, two wait for what they are ahead beyond the 2, 0.1 and 0.2 s, two are refused.
+        let limit = LimitReq { delay: 2, ..limit(4, false) };
+        let mut buckets = Buckets::new(&limit);
+        let got: Vec<_> = (0..7).map(|_| buckets.admit(7, Time::ZERO)).collect();
+        let ms = |n| Some(Span::from_millis(n));
+        assert_eq!(got, [ms(0), ms(0), ms(0), ms(100), ms(200), None, None]);
     }
 }

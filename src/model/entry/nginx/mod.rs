@@ -10,4 +10,4 @@ mod spec;
 mod worker;
 pub use limits::{LimitConn, LimitKey, LimitReq};
 pub use proxy::Nginx;
-pub use spec::{ABOUT, Balance, Closer, Host, NginxSpec, Version};
+pub use spec::{ABOUT, Balance, Closer, Host, NginxSpec, ServerLine, Version};

@@ -12,7 +12,8 @@ pub(super) struct Peer {
     /// Node and address.
     pub(super) node: NodeId,
     pub(super) address: u16,
-    /// State of the smooth weighted round robin; the weight is 1.
+    /// `weight`, and the state of the smooth weighted round robin.
+    weight: i32,
     current: i32,
     effective: i32,
     fails: u32,
@@ -25,10 +26,54 @@ pub(super) struct Peer {
     pub(super) keepalive: Option<Span>,
     /// Idle connections kept to it, and whose worker's, those that wait longest first.
     pub(super) idle: Vec<(u16, Kept)>,
-    /// Left out of the configuration: no endpoint of its service.
-    absent: bool,
+    /// The standing that its line in the configuration gives it.
+    line: Standing,
+    /// That standing, while it is in the configuration at all: an endpoint of its service.
+    standing: Standing,
     /// Its last failure was that no port was left toward it.
     portless: bool,
+}
+
+/// Whether a server takes requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// One of those that take them by turns.
+    Primary,
+    /// `backup`: takes those that find no primary server.
+    Backup,
+    /// `down`: takes none, but has its share of what is hashed.
+    Down,
+    /// Not in the configuration at present.
+    Absent,
+}
+
+/// A server's connections, and the weight they are held against (`ngx_http_upstream_get_least_conn_peer`).
+#[derive(Debug, Clone, Copy)]
+struct Load {
+    connections: u64,
+    weight: u64,
+}
+
+impl Load {
+    fn lighter(self, other: Load) -> Load {
+        if other.connections * self.weight < self.connections * other.weight { other } else { self }
+    }
+    fn is(self, other: Load) -> bool {
+        self.connections * other.weight == other.connections * self.weight
+    }
+}
+
+impl Peer {
+    fn load(&self) -> Load {
+        Load { connections: u64::from(self.connections), weight: self.weight as u64 }
+    }
+}
+
+/// A request that looks for a server: those it has tried (a bit each), its client, the second it is.
+struct Request {
+    tried: u64,
+    client: u32,
+    second: u64,
 }
 
 /// All upstream servers of one worker.
@@ -36,17 +81,34 @@ pub(super) struct Peer {
 pub(super) struct Peers {
     rows: Vec<Peer>,
     balance: Balance,
+    /// `max_fails`; 0 is as good as never.
     max_fails: u32,
     fail_timeout: u64,
     max_conns: u32,
     /// Version of the endpoints that is in force.
     version: u64,
-    /// How many servers there are by it.
-    present: usize,
+    /// How many servers take requests by it (`ngx_http_upstream_tries`).
+    tries: usize,
+    /// Whether there is one server only by it, which is never marked as failed.
+    single: bool,
+    /// The backup servers (a bit each, as in `tried`).
+    backups: u64,
 }
 
-/// A server behind the proxy: its node and address, and how long it keeps an idle connection.
-pub(super) type Server = (NodeId, u16, Option<Span>);
+/// A server behind the proxy: its node and address, how long it keeps an idle connection, and what its line says.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Server {
+    pub(super) node: NodeId,
+    pub(super) address: u16,
+    pub(super) keepalive: Option<Span>,
+    pub(super) weight: u16,
+    pub(super) standing: Standing,
+}
+
+/// The bit of a server in a set of those that were tried; those from the 64th on share one.
+pub(super) fn bit(at: usize) -> u64 {
+    1 << at.min(63)
+}
 
 impl Peers {
     pub(super) fn new(
@@ -55,34 +117,56 @@ impl Peers {
         (max_fails, fail_timeout): (u32, u64),
         max_conns: u32,
     ) -> Peers {
-        let peer = |&(node, address, keepalive): &Server| Peer {
-            node,
-            address,
+        let peer = |server: &Server| Peer {
+            node: server.node,
+            address: server.address,
+            weight: i32::from(server.weight),
             current: 0,
-            effective: 1,
+            effective: i32::from(server.weight),
             fails: 0,
             checked: 0,
             accessed: 0,
             connections: 0,
-            keepalive,
+            keepalive: server.keepalive,
             idle: Vec::new(),
-            absent: false,
+            line: server.standing,
+            standing: server.standing,
             portless: false,
         };
-        Peers {
+        let mut peers = Peers {
             rows: servers.iter().map(peer).collect(),
             balance,
-            max_fails,
+            max_fails: if max_fails == 0 { u32::MAX } else { max_fails },
             fail_timeout,
             max_conns,
             version: 0,
-            present: servers.len(),
-        }
+            tries: 0,
+            single: false,
+            backups: 0,
+        };
+        peers.count();
+        peers
     }
 
-    /// How many servers the configuration has at present.
-    pub(super) fn present(&self) -> usize {
-        self.present
+    /// Counts the servers of each standing.
+    fn count(&mut self) {
+        let of = |standing| self.rows.iter().filter(|peer| peer.standing == standing).count();
+        let (primary, backup) = (of(Standing::Primary), of(Standing::Backup));
+        self.tries = primary + backup;
+        self.single = primary + of(Standing::Down) == 1 && backup == 0;
+        let backups = self.rows.iter().enumerate();
+        let backups = backups.filter(|(_, peer)| peer.standing == Standing::Backup);
+        self.backups = backups.fold(0, |bits, (at, _)| bits | bit(at));
+    }
+
+    /// How many servers a request may be passed to.
+    pub(super) fn tries(&self) -> usize {
+        self.tries
+    }
+
+    /// Whether there is one server only.
+    pub(super) fn single(&self) -> bool {
+        self.single
     }
 
     /// Takes the connection of a worker that has been idle longest, whichever server it leads to: which that is.
@@ -106,13 +190,15 @@ impl Peers {
         if self.version != endpoints.version() {
             self.version = endpoints.version();
             for peer in &mut self.rows {
-                peer.absent = !endpoints.takes(peer.node, peer.address);
+                let takes = endpoints.takes(peer.node, peer.address);
+                peer.standing = if takes { peer.line } else { Standing::Absent };
             }
-            self.present = self.rows.iter().filter(|peer| !peer.absent).count();
+            self.count();
         }
     }
 
-    /// The server for a request of `client` that has tried those in `tried` (a bit each); none: no live upstream.
+    /// The server for a request of `client` that has tried those in `tried` (a bit each); none: no live upstream. A request that
+    /// finds no primary server goes to the backups, and stays with them (`rrp->peers = peers->next`).
     pub(super) fn choose(
         &mut self,
         tried: u64,
@@ -121,45 +207,80 @@ impl Peers {
         stream: &mut Stream,
     ) -> Option<usize> {
         let second = now.nanos() / 1_000_000_000;
-        let alone = self.present == 1;
-        let (max_fails, fail_timeout) = (self.max_fails, self.fail_timeout);
-        let max_conns = self.max_conns;
-        let usable = |at: usize, peer: &Peer| {
-            let failed = !alone
-                && max_fails > 0
-                && peer.fails >= max_fails
-                && second - peer.checked <= fail_timeout;
-            let full = max_conns > 0 && peer.connections >= max_conns;
-            !peer.absent && tried & (1 << at.min(63)) == 0 && !failed && !full
+        let request = Request { tried, client, second };
+        let with_backups = tried & self.backups != 0;
+        let first = if with_backups { Standing::Backup } else { Standing::Primary };
+        let best = match self.choose_among(first, &request, stream) {
+            None if self.backups != 0 => self.choose_among(Standing::Backup, &request, stream)?,
+            best => best?,
         };
-        let best = match self.balance {
-            Balance::RoundRobin => self.round_robin(usable),
-            Balance::LeastConn => {
-                let open =
-                    |(at, peer): (usize, &Peer)| usable(at, peer).then_some(peer.connections);
-                let least = self.rows.iter().enumerate().filter_map(open).min()?;
-                self.round_robin(|at, peer| usable(at, peer) && peer.connections == least)
-            }
-            Balance::IpHash => {
-                // A server that is out passes its clients to the next hash; after 20 to the turns.
-                let mut hash = Key::root(u64::from(client), 0).stream();
-                (0..20)
-                    .map(|_| hash.below(self.rows.len() as u64) as usize)
-                    .find(|&at| usable(at, &self.rows[at]))
-                    .or_else(|| self.round_robin(usable))
-            }
-            Balance::Random => {
-                let live: Vec<usize> =
-                    (0..self.rows.len()).filter(|&at| usable(at, &self.rows[at])).collect();
-                let at = stream.below(live.len() as u64) as usize;
-                live.get(at).copied()
-            }
-        }?;
         let peer = &mut self.rows[best];
         if second - peer.checked > self.fail_timeout {
             peer.checked = second;
         }
         Some(best)
+    }
+
+    /// The server of a standing by the balancing method.
+    #[inline]
+    fn choose_among(
+        &mut self,
+        standing: Standing,
+        request: &Request,
+        stream: &mut Stream,
+    ) -> Option<usize> {
+        let &Request { tried, client, second } = request;
+        let (max_fails, fail_timeout) = (self.max_fails, self.fail_timeout);
+        let (max_conns, single) = (self.max_conns, self.single);
+        let usable = |at: usize, peer: &Peer| {
+            let failed =
+                !single && peer.fails >= max_fails && second - peer.checked <= fail_timeout;
+            let full = max_conns > 0 && peer.connections >= max_conns;
+            peer.standing == standing && tried & bit(at) == 0 && !failed && !full
+        };
+        match self.balance {
+            Balance::RoundRobin => self.round_robin(usable),
+            Balance::LeastConn => {
+                // Fewest connections for its weight; among equals by turns.
+                let rows = self.rows.iter().enumerate();
+                let open = rows.filter(|(at, peer)| usable(*at, peer));
+                let least = open.map(|(_, peer)| peer.load()).reduce(Load::lighter)?;
+                self.round_robin(|at, peer| usable(at, peer) && peer.load().is(least))
+            }
+            Balance::IpHash => {
+                // A server that is out passes its clients to the next hash; after 20 to the turns.
+                let mut hash = Key::root(u64::from(client), 0).stream();
+                let total = self.weight(|_, _| true);
+                (0..20)
+                    .filter_map(|_| self.at_weight(hash.below(total), |_, _| true))
+                    .find(|&at| usable(at, &self.rows[at]))
+                    .or_else(|| self.round_robin(usable))
+            }
+            Balance::Random => {
+                let total = self.weight(usable);
+                self.at_weight(stream.below(total), usable)
+            }
+        }
+    }
+
+    /// The weight of some servers together.
+    fn weight(&self, of: impl Fn(usize, &Peer) -> bool) -> u64 {
+        let rows = self.rows.iter().enumerate().filter(|(at, peer)| of(*at, peer));
+        rows.map(|(_, peer)| peer.weight as u64).sum()
+    }
+
+    /// Which of some servers holds a place on the line of their weights.
+    fn at_weight(&self, place: u64, of: impl Fn(usize, &Peer) -> bool) -> Option<usize> {
+        let mut left = place;
+        let rows = self.rows.iter().enumerate().filter(|(at, peer)| of(*at, peer));
+        for (at, peer) in rows {
+            let weight = peer.weight as u64;
+            if left < weight {
+                return Some(at);
+            }
+            left -= weight;
+        }
+        None
     }
 
     /// Smooth weighted round robin over the usable servers.
@@ -172,7 +293,7 @@ impl Peers {
             }
             peer.current += peer.effective;
             total += peer.effective;
-            peer.effective = (peer.effective + 1).min(1);
+            peer.effective = (peer.effective + 1).min(peer.weight);
             if best.is_none_or(|(most, _)| peer.current > most) {
                 best = Some((peer.current, at));
             }
@@ -190,10 +311,8 @@ impl Peers {
         peer.portless = false;
         peer.checked = second;
         peer.accessed = second;
-        if self.max_fails > 0 {
-            let loss = 1 / i32::try_from(self.max_fails).unwrap_or(i32::MAX);
-            peer.effective = (peer.effective - loss).max(0);
-        }
+        let loss = peer.weight / i32::try_from(self.max_fails).unwrap_or(i32::MAX);
+        peer.effective = (peer.effective - loss).max(0);
     }
 
     /// No port was left toward the server: nginx takes EADDRNOTAVAIL for a failure of the server (`ngx_event_connect_peer`).
@@ -222,8 +341,17 @@ mod tests {
     use super::*;
     use crate::kernel::Key;
 
+    fn server(address: u16) -> Server {
+        let standing = Standing::Primary;
+        Server { node: NodeId(0), address, keepalive: None, weight: 1, standing }
+    }
     fn peers(n: u16, balance: Balance) -> Peers {
-        let servers: Vec<_> = (0..n).map(|i| (NodeId(0), i, None)).collect();
+        let servers: Vec<_> = (0..n).map(server).collect();
+        Peers::new(&servers, balance, (1, 10), 0)
+    }
+    fn weighted(weights: &[u16], balance: Balance) -> Peers {
+        let of = |(i, weight): (usize, &u16)| Server { weight: *weight, ..server(i as u16) };
+        let servers: Vec<_> = weights.iter().enumerate().map(of).collect();
         Peers::new(&servers, balance, (1, 10), 0)
     }
     fn at(seconds: u64) -> Time {
@@ -270,7 +398,7 @@ mod tests {
 
     #[test]
     fn max_conns_is_a_limit_without_a_queue() {
-        let servers: Vec<_> = (0..2).map(|i| (NodeId(0), i, None)).collect();
+        let servers: Vec<_> = (0..2).map(server).collect();
         let mut peers = Peers::new(&servers, Balance::RoundRobin, (1, 10), 3);
         let mut stream = Key::root(1, 0).stream();
         for _ in 0..6 {
@@ -310,5 +438,57 @@ mod tests {
             (0..2).map(|_| peers.choose(0, 0, at(0), &mut stream).unwrap()).collect();
         turns.sort_unstable();
         assert_eq!(turns, [1, 2]);
+    }
+
+    #[test]
+    fn weights_5_1_1_go_round_smoothly() {
+        // The sequence of the commit that brought the smooth algorithm (52327e0, nginx 1.3.1): a a b a c a a.
+        let mut peers = weighted(&[5, 1, 1], Balance::RoundRobin);
+        let mut stream = Key::root(1, 0).stream();
+        let turns: Vec<_> =
+            (0..7).map(|_| peers.choose(0, 0, at(0), &mut stream).unwrap()).collect();
+        assert_eq!(turns, [0, 0, 1, 0, 2, 0, 0]);
+    }
+
+    #[test]
+    fn least_conn_holds_connections_against_weights() {
+        // 2 of weight 3 is less than 1 of weight 1; 3 of 3 is the same as 1 of 1, and the turns decide.
+        let mut stream = Key::root(1, 0).stream();
+        let mut peers = weighted(&[1, 3], Balance::LeastConn);
+        (peers.get(0).connections, peers.get(1).connections) = (1, 2);
+        assert_eq!(peers.choose(0, 0, at(0), &mut stream), Some(1));
+        peers.get(1).connections = 3;
+        let turns: Vec<_> =
+            (0..4).map(|_| peers.choose(0, 0, at(0), &mut stream).unwrap()).collect();
+        assert_eq!(turns, [1, 0, 1, 1], "as round robin with weights 1 and 3");
+    }
+
+    #[test]
+    fn random_and_ip_hash_share_by_weight() {
+        for balance in [Balance::Random, Balance::IpHash] {
+            let mut peers = weighted(&[1, 3], balance);
+            let mut stream = Key::root(1, 0).stream();
+            let mut of = |client| peers.choose(0, client, at(0), &mut stream).unwrap();
+            let second: usize = (0..10_000).map(&mut of).sum();
+            // 7,500 with a standard deviation of 43.
+            assert!((7_350..7_650).contains(&second), "{balance:?}: {second}");
+        }
+    }
+
+    #[test]
+    fn backups_take_what_finds_no_primary_server_and_one_that_is_down_takes_nothing() {
+        let standings = [Standing::Primary, Standing::Backup, Standing::Down];
+        let of = |(i, standing)| Server { standing, ..server(i as u16) };
+        let servers: Vec<_> = standings.into_iter().enumerate().map(of).collect();
+        let mut peers = Peers::new(&servers, Balance::RoundRobin, (1, 10), 0);
+        let mut stream = Key::root(1, 0).stream();
+        assert_eq!(peers.tries(), 2, "what is down is not tried");
+        assert!((0..3).all(|_| peers.choose(0, 0, at(0), &mut stream) == Some(0)));
+        assert_eq!(peers.choose(bit(0), 0, at(0), &mut stream), Some(1), "the next server");
+        peers.failed(0, at(1));
+        assert_eq!(peers.choose(0, 0, at(1), &mut stream), Some(1));
+        // A request that is with the backups stays there, though the primary server may be probed again.
+        assert_eq!(peers.choose(bit(1), 0, at(60), &mut stream), None);
+        assert_eq!(peers.choose(0, 0, at(60), &mut stream), Some(0));
     }
 }

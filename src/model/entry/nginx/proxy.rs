@@ -2,9 +2,9 @@
 
 use super::limits::RequestLimits;
 use super::parts::{Counts, Exchange, Limits, NextUpstream, Socket};
-use super::peers::{Peers, Server};
+use super::peers::{Peers, Server, Standing};
 use super::ports::Ports;
-use super::spec::{Closer, NginxSpec, Version};
+use super::spec::{Closer, NginxSpec, ServerLine, Version};
 use super::worker::{Connection, State, Worker};
 use crate::kernel::{LaneId, Rank, Span};
 use crate::model::component::{Component, NodeReport};
@@ -78,12 +78,25 @@ pub struct Nginx {
 ///
 /// # Errors
 /// A name that is no node.
-fn servers(names: &[String], wiring: &mut Wiring) -> Result<Vec<Server>, String> {
+fn servers(spec: &NginxSpec, wiring: &mut Wiring) -> Result<Vec<Server>, String> {
     let mut servers = Vec::new();
-    for name in names {
+    for name in &spec.upstream {
         let node = wiring.node(name)?;
         let keepalive = wiring.keepalive(node);
-        servers.extend((0..wiring.addresses(node)).map(|address| (node, address, keepalive)));
+        let line = spec.servers.get(name).copied().unwrap_or_default();
+        let standing = match line {
+            ServerLine { down: true, .. } => Standing::Down,
+            ServerLine { backup: true, .. } => Standing::Backup,
+            ServerLine { .. } => Standing::Primary,
+        };
+        let weight = line.weight;
+        servers.extend((0..wiring.addresses(node)).map(|address| Server {
+            node,
+            address,
+            keepalive,
+            weight,
+            standing,
+        }));
     }
     Ok(servers)
 }
@@ -93,7 +106,7 @@ impl Component for Nginx {
 
     fn build(spec: &NginxSpec, wiring: &mut Wiring) -> Result<Nginx, String> {
         let me = wiring.me;
-        let servers = servers(&spec.upstream, wiring)?;
+        let servers = servers(spec, wiring)?;
         let fail_timeout = spec.fail_timeout.nanos() / 1_000_000_000;
         let descriptors = spec.nofile.saturating_sub(spec.base());
         // The listening sockets and the channel to the master stand in the same table.

@@ -8,6 +8,7 @@ use crate::model::instance;
 use crate::model::listener::SynRetry;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// What the kind is.
 pub const ABOUT: About = About {
@@ -18,8 +19,9 @@ pub const ABOUT: About = About {
         "half-open connections when a handshake ends at a full listen queue",
         "descriptors per worker: one for the client, one for the upstream; accept without one pauses the worker for 500 ms and leaves the connection in the kernel, an upstream connection without one is a 500 at once and closes the client's connection",
         "worker_connections counts both sides; since 1.19.2 a sixteenth is kept free by closing idle and not yet used connections",
-        "smooth weighted round robin, least_conn, random and ip_hash over upstream peers, max_fails, fail_timeout and max_conns per worker or, with a zone, for all",
-        "limit_req (leaky bucket with burst and nodelay) and limit_conn, per client or for the server",
+        "smooth weighted round robin, least_conn, random and ip_hash over upstream peers and their weights, max_fails, fail_timeout and max_conns per worker or, with a zone, for all",
+        "servers that are down; backup servers, for requests that find no other: all failed, full or tried",
+        "limit_req (leaky bucket with burst, delay and nodelay) and limit_conn, per client or for the server",
         "ephemeral ports toward each upstream server, in TIME_WAIT for 60 s where nginx closes first",
         "next upstream on refused, reset and timeout; a POST that was sent is not repeated; connect and read timeouts",
         "client keep-alive with timeout and request limit, cleared by nginx's own 500, not by the application's",
@@ -32,7 +34,7 @@ pub const ABOUT: About = About {
         "request and response bodies, buffering to disk, caching",
         "HTTP/2 to upstream servers, server push, priorities of streams; what a client assumes before the first SETTINGS frame (mostly 100 streams)",
         "keepalive_requests (1,000) and keepalive_time (1 h) of connections to upstream servers, and other keepalive_timeouts of them than 60 s",
-        "weights of servers; ip_hash takes every user for a network of its own",
+        "ip_hash takes every user for a network of its own (a /24 of IPv4)",
         "CPU credits of a burstable host",
     ],
     example: r#"{"workers": 2, "worker_connections": 4096, "nofile": 65536, "upstream": ["api"]}"#,
@@ -45,6 +47,10 @@ pub const ABOUT: About = About {
 pub struct NginxSpec {
     /// Nodes behind it; each address of a node (a pod, a cluster node's port) is one upstream server.
     pub upstream: Vec<String>,
+    /// What the `server` lines of some of these nodes say beyond the address: `weight`, `backup`, `down`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("x-source" = "nginx default: weight 1, neither backup nor down"))]
+    pub servers: BTreeMap<String, ServerLine>,
     /// `worker_processes`.
     #[serde(default = "workers_default")]
     #[schemars(range(min = 1, max = 512), extend("x-source" = "worker_processes auto on two cores: assumed", "x-assumed" = true))]
@@ -196,6 +202,30 @@ pub struct NginxSpec {
     pub host: Host,
 }
 
+/// Parameters of the `server` lines of a node, the same for each of its addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ServerLine {
+    /// `weight`: its share of the turns, of what is hashed or drawn, and what its connections are held against.
+    #[serde(default = "weight_default")]
+    #[schemars(range(min = 1, max = 65_535), extend("x-source" = "nginx default: 1"))]
+    pub weight: u16,
+    /// `backup`: takes requests only while no other server does, or has failed for this request.
+    #[serde(default)]
+    #[schemars(extend("x-source" = "nginx default: no"))]
+    pub backup: bool,
+    /// `down`: takes no requests; with `ip_hash` the clients of the others stay where they are.
+    #[serde(default)]
+    #[schemars(extend("x-source" = "nginx default: no"))]
+    pub down: bool,
+}
+
+impl Default for ServerLine {
+    fn default() -> ServerLine {
+        ServerLine { weight: weight_default(), backup: false, down: false }
+    }
+}
+
 /// The machine nginx runs on.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -243,6 +273,9 @@ pub enum Closer {
     Nginx,
 }
 
+fn weight_default() -> u16 {
+    1
+}
 fn workers_default() -> u16 {
     2
 }
@@ -303,6 +336,32 @@ fn cpu_handshake_default() -> Span {
 }
 
 impl NginxSpec {
+    /// The lines of servers that nginx would refuse.
+    fn check_servers(&self, check: &mut Check) {
+        let unknown = self.servers.keys().find(|name| !self.upstream.contains(name));
+        let backup = |name: &String| self.servers.get(name).is_some_and(|line| line.backup);
+        let found = if let Some(name) = unknown {
+            Some((
+                format!("\"{name}\" is not in `upstream`"),
+                "name it there, or leave it out here",
+            ))
+        } else if matches!(self.balance, Balance::IpHash | Balance::Random)
+            && self.upstream.iter().any(backup)
+        {
+            Some((
+                "ip_hash and random do not take backup servers".into(),
+                "balance by round_robin or least_conn, or leave `backup` out",
+            ))
+        } else if !self.upstream.is_empty() && self.upstream.iter().all(backup) {
+            Some(("all servers are backups, of none".into(), "leave one server without `backup`"))
+        } else {
+            None
+        };
+        if let Some((problem, remedy)) = found {
+            check.problem("E0397", "servers", problem, remedy);
+        }
+    }
+
     /// Descriptors that an idle worker holds.
     pub fn base(&self) -> u32 {
         let listeners = self.listeners.saturating_sub(1);
@@ -336,6 +395,15 @@ impl Spec for NginxSpec {
                 "upstream",
                 "an nginx without an upstream server answers nobody".into(),
                 "name at least one node, e.g. [\"api\"]",
+            );
+        }
+        self.check_servers(check);
+        if self.limit_req.as_ref().is_some_and(|limit| limit.nodelay && limit.delay > 0) {
+            check.problem(
+                "E0398",
+                "limit_req.delay",
+                "with `nodelay` none of the burst is held back".into(),
+                "give `delay`, or `nodelay`",
             );
         }
         if self.nofile <= self.base() + 1 {
