@@ -447,3 +447,20 @@ fn a_rolling_update_done_right_loses_nothing_and_each_omission_costs() {
     let window = lost("two-probers");
     assert!((9.0 * 13.5 * 0.7..9.0 * 13.5 * 1.3).contains(&window), "{window}");
 }
+
+#[test]
+fn ten_thousand_pods_that_are_probed_take_no_longer_than_their_probes() {
+    // With a look at all pods after each of the 80,000 probes this would take minutes.
+    let text = serde_json::json!({"name": "many",
+        "workload": {"users": {"request": "work",
+            "load": {"open": {"rate": {"steady": {"rate": "1/s", "for": "60s"}}}}}},
+        "work": {"work": [{"cpu": {"constant": "5ms"}}]},
+        "designs": {"d": {"enter": {"users": "edge"}, "nodes": {
+            "edge": {"alb": {"to": ["api"]}},
+            "api": {"pods": {"replicas": 10_000, "hosts": {"count": 3, "instance": "m5.large"},
+                "lifecycle": {"readiness": {"shares_queue": false}}}}}}},
+        "run": {"replications": 2, "seed": 1}})
+    .to_string();
+    let result = super::common::result(&text);
+    assert_eq!(result.designs[0].success_rate.value, 1.0);
+}
