@@ -273,7 +273,7 @@ mod tests {
             ("db.m5.large", &["rds.postgres"][..], Some("rds.postgres.m5.large")),
             ("t3.medium", &["rds.mysql", "rds.aurora_mysql"], Some("rds.mysql.t3.medium")),
             ("t3.medium", &["rds.aurora_mysql", "rds.mysql"], Some("rds.aurora_mysql.t3.medium")),
-            ("rds.postgres.r6.large", &["rds.postgres"], Some("rds.postgres.r6g.large")),
+            ("rds.postgres.m5.lage", &["rds.postgres"], Some("rds.postgres.m5.large")),
             ("ec2.m5.large", &["documentdb"], Some("documentdb.r5.large")),
             ("db.m5.large", &["elasticache"], None),
         ] {

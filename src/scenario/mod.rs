@@ -3,6 +3,7 @@ mod catalogue;
 mod check;
 mod codes;
 mod explain;
+mod family;
 mod finding;
 mod graph;
 mod json;
