@@ -48,7 +48,16 @@ impl From<Exit> for ExitCode {
 
 /// Runs the program.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(why) if why.use_stderr() => {
+            let (text, code) = (why.render().to_string(), "E0006");
+            say::error(text.replacen("error:", &format!("error[{code}]:"), 1).trim_end());
+            return Exit::Usage.into();
+        }
+        // What was asked for, help or the version, is no error.
+        Err(what) => what.exit(),
+    };
     let exit = match cli.command {
         None => run::command(&args::RunArgs::default(), &cli.shared),
         Some(command) => dispatch(command, &cli.shared),

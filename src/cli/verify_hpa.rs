@@ -9,7 +9,9 @@ use std::path::Path;
 /// Judges the cases of a file. Cases that differ end with the exit code of failed thresholds.
 pub(super) fn command(file: &Path, format: VerifyFormat, shared: &Shared) -> Exit {
     if format == VerifyFormat::Html {
-        say::error("error: conformance cases have no HTML page; take --format table or json");
+        say::error(
+            "error[E0006]: conformance cases have no HTML page; take --format table or json",
+        );
         return Exit::Usage;
     }
     let bytes = match files::read(file) {

@@ -20,6 +20,7 @@ pub mod compare;
 pub mod crossing;
 mod differences;
 pub mod estimate;
+pub mod figures;
 pub mod find;
 pub mod journal;
 pub mod result;

@@ -2,6 +2,7 @@
 //!
 //! It is told from the figures of the result alone, so a stored result and a fresh one tell the same.
 
+use super::figures::seconds;
 use super::result::{Bottleneck, DesignResult, GaugeSeries, Moment, Series};
 
 /// A limit is told if it caused at least this share of the failures or of the waiting at limits.
@@ -35,10 +36,6 @@ fn figure(value: f64) -> String {
     }
     let digits = (2.0 - libm::floor(libm::log10(value.abs()))).clamp(0.0, 9.0) as usize;
     format!("{value:.digits$}")
-}
-
-fn seconds(value: f64) -> String {
-    if value < 1.0 { format!("{} ms", figure(value * 1e3)) } else { format!("{} s", figure(value)) }
 }
 
 fn limits(design: &DesignResult) -> Vec<Moment> {

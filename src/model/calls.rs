@@ -221,13 +221,21 @@ pub struct Calls {
     /// The first of the rows that are free; each names the next as its parent.
     free: u32,
     alive: usize,
+    /// Whether any caller has gone so far before it had its answer.
+    pub some_abandoned: bool,
     /// Batches of messages in flight.
     pub batches: Batches,
 }
 
 impl Default for Calls {
     fn default() -> Self {
-        Calls { rows: Vec::new(), free: NIL, alive: 0, batches: Batches::default() }
+        Calls {
+            rows: Vec::new(),
+            free: NIL,
+            alive: 0,
+            some_abandoned: false,
+            batches: Batches::default(),
+        }
     }
 }
 

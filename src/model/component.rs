@@ -149,6 +149,15 @@ pub trait Spec {
     fn items(&self, _era: Era) -> Vec<String> {
         Vec::new()
     }
+    /// The item of the price table that the scenario names as its class.
+    fn class(&self) -> Option<&str> {
+        None
+    }
+    /// Families of items that its class may be of (`rds.postgres` has `rds.postgres.m5.large`), the likeliest first; by the name of
+    /// the kind.
+    fn families(&self, _kind: &str) -> &'static [&'static str] {
+        &[]
+    }
     /// The account whose concurrency it uses, of a function.
     fn account(&self) -> Option<&str> {
         None

@@ -87,6 +87,28 @@ impl Ctx<'_> {
         self.calls.get(call).from.index() >= self.nodes
     }
 
+    /// Whether nobody waits any more for what a call is to bring: its caller has gone, or whoever the caller works for. Not every
+    /// caller tells the callee (a balancer does not).
+    #[inline]
+    pub fn in_vain(&self, call: CallId) -> bool {
+        self.calls.some_abandoned && self.left_by_all(call)
+    }
+
+    fn left_by_all(&self, call: CallId) -> bool {
+        let mut at = call;
+        while self.calls.alive(at) {
+            let row = self.calls.peek(at);
+            if row.abandoned {
+                return true;
+            }
+            if row.from.index() >= self.nodes {
+                break;
+            }
+            at = row.parent;
+        }
+        false
+    }
+
     /// Time of the event being handled.
     #[inline]
     pub fn now(&self) -> Time {
@@ -374,6 +396,7 @@ impl Ctx<'_> {
         if !self.calls.alive(id) {
             return;
         }
+        self.calls.some_abandoned = true;
         let row = self.calls.get(id);
         if row.answered {
             // The answer is on its way: whoever called takes it and finds nobody waiting.

@@ -67,7 +67,7 @@ pub struct Backoff {
     pub factor: f64,
     /// Longest pause.
     #[serde(default = "cap_default")]
-    #[schemars(extend("x-source" = "botocore standard mode: 20 s"))]
+    #[schemars(extend("x-source" = "botocore standard mode: 20 s", "x-also" = ["max", "max_delay", "max_backoff", "max_interval", "limit"]))]
     pub cap: Span,
     /// Random part.
     #[serde(default)]

@@ -33,7 +33,9 @@ pub struct UsageLine {
     pub between: Option<f64>,
     /// Part of `quantity` that stood idle (reserved lines only).
     pub idle: f64,
-    /// Part of `quantity` spent on attempts that failed or had to be repeated.
+    /// Part of `quantity` spent on attempts that failed or had to be repeated. Of hosts of pods it is the share of their processor time
+    /// that went into the work of requests which ended in a failure there, or whose user, or caller, had gone before the answer; what they
+    /// took besides the steps of their work (handshakes, connecting to stores, code that is still cold) is not counted.
     pub wasted: f64,
     /// Share of the table's price that a unit costs (spot instances, fees that are a part of a price), 0 to 1; none: the price.
     pub price_share: Option<f64>,

@@ -124,23 +124,39 @@ impl Table {
         self.items.get(name).ok_or_else(|| PriceError::Missing {
             item: name.into(),
             table: self.name.clone(),
-            remedy: self.remedy_for(name),
+            remedy: self.remedy(name, &[name.split('.').next().unwrap_or_default()]),
         })
     }
 
-    /// What to do about an item without a price.
-    fn remedy_for(&self, name: &str) -> String {
+    /// What to do about an item without a price, where items of these families would do.
+    pub fn remedy(&self, name: &str, families: &[&str]) -> String {
         let own = "give its price in a table of your own (prices/README.md)";
         if let Some(why) = self.withheld.get(name) {
             return format!("{why}; choose another date, or {own}");
         }
-        let alike = self.items.keys().map(|known| (strsim::jaro_winkler(name, known), known));
-        match alike.max_by(|a, b| a.0.total_cmp(&b.0)) {
-            Some((likeness, known)) if likeness >= LIKENESS_MIN => {
-                format!("did you mean `{known}`? Otherwise {own}")
-            }
-            _ => own.into(),
+        match self.nearest(name, families) {
+            Some(known) => format!("did you mean `{known}`? Otherwise {own}"),
+            None => own.into(),
         }
+    }
+
+    /// The item of these families that a name without a price is likest to, if one is like it: as a whole, or in its type and size
+    /// (`db.m5.large` is RDS's name of what `rds.postgres.m5.large` prices). Of equal ones that of the first family.
+    pub fn nearest(&self, name: &str, families: &[&str]) -> Option<&str> {
+        let alike = |known: &str| {
+            let whole = strsim::jaro_winkler(name, known);
+            whole.max(strsim::jaro_winkler(size_of(name), size_of(known)))
+        };
+        let known = families.iter().rev().flat_map(|family| {
+            self.items.keys().rev().filter(move |known| Table::is_of(known, family))
+        });
+        let best = known.map(|known| (alike(known), known)).max_by(|a, b| a.0.total_cmp(&b.0));
+        best.filter(|(likeness, _)| *likeness >= LIKENESS_MIN).map(|(_, known)| known.as_str())
+    }
+
+    /// Whether an item is of a family: `rds.postgres.m5.large` is of `rds.postgres` and of `rds`.
+    pub fn is_of(item: &str, family: &str) -> bool {
+        item.strip_prefix(family).is_some_and(|rest| rest.starts_with('.'))
     }
 
     /// The prices in force in a month (`YYYY-MM`, or a day in it): history rows take the place of today's
@@ -197,6 +213,12 @@ impl Table {
     }
 }
 
+/// Type and size at the end of an item's name, `m5.large` of `rds.postgres.m5.large`; the whole where it has no more parts.
+fn size_of(name: &str) -> &str {
+    let second = name.rmatch_indices('.').nth(1);
+    second.map_or(name, |(at, _)| &name[at + 1..])
+}
+
 /// Regions whose tables ship with the program.
 pub fn builtin_regions() -> Vec<&'static str> {
     BUILTIN.iter().map(|(region, _)| *region).collect()
@@ -238,8 +260,25 @@ mod tests {
             text.contains("`lambda.request`") && text.contains("did you mean `lambda.requests`")
         );
         assert!(text.contains("aws-us-east-1"), "{text}");
-        let text = shipped().item("zebra").unwrap_err().to_string();
-        assert!(!text.contains("did you mean"), "{text}");
+        for other in ["zebra", "db.m5.large", "nap.hour"] {
+            let text = shipped().item(other).unwrap_err().to_string();
+            assert!(!text.contains("did you mean"), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_nearest_is_of_the_families_asked_for() {
+        let table = shipped();
+        for (name, families, known) in [
+            ("db.m5.large", &["rds.postgres"][..], Some("rds.postgres.m5.large")),
+            ("t3.medium", &["rds.mysql", "rds.aurora_mysql"], Some("rds.mysql.t3.medium")),
+            ("t3.medium", &["rds.aurora_mysql", "rds.mysql"], Some("rds.aurora_mysql.t3.medium")),
+            ("rds.postgres.m5.lage", &["rds.postgres"], Some("rds.postgres.m5.large")),
+            ("ec2.m5.large", &["documentdb"], Some("documentdb.r5.large")),
+            ("db.m5.large", &["elasticache"], None),
+        ] {
+            assert_eq!(table.nearest(name, families), known, "{name} of {families:?}");
+        }
     }
 
     #[test]

@@ -1,34 +1,8 @@
 //! Figures for people: units, separators, intervals; never a rounding that hides a failure.
 
+pub(super) use crate::experiment::figures::{TimeUnit, seconds};
+use crate::experiment::figures::{digits, separated};
 use crate::experiment::result::Estimate;
-
-/// Significant digits of a positive number: `1234` → `1,230`, `0.001234` → `0.00123`.
-fn digits(value: f64, significant: i32) -> String {
-    if value == 0.0 {
-        return "0".into();
-    }
-    let magnitude = value.abs().log10().floor() as i32;
-    let decimals = (significant - 1 - magnitude).max(0);
-    let text = format!("{value:.*}", decimals.min(15) as usize);
-    separated(&text)
-}
-
-/// Puts commas between thousands.
-fn separated(text: &str) -> String {
-    let (sign, rest) = text.strip_prefix('-').map_or(("", text), |rest| ("-", rest));
-    let (whole, fraction) = rest.split_once('.').map_or((rest, None), |(w, f)| (w, Some(f)));
-    let mut out = String::new();
-    for (i, c) in whole.chars().enumerate() {
-        if i > 0 && (whole.len() - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(c);
-    }
-    match fraction {
-        Some(fraction) => format!("{sign}{out}.{fraction}"),
-        None => format!("{sign}{out}"),
-    }
-}
 
 /// A count: `1,234` or, for small means, `3.5`.
 pub(super) fn count(value: f64) -> String {
@@ -36,57 +10,6 @@ pub(super) fn count(value: f64) -> String {
         separated(&format!("{value:.0}"))
     } else {
         digits(value, 3)
-    }
-}
-
-/// Seconds: `7.47 s`, `33 ms`, `1.2 ms`, `2m10s`.
-pub(super) fn seconds(value: f64) -> String {
-    TimeUnit::of_size(value).show(value)
-}
-
-/// How a time is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum TimeUnit {
-    Hours,
-    /// `2m10s`.
-    Minutes,
-    Seconds,
-    Millis,
-    Micros,
-}
-
-impl TimeUnit {
-    fn of_size(value: f64) -> TimeUnit {
-        match value {
-            v if v >= 7200.0 => TimeUnit::Hours,
-            v if v >= 100.0 => TimeUnit::Minutes,
-            v if v >= 1.0 || v == 0.0 => TimeUnit::Seconds,
-            v if v >= 1e-3 => TimeUnit::Millis,
-            _ => TimeUnit::Micros,
-        }
-    }
-
-    /// The unit of a figure and both ends of its interval: that of the figure, or of an end that is far larger.
-    pub(super) fn of(estimate: &Estimate) -> TimeUnit {
-        let (value, end) = (estimate.value.abs(), estimate.low.abs().max(estimate.high.abs()));
-        TimeUnit::of_size(if end.is_finite() && end >= value * 5.0 { end } else { value })
-    }
-
-    /// A time in this unit.
-    pub(super) fn show(self, value: f64) -> String {
-        if !value.is_finite() {
-            return "–".into();
-        }
-        match self {
-            TimeUnit::Hours => format!("{} h", digits(value / 3600.0, 3)),
-            TimeUnit::Minutes => {
-                let whole = value.round() as u64;
-                format!("{}m{:02}s", whole / 60, whole % 60)
-            }
-            TimeUnit::Seconds => format!("{} s", digits(value, 3)),
-            TimeUnit::Millis => format!("{} ms", digits(value * 1e3, 3)),
-            TimeUnit::Micros => format!("{} µs", digits(value * 1e6, 3)),
-        }
     }
 }
 

@@ -2,11 +2,13 @@
 //!
 //! All problems are reported at once, each with the path of the value that is wrong. Building a checked scenario cannot fail.
 
+use super::family;
 use super::graph;
 use super::priced;
 use super::sense;
 use super::spec::Scenario;
 use super::threshold::{Subject, Threshold};
+use super::words::{article, is_unsafe, plain};
 use crate::kernel::{Key, Span};
 use crate::model::client::{Arrivals, ClassSpec, Load, Shape};
 use crate::model::component::{Check, Problem};
@@ -82,6 +84,7 @@ pub fn check(scenario: &Scenario, data: &Data, prices: Option<&Table>) -> Vec<Pr
     for (subject, expressions) in &scenario.thresholds {
         thresholds(scenario, subject, expressions, &mut problems);
     }
+    sense::month(scenario, &mut problems);
     match prices {
         None => {
             let known = crate::price::builtin_regions().join(", ");
@@ -92,7 +95,10 @@ pub fn check(scenario: &Scenario, data: &Data, prices: Option<&Table>) -> Vec<Pr
                 &format!("regions with a table: {known}; or give one with --prices FILE"),
             );
         }
-        Some(table) => priced::check(scenario, table, &mut problems),
+        Some(table) => {
+            priced::check(scenario, table, &mut problems);
+            family::check(scenario, table, &mut problems);
+        }
     }
     problems.0
 }
@@ -154,12 +160,13 @@ fn names(scenario: &Scenario, problems: &mut Problems) {
         paths.extend(spec.fixed.keys().map(|n| (format!("designs.{design}.fixed"), n.as_str())));
     }
     for (path, name) in paths {
-        if name.trim().is_empty() || name.contains(['.', '[', ']', '*', '\n']) || name.len() > 60 {
+        let cannot = |c: char| matches!(c, '.' | '[' | ']' | '*') || is_unsafe(c);
+        if name.trim().is_empty() || name.contains(cannot) || name.len() > 60 {
             problems.add(
                 "E0304",
                 &path,
-                format!("\"{name}\" is not a usable name"),
-                "use 1 to 60 characters without . [ ] * and line breaks",
+                format!("\"{}\" is not a usable name", plain(name)),
+                "use 1 to 60 characters without . [ ] *, line breaks, control characters and marks of the direction of writing",
             );
         }
     }
@@ -478,6 +485,7 @@ fn design(scenario: &Scenario, name: &str, spec: &DesignSpec, problems: &mut Pro
     sense::unsized_pools(scenario, &path, spec, problems);
     sense::frozen(&path, spec, problems);
     sense::unreached(scenario, &path, spec, problems);
+    sense::mixed(scenario, &path, spec, problems);
 }
 
 /// Functions reserve what an account can give.

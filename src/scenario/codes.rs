@@ -46,6 +46,11 @@ pub(super) const ERRORS: &[Code] = &[
     ),
     code("E0005", "standard output is gone", "The result could not be written to standard output."),
     code(
+        "E0006",
+        "wrong usage of the command line",
+        "A flag, a command or a value on the command line is not one that the program takes, or two exclude each other. `headroom help` lists the commands, and `headroom COMMAND --help` what each takes.",
+    ),
+    code(
         "E0010",
         "an internal error",
         "A law of conservation was broken, or a checked scenario could not be built: a bug of this program. No figure is shown, since none could be trusted.",
@@ -324,7 +329,7 @@ pub(super) const ERRORS: &[Code] = &[
     code(
         "E0304",
         "a name that cannot be used",
-        "Names become parts of paths and columns of tables: 1 to 60 characters without . [ ] * and line breaks.",
+        "Names become parts of paths and columns of tables: 1 to 60 characters without . [ ] *, line breaks, control characters and marks that turn the direction of writing: what is read must be what is meant.",
     ),
     code(
         "E0305",
@@ -644,5 +649,10 @@ pub(super) const ERRORS: &[Code] = &[
         "E0398",
         "a limit of requests that contradicts itself",
         "`delay` says how many requests of the burst pass at once, `nodelay` that all of them do. nginx takes one of the two beside `burst` (\"invalid number of arguments\").",
+    ),
+    code(
+        "E0399",
+        "the price of something else",
+        "The class of a database or cache is an item of the price table, and this item prices something else: a bare host, another engine, another service. The bill would be wrong. A server that you run yourself on a host is priced by an item of your own (prices/README.md), whose name begins with none of the table's families.",
     ),
 ];

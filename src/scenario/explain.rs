@@ -2,6 +2,7 @@
 
 use super::catalogue::find_code;
 use super::finding::Finding;
+use super::graph::leads_to;
 use super::path::{Path, Segment};
 use super::schema::{branches, names_below, resolve, step, tagged, unwrap_optional};
 use super::words::{did_you_mean, first_sentence};
@@ -14,12 +15,13 @@ use std::fmt::Write as _;
 /// # Errors
 /// A finding without a place if the path leads nowhere.
 pub fn explain(schema: &Value, path: &str, recursive: bool) -> Result<String, Finding> {
-    let (parsed, mut at, mut outer) = (Path::parse(path), schema, schema);
+    let (parsed, mut at, mut outer, mut required) = (Path::parse(path), schema, schema, false);
     for (depth, segment) in parsed.0.iter().enumerate() {
         let name = match segment {
             Segment::Key(key) => key.clone(),
             Segment::Index(_) => "*".into(),
         };
+        required = is_required(at, &name);
         outer = step(schema, at, &name).ok_or_else(|| {
             if is_code(&name) {
                 let what = format!("there is no code `{name}`");
@@ -40,7 +42,7 @@ pub fn explain(schema: &Value, path: &str, recursive: bool) -> Result<String, Fi
     }
     let mut text = String::new();
     // Writing into a String cannot fail.
-    let _ = head(&mut text, schema, &parsed, outer, at);
+    let _ = head(&mut text, schema, &parsed, (outer, at, required));
     let _ = if recursive { tree(&mut text, schema, at, 0) } else { below(&mut text, schema, at) };
     Ok(text)
 }
@@ -56,12 +58,25 @@ fn get<'a>(outer: &'a Value, inner: &'a Value, name: &str) -> Option<&'a Value> 
     outer.get(name).or_else(|| inner.get(name))
 }
 
+/// Whether a map must have a key of this name.
+fn is_required(map: &Value, name: &str) -> bool {
+    let names = map.get("required").and_then(Value::as_array);
+    branches(map).is_none() && names.is_some_and(|names| names.iter().any(|own| own == name))
+}
+
+/// What a kind of node may lead to, if the path is that of one.
+fn behind(path: &Path) -> Vec<&'static str> {
+    match &path.0[..] {
+        [.., Segment::Key(nodes), _, Segment::Key(kind)] if nodes == "nodes" => leads_to(kind),
+        _ => Vec::new(),
+    }
+}
+
 fn head(
     out: &mut String,
     root: &Value,
     path: &Path,
-    outer: &Value,
-    at: &Value,
+    (outer, at, required): (&Value, &Value, bool),
 ) -> std::fmt::Result {
     if path.0.is_empty() {
         writeln!(out, "a scenario")?;
@@ -72,6 +87,13 @@ fn head(
         writeln!(out, "\n  {}", about.replace('\n', "\n  "))?;
     }
     writeln!(out, "\n  type:    {}", type_name(root, at))?;
+    if required {
+        writeln!(out, "  default: none, it is required")?;
+    }
+    let behind = behind(path);
+    if !behind.is_empty() {
+        writeln!(out, "  behind:  {}", behind.join(", "))?;
+    }
     if let Some(default) = outer.get("default") {
         let assumed =
             if outer.get("x-assumed") == Some(&Value::Bool(true)) { " (assumed)" } else { "" };
@@ -110,7 +132,11 @@ fn below(out: &mut String, root: &Value, at: &Value) -> std::fmt::Result {
     for (name, inner, about) in rows {
         let kind = type_name(root, unwrap_optional(root, inner));
         let default = inner.get("default").map(|d| format!(" = {}", short(d))).unwrap_or_default();
-        let default = if default.len() > 40 { String::new() } else { default };
+        let default = match default {
+            _ if is_required(at, &name) => ", required".into(),
+            long if long.len() > 40 => String::new(),
+            default => default,
+        };
         writeln!(out, "  {name:wide$}  {kind}{default}")?;
         if !about.is_empty() {
             writeln!(out, "  {:wide$}    {}", "", first_sentence(about))?;

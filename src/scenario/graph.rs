@@ -2,8 +2,9 @@
 
 use super::check::{Problems, nearest};
 use super::spec::Scenario;
+use super::words::{article, either};
 use crate::model::entry::guard::Per;
-use crate::model::registry::NodeSpec;
+use crate::model::registry::{KINDS, NodeSpec};
 use crate::model::work::StepSpec;
 use crate::model::world::DesignSpec;
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,18 +29,10 @@ fn takes_requests(kind: &str) -> bool {
     !is_store(kind)
 }
 
+const DATABASES: [&str; 4] = ["postgres", "mysql", "mongodb", "documentdb"];
+
 fn is_store(kind: &str) -> bool {
-    matches!(
-        kind,
-        "postgres"
-            | "mysql"
-            | "mongodb"
-            | "documentdb"
-            | "pgbouncer"
-            | "rds_proxy"
-            | "dynamodb"
-            | "cache"
-    )
+    DATABASES.contains(&kind) || matches!(kind, "pgbouncer" | "rds_proxy" | "dynamodb" | "cache")
 }
 
 /// Kinds that each kind may lead to.
@@ -65,6 +58,14 @@ fn may_lead_to(kind: &str, target: &str) -> bool {
     }
 }
 
+/// Kinds that may stand behind a kind by its own fields; none: it leads nowhere, by the steps of the work, or anywhere (a router).
+pub(super) fn leads_to(kind: &str) -> Vec<&'static str> {
+    let ends =
+        matches!(kind, "pods" | "lambda" | "router" | "dynamodb") || DATABASES.contains(&kind);
+    let all = KINDS.iter().map(|(target, _)| *target).filter(|_| !ends);
+    all.filter(|target| may_lead_to(kind, target)).collect()
+}
+
 /// Finds targets of the wrong kind, missing stores and circles.
 pub(super) fn check(scenario: &Scenario, name: &str, spec: &DesignSpec, problems: &mut Problems) {
     let path = format!("designs.{name}");
@@ -75,7 +76,7 @@ pub(super) fn check(scenario: &Scenario, name: &str, spec: &DesignSpec, problems
             (Some(kind), _) if !takes_requests(kind) => problems.add(
                 "E0303",
                 &at,
-                format!("\"{node}\" is a {kind}: users do not connect to a store"),
+                format!("\"{node}\" is {}: users do not connect to a store", article(kind)),
                 "let them enter by a front door, a proxy or a service",
             ),
             (Some("pods"), Some(pods)) if pods.spec().addresses(&|_| 1) > 1 => problems.add(
@@ -96,10 +97,11 @@ pub(super) fn check(scenario: &Scenario, name: &str, spec: &DesignSpec, problems
                     "E0303",
                     &format!("{path}.nodes.{node}.{}.{inside}", node_spec.kind()),
                     format!(
-                        "a {} cannot lead to \"{target}\", which is a {found}",
-                        node_spec.kind()
+                        "{} cannot lead to \"{target}\", which is {}",
+                        article(node_spec.kind()),
+                        article(found)
                     ),
-                    "see `headroom explain` of the kind for what may stand behind it",
+                    &format!("it leads to {}", either(leads_to(node_spec.kind()))),
                 );
             }
         }
@@ -155,8 +157,8 @@ fn steps(scenario: &Scenario, path: &str, spec: &DesignSpec, problems: &mut Prob
                         "E0303",
                         &format!("{at}.{target}"),
                         format!(
-                            "work \"{work}\" needs {wanted} \"{target}\", but it is a {}",
-                            node.kind()
+                            "work \"{work}\" needs {wanted} \"{target}\", but it is {}",
+                            article(node.kind())
                         ),
                         "use `query` for stores, `call` for services, `event` for functions and `publish` for queues",
                     );
@@ -171,8 +173,7 @@ fn steps(scenario: &Scenario, path: &str, spec: &DesignSpec, problems: &mut Prob
 pub(super) fn used_work<'a>(scenario: &'a Scenario, spec: &'a DesignSpec) -> Vec<&'a String> {
     let mut open: Vec<&String> = Vec::new();
     for class in spec.enter.keys().filter_map(|class| scenario.workload.get(class)) {
-        open.extend(&class.request);
-        open.extend(class.session.iter().flatten().map(|step| &step.request));
+        open.extend(class.kinds());
     }
     let mut used = Vec::new();
     while let Some(work) = open.pop() {

@@ -4,6 +4,7 @@ mod check;
 mod codes;
 mod drivers;
 mod explain;
+mod family;
 mod finding;
 mod graph;
 mod json;

@@ -1,11 +1,12 @@
 //! What is to be paid for has a price: items that nodes may use, and what a design costs whatever its load.
 
 use super::check::Problems;
+use super::family;
 use super::spec::Scenario;
 use crate::model::fixed::{FixedSpec, ItemSpec};
 use crate::model::world::DesignSpec;
 use crate::price::metering::held_unit;
-use crate::price::{PriceError, Table, check_items};
+use crate::price::{Table, check_items};
 
 /// Everything that needs a price, against the table in force.
 pub(super) fn check(scenario: &Scenario, table: &Table, problems: &mut Problems) {
@@ -13,15 +14,12 @@ pub(super) fn check(scenario: &Scenario, table: &Table, problems: &mut Problems)
         for (node, node_spec) in &spec.nodes {
             for error in check_items(table, &node_spec.items(scenario.era)) {
                 let at = format!("designs.{name}.nodes.{node}.{}", node_spec.kind());
-                unknown(&at, &error, problems);
+                let remedy = family::remedy(table, node_spec, &error);
+                problems.add("E0320", &at, error.problem(), &remedy);
             }
         }
         fixed(name, spec, table, problems);
     }
-}
-
-fn unknown(path: &str, error: &PriceError, problems: &mut Problems) {
-    problems.add("E0320", path, error.problem(), &error.remedy());
 }
 
 /// What a design costs whatever its load: items by the hour, and names that no other line of the bill has.
@@ -42,7 +40,7 @@ fn fixed(design: &str, spec: &DesignSpec, table: &Table, problems: &mut Problems
 fn by_the_hour(path: &str, own: &ItemSpec, table: &Table, problems: &mut Problems) {
     let at = format!("{path}.item.name");
     match table.item(&own.name) {
-        Err(error) => unknown(&at, &error, problems),
+        Err(error) => problems.add("E0320", &at, error.problem(), &error.remedy()),
         Ok(item) if held_unit(&item.unit).is_none() => {
             let what = format!("`{}` is paid by the {}, not by the hour", own.name, item.unit);
             let remedy = "name an item that is paid by the hour, or say what it comes to as a `fee`, such as \"120/month\"";

@@ -8,7 +8,7 @@ use super::graph::{led_to, named_by_step, queried, used_work};
 use super::spec::Scenario;
 use super::threshold::{Comparison, Threshold};
 use crate::kernel::Span;
-use crate::model::client::{Load, Shape, Spike};
+use crate::model::client::{ClassSpec, Load, Shape, Spike};
 use crate::model::driver::Settings;
 use crate::model::operation::{Action, Operation};
 use crate::model::pool::{PoolMode, PoolSpec};
@@ -16,6 +16,7 @@ use crate::model::registry::NodeSpec;
 use crate::model::retry::Retry;
 use crate::model::wiring::Slots;
 use crate::model::world::DesignSpec;
+use crate::price::MONTH_HOURS;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A load that lasts no time or longer than the run, a spike that never comes or is cut off.
@@ -318,5 +319,50 @@ pub(super) fn pools(
             ),
             "lower `max`, raise the slots of the database, or put a pooler in between",
         );
+    }
+}
+
+/// Windows of a month that do not fit into it. A window lasts for as long as users come, and until the last of them has an answer.
+pub(super) fn month(scenario: &Scenario, problems: &mut Problems) {
+    let Some(windows) = scenario.run.month.windows else { return };
+    let loads = scenario.workload.values().map(|class| &class.load);
+    // Users with so many requests each may be done long before their time is over.
+    let timed =
+        |load: &&Load| !matches!(load, Load::Closed(own) if own.requests_per_user.is_some());
+    let Some(ends) = loads.filter(timed).filter_map(Load::ends).max() else { return };
+    let window = ends.min(scenario.run.horizon);
+    let nanos = windows * window.nanos() as f64;
+    if nanos > MONTH_HOURS * 3.6e12 {
+        let hours = nanos / 3.6e12;
+        problems.add(
+            "W0432",
+            "run.month.windows",
+            format!(
+                "{windows} windows of {window} or more are {hours:.0} h, and a month has {MONTH_HOURS:.0}"
+            ),
+            "lower it: what a month costs would be more than could happen in one",
+        );
+    }
+}
+
+/// Load balancers that mix several kinds of request over several services.
+pub(super) fn mixed(scenario: &Scenario, path: &str, spec: &DesignSpec, problems: &mut Problems) {
+    for (name, node) in &spec.nodes {
+        let NodeSpec::Alb(alb) = node else { continue };
+        let services: BTreeSet<&String> = alb.to.iter().collect();
+        let entered = spec.enter.iter().filter(|(_, entry)| *entry == name);
+        let classes = entered.filter_map(|(class, _)| scenario.workload.get(class));
+        let kinds: BTreeSet<&String> = classes.flat_map(ClassSpec::kinds).collect();
+        if services.len() > 1 && kinds.len() > 1 {
+            let quoted = |names: &BTreeSet<&String>| {
+                names.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ")
+            };
+            problems.add(
+                "W0431",
+                &format!("{path}.nodes.{name}.alb.to"),
+                format!("requests of {} go in turn to each of {}", quoted(&kinds), quoted(&services)),
+                "if each service is for one kind, as by listener rules, put an alb before each and a router with routes by `work` in front of them, or let each class enter by an alb of its own",
+            );
+        }
     }
 }

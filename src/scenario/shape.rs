@@ -4,7 +4,7 @@ use super::finding::{Finding, Findings};
 use super::path::Path;
 use super::schema::{branches, resolve, tagged, unwrap_optional};
 use super::tree::{Entry, Kind, Tree};
-use super::words::{did_you_mean, either, plain, quoted};
+use super::words::{did_you_mean, either, is_name, plain, quoted};
 use crate::units;
 use serde_json::Value;
 
@@ -244,11 +244,10 @@ impl Walk<'_> {
             } else if let Some(other) = others.filter(|other| other.is_object()) {
                 self.value(&entry.value, other, &inside);
             } else if others != Some(&Value::Bool(true)) {
-                let names: Vec<&str> = properties.keys().map(String::as_str).collect();
                 let what = format!("there is no {} here", quoted(&entry.key));
                 let finding = Finding::error("E0201", &inside, entry.key_span.clone(), what)
                     .label("unknown key")
-                    .remedy(did_you_mean(&entry.key, &names));
+                    .remedy(meant_key(&entry.key, properties));
                 self.findings.push(finding);
             }
         }
@@ -319,6 +318,21 @@ impl Walk<'_> {
                 "write all its digits".into(),
             );
         }
+    }
+}
+
+/// A remedy for an unknown key: the one that goes by this name elsewhere (`x-also`), or those that are like it.
+fn meant_key(key: &str, properties: &serde_json::Map<String, Value>) -> String {
+    let names: Vec<&str> = properties.keys().map(String::as_str).collect();
+    let also = |property: &Value| {
+        let also = property.get("x-also").and_then(Value::as_array);
+        also.is_some_and(|also| {
+            also.iter().any(|name| name.as_str().is_some_and(|n| is_name(key, n)))
+        })
+    };
+    match properties.iter().find(|(_, property)| also(property)) {
+        Some((name, _)) => format!("here it is {}", quoted(name)),
+        None => did_you_mean(key, &names),
     }
 }
 

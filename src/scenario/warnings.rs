@@ -90,6 +90,21 @@ pub(super) const WARNINGS: &[Code] = &[
         "A process takes fewer connections than it has threads: some of them never have a request.",
     ),
     code(
+        "W0430",
+        "pods that no host has room for",
+        "The autoscaler may want more pods than the hosts have processors for, by what each pod asks for. As in Kubernetes, the others stay pending until one that runs goes. Without `nodes` no machine comes for them.",
+    ),
+    code(
+        "W0431",
+        "kinds of request mixed over services",
+        "A load balancer sends every request to the next of all its targets. Where it leads to several services and gets several kinds of request, each service gets its part of every kind. Rules by path or host, which send each kind to its own service, are not in this node.",
+    ),
+    code(
+        "W0432",
+        "windows longer than a month",
+        "A monthly figure takes the run as one window and adds up so many of them. Together they last longer than the 730 hours of a month, so no month could have them.",
+    ),
+    code(
         "W0460",
         "more connections than memory",
         "All connections together need more memory than the server has; a server that swaps is slower than the model says.",

@@ -21,9 +21,9 @@ pub(crate) fn plain(text: &str) -> String {
 }
 
 /// Whether a character could move a terminal's cursor or turn the order of what is read.
-fn is_unsafe(c: char) -> bool {
+pub(super) fn is_unsafe(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 /// [`plain`] between back-ticks, as messages name keys and values.
@@ -55,6 +55,11 @@ pub(crate) fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) 
     best.map(|(_, name)| name)
 }
 
+/// Whether two names are one to a person.
+pub(crate) fn is_name(word: &str, name: &str) -> bool {
+    word.len() <= QUOTED_MAX && folded(word) == folded(name)
+}
+
 /// `Max-Users`, `maxUsers` and `max_users` are one name to a person.
 fn folded(name: &str) -> String {
     name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
@@ -74,6 +79,13 @@ pub(crate) fn did_you_mean(word: &str, names: &[&str]) -> String {
         (None, true) => format!("{} names are allowed here", names.len()),
         (None, false) => all,
     }
+}
+
+/// A kind of node with its article, as it is spoken: an alb, an nlb, a dns, an sqs.
+pub(super) fn article(kind: &str) -> String {
+    let spelt = matches!(kind, "haproxy" | "nginx" | "nlb" | "rds_proxy" | "sqs");
+    let vowel = spelt || kind.starts_with(['a', 'e', 'i', 'o', 'u']);
+    format!("{} {kind}", if vowel { "an" } else { "a" })
 }
 
 /// The first sentence of a description, for one-line lists.

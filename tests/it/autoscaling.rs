@@ -263,3 +263,62 @@ fn autoscalers_that_cannot_work_are_refused() {
     }
     assert_eq!(codes(json!({"hpa": hpa(1, 4, 50)})), Vec::<String>::new());
 }
+
+/// One host of two vCPUs and pods that ask for one each; a load that wants far more.
+fn crowded(replicas: u32) -> Value {
+    json!({
+        "replicas": replicas,
+        "hosts": {"count": 1, "instance": "m5.large"},
+        "cpu": 1,
+        "autoscaler": {"cpu_request": 1, "hpa": hpa(1, 20, 60), "start": {"constant": "2s"}, "ready": {"constant": "1s"}}
+    })
+}
+
+#[test]
+fn pods_that_no_host_has_room_for_stay_pending() {
+    let result = result(&scenario(crowded(1), "100/s", "300s", "400s"));
+    let row = |name: &str| {
+        only(&result).series.gauges.iter().find(|row| row.gauge == name).unwrap().clone()
+    };
+    let high = |name: &str| row(name).max.iter().copied().fold(0.0, f64::max);
+    assert!(high("replicas wanted") > 2.0);
+    assert_eq!(high("replicas ready"), 2.0);
+    assert!(high("replicas pending") > 0.0);
+    let counters = only(&result).nodes.iter().flat_map(|node| &node.counters);
+    let waited = counters.into_iter().find(|own| own.name == "pod_seconds_without_machine");
+    assert!(waited.unwrap().value.value > 100.0);
+}
+
+#[test]
+fn a_pending_pod_takes_the_place_of_one_that_goes() {
+    let mut pods = crowded(2);
+    pods["lifecycle"] = json!({});
+    let mut scenario: Value =
+        serde_json::from_str(&scenario(pods, "100/s", "300s", "400s")).unwrap();
+    scenario["designs"]["d"]["events"] =
+        json!([{"at": "200s", "node": "api", "do": {"terminate": {"pod": 0}}}]);
+    let result = result(&scenario.to_string());
+    let ready = only(&result).series.gauges.iter().find(|row| row.gauge == "replicas ready");
+    let ready = ready.unwrap();
+    let between = |from: f64, to: f64| {
+        let own = only(&result).series.t.iter().zip(&ready.mean);
+        own.filter(|(t, _)| (from..to).contains(*t)).map(|(_, mean)| *mean).collect::<Vec<_>>()
+    };
+    assert!(between(200.0, 240.0).iter().any(|n| *n < 2.0), "{:?}", between(200.0, 240.0));
+    assert!(between(300.0, 340.0).iter().all(|n| (*n - 2.0).abs() < 1e-9));
+}
+
+#[test]
+fn pods_without_room_are_told() {
+    let told = |replicas: u32| {
+        let found = findings(scenario(crowded(replicas), "20/s", "10s", "100s").as_bytes());
+        let told = found.sorted().into_iter().filter(|f| ["E0381", "W0430"].contains(&f.code));
+        told.map(|f| (f.code, f.message.clone())).collect::<Vec<_>>()
+    };
+    let (code, message) = &told(2)[0];
+    assert_eq!((told(2).len(), *code), (1, "W0430"));
+    assert!(message.contains("20 pods") && message.contains("room for 2"), "{message}");
+    let (code, message) = &told(3)[0];
+    assert_eq!((told(3).len(), *code), (1, "E0381"));
+    assert!(message.contains("room for 2"), "{message}");
+}

@@ -1,12 +1,12 @@
 //! Why a run went as it did: blame that sums, a story in order, limits lifted, assumptions varied.
 
-use super::common::plan;
+use super::common::{outturns, plan};
 use super::{conservation, golden};
 use headroom::experiment::result::{DesignResult, RunResult};
 use headroom::experiment::{
     Silent, counterfactuals, limit_can_be_lifted, replicate, run, sensitivities,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 #[test]
 fn blame_sums_to_the_failures_exactly() {
@@ -211,4 +211,37 @@ fn an_assumption_is_varied_both_ways_and_weighed() {
     let (_, memory) = of("designs.d.nodes.fn.lambda.memory");
     assert!(memory.latency_p95.unwrap().value.abs() < 1e-9);
     assert!(memory.cost_per_user.unwrap().value > 0.5, "twice the memory costs more");
+}
+
+/// One pod on a host of one vCPU for 100 s: ten requests a second of 20 ms, so a fifth of its time.
+fn a_fifth_busy(patience: &str, steps: Value) -> (f64, f64) {
+    let text = json!({"name": "waste",
+        "workload": {"users": {"request": "work", "patience": {"timeout": patience}, "connection": {"rtt": "1ms", "tls": false},
+            "load": {"open": {"rate": {"steady": {"rate": "10/s", "for": "100s"}}, "arrivals": "even"}}}},
+        "work": {"work": steps},
+        "designs": {"d": {"enter": {"users": "edge"}, "nodes": {
+            "edge": {"alb": {"to": ["api"]}},
+            "api": {"pods": {"replicas": 1, "hosts": {"count": 1, "instance": "c5.large", "vcpu": 1}}}}}},
+        "run": {"replications": 2, "seed": 1}})
+    .to_string();
+    let outturns = outturns(&text);
+    let lines = outturns[0][0].reports.iter().flat_map(|report| &report.usage);
+    let line = lines.into_iter().find(|line| line.item == "ec2.c5.large").unwrap();
+    (line.wasted / line.quantity, line.idle / line.quantity)
+}
+
+#[test]
+fn host_time_for_requests_that_nobody_had_anything_of_is_wasted() {
+    let cpu = json!({"cpu": {"constant": "20ms"}});
+    let near = |own: f64, wanted: f64| assert!((own - wanted).abs() < 0.005, "{own} {wanted}");
+    let (wasted, idle) = a_fifth_busy("5s", json!([cpu]));
+    near(wasted, 0.0);
+    near(idle, 0.8);
+    // Everybody has gone before the answer.
+    let (wasted, idle) = a_fifth_busy("15ms", json!([cpu]));
+    near(wasted, 0.2);
+    near(idle, 0.8);
+    // A quarter fails after the work.
+    let (wasted, _) = a_fifth_busy("5s", json!([cpu, {"fail": {"share": 0.25}}]));
+    assert!((wasted - 0.05).abs() < 0.02, "{wasted}");
 }

@@ -128,6 +128,8 @@ fn wrong_files_are_told_kindly() {
         (vec!["verify".into(), "--case".into(), "nope".into()], 2, "E0378"),
         (vec!["verify".into(), "--case".into(), "mm1-lod".into()], 2, "did you mean \"mm1"),
         (vec!["run".into(), "--replications".into(), "1".into()], 2, "2..=100000"),
+        (vec!["run".into(), "--replications".into(), "1".into()], 2, "error[E0006]: invalid value"),
+        (vec!["run".into(), "--nope".into()], 2, "error[E0006]: unexpected argument"),
     ] {
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         let output = headroom(&args);

@@ -480,3 +480,20 @@ fn t_dns_3_a_cache_tells_of_a_pod_that_is_gone_until_its_answer_has_expired() {
     let for_life = lost(json!({"resolve_once": 1.0}), "0s");
     assert!(near(for_life, 400), "{for_life}");
 }
+
+#[test]
+fn ten_thousand_pods_that_are_probed_take_no_longer_than_their_probes() {
+    // With a look at all pods after each of the 80,000 probes this would take minutes.
+    let text = serde_json::json!({"name": "many",
+        "workload": {"users": {"request": "work",
+            "load": {"open": {"rate": {"steady": {"rate": "1/s", "for": "60s"}}}}}},
+        "work": {"work": [{"cpu": {"constant": "5ms"}}]},
+        "designs": {"d": {"enter": {"users": "edge"}, "nodes": {
+            "edge": {"alb": {"to": ["api"]}},
+            "api": {"pods": {"replicas": 10_000, "hosts": {"count": 3, "instance": "m5.large"},
+                "lifecycle": {"readiness": {"shares_queue": false}}}}}}},
+        "run": {"replications": 2, "seed": 1}})
+    .to_string();
+    let result = super::common::result(&text);
+    assert_eq!(result.designs[0].success_rate.value, 1.0);
+}

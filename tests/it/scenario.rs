@@ -126,6 +126,26 @@ fn thresholds_are_explained_with_all_metrics_and_statistics() {
 }
 
 #[test]
+fn what_is_required_and_what_may_stand_behind_is_explained() {
+    let of = |path: &str| explain(&schema_of::<Scenario>(), path, false).unwrap();
+    let diurnal = of("workload.*.load.open.rate.diurnal");
+    let line = |text: &str, name: &str| {
+        text.lines().find(|line| line.trim_start().starts_with(name)).unwrap().to_owned()
+    };
+    assert!(line(&diurnal, "for ").ends_with(", required"), "{diurnal}");
+    assert!(of("workload.*.load.open.rate.diurnal.for").contains("none, it is required"));
+    let lambda = of("designs.*.nodes.*.lambda");
+    assert!(line(&lambda, "runtime ").ends_with(", required"), "{lambda}");
+    assert!(!line(&lambda, "timeout ").contains("required"), "{lambda}");
+    let alb = of("designs.*.nodes.*.alb");
+    assert_eq!(
+        line(&alb, "behind:").trim(),
+        "behind:  node_port, haproxy, nginx, guard, lambda, pods"
+    );
+    assert!(!lambda.contains("behind:"));
+}
+
+#[test]
 fn what_cannot_be_explained_is_told_in_words() {
     let of = |path: &str| {
         let finding = explain(&schema_of::<Scenario>(), path, false).unwrap_err();

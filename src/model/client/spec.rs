@@ -44,6 +44,14 @@ pub struct ClassSpec {
     pub idempotent: bool,
 }
 
+impl ClassSpec {
+    /// The kinds of request that its users send.
+    pub fn kinds(&self) -> impl Iterator<Item = &String> {
+        let session = self.session.iter().flatten().map(|step| &step.request);
+        self.request.iter().chain(session)
+    }
+}
+
 fn yes() -> bool {
     true
 }

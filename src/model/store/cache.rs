@@ -134,6 +134,12 @@ impl Spec for CacheSpec {
     fn items(&self, _era: Era) -> Vec<String> {
         self.class.iter().cloned().collect()
     }
+    fn class(&self) -> Option<&str> {
+        self.class.as_deref()
+    }
+    fn families(&self, _kind: &str) -> &'static [&'static str] {
+        &["elasticache"]
+    }
 }
 
 const SERVED: u8 = 0;

@@ -79,7 +79,8 @@ pub struct AutoscalerSpec {
     #[serde(default = "drain_default")]
     #[schemars(extend("x-source" = "assumed: a preStop sleep of a few seconds", "x-assumed" = true))]
     pub drain: Span,
-    /// Machines that come and go with the pods; none: there is room for all pods on the hosts.
+    /// Machines that come and go with the pods; none: pods stay pending that by `cpu_request`, or by their limit `cpu`, find no room
+    /// on the hosts, and where neither is given there is room for all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nodes: Option<NodesSpec>,
     /// Bytes of an answer, for triggers on `network_out`.

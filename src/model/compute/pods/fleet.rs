@@ -56,11 +56,16 @@ pub(super) struct Fleet {
     pub(super) wanted: u32,
     /// Number of the latest rollout.
     generation: u32,
+    /// So many places, the first ones, are on hosts that have the processors for them.
+    fitting: usize,
     todo: Vec<Todo>,
     /// Hosts that take no new pods, by number.
     closed: Vec<bool>,
     /// Hosts that a new machine has taken the place of.
     new_hosts: Vec<usize>,
+    /// Whether anything that others see or that decisions hang on has changed since the last look at all pods: probes that say
+    /// nothing new are many.
+    changed: bool,
     gauges: Gauges,
     pub(super) lags: Lags,
     pub(super) key: Key,
@@ -128,9 +133,11 @@ impl Fleet {
             scaling: scaler.map(|own| Box::new(Scaling::new(own, spec))),
             wanted: u32::from(spec.replicas),
             generation: 0,
+            fitting: spec.fitting().map_or(usize::from(all), |n| n as usize),
             todo: Vec::new(),
             closed: vec![false; usize::from(sizes.1)],
             new_hosts: Vec::new(),
+            changed: true,
             gauges,
             lags: Lags::default(),
             key,
@@ -185,6 +192,7 @@ impl Fleet {
     pub(super) fn woken(&mut self, timer: (u8, u32, u32), pods: &[Pod], ctx: &mut Ctx) {
         let (sort, word, turn) = timer;
         let at = word as usize;
+        self.changed = true;
         self.count_pod_time(ctx.now());
         match sort {
             NODE_UP => self.machine_up(at, turn, ctx),
@@ -213,11 +221,18 @@ impl Fleet {
     /// Tells a policy that has one activity at a time that it is over.
     fn settled(&mut self, now: Time) {
         let moving = |row: &Row| !matches!(row.stage, Stage::Absent | Stage::Ready);
-        if !self.rows.iter().any(moving)
+        // What waits for room on the hosts is no activity: it may wait for ever.
+        let fitting = &self.rows[..self.fitting.min(self.rows.len())];
+        if !fitting.iter().any(moving)
             && let Some(scaling) = &mut self.scaling
         {
             scaling.policy.settled(now);
         }
+    }
+
+    /// Whether anything has changed since the last time that this was asked.
+    pub(super) fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
     }
 
     /// What is to be done next; decides anew when nothing is left.
@@ -231,6 +246,7 @@ impl Fleet {
     /// Creates and removes pods until there are as many as wanted, all of the latest rollout.
     fn reconcile(&mut self, ctx: &mut Ctx) {
         self.count_pod_time(ctx.now());
+        self.place_waiting(ctx);
         let wanted = self.wanted as usize;
         let latest = self.generation;
         if self.rows.iter().any(|row| row.here() && row.is_old(latest)) {
@@ -285,11 +301,13 @@ impl Fleet {
 
     /// A host takes no new pods, or does again.
     pub(super) fn close(&mut self, host: usize, closed: bool) {
+        self.changed = true;
         self.closed[host] = closed;
     }
 
     /// The machine under a host is gone. Where machines come and go another may take its place.
     pub(super) fn lose_machine(&mut self, host: usize, now: Time) {
+        self.changed = true;
         if let Some(machines) = &mut self.machines {
             machines.lose(host, now);
             self.closed[host] = false;
@@ -303,22 +321,42 @@ impl Fleet {
 
     /// Begins a rollout: every pod is to be replaced.
     pub(super) fn roll_out(&mut self) {
+        self.changed = true;
         self.generation += 1;
     }
 
     fn create(&mut self, n: usize, ctx: &mut Ctx) {
         for _ in 0..n {
             // A pod that drains holds its place; what finds none is started when one is free, at the next decision.
-            let free =
-                |row: &Row| row.stage == Stage::Absent && !self.closed[usize::from(row.host)];
-            let free = self.rows.iter().position(free);
-            let Some(free) = free else { break };
+            let Some(free) = self.free_place() else { break };
             self.create_at(free, ctx);
+        }
+    }
+
+    fn free_place(&self) -> Option<usize> {
+        let free = |row: &Row| row.stage == Stage::Absent && !self.closed[usize::from(row.host)];
+        self.rows.iter().position(free)
+    }
+
+    /// Pods that no host had room for are scheduled where another has left some.
+    fn place_waiting(&mut self, ctx: &mut Ctx) {
+        let last = self.fitting.min(self.rows.len());
+        while let Some(waits) = self.rows[last..].iter().position(|row| row.stage == Stage::Waiting)
+            && let Some(free) = self.free_place().filter(|&free| free < last)
+        {
+            let (pod, life) = (self.rows[last + waits].clone(), self.rows[free].life);
+            self.rows[last + waits].stage = Stage::Absent;
+            let own = &self.rows[free];
+            let (host, told, heard, published) = (own.host, own.told, own.heard, own.published);
+            self.rows[free] = Row { host, told, heard, published, life: life + 1, ..pod };
+            self.changed = true;
+            self.schedule(free, ctx);
         }
     }
 
     fn create_at(&mut self, at: usize, ctx: &mut Ctx) {
         let now = ctx.now();
+        self.changed = true;
         self.added += 1;
         let row = &mut self.rows[at];
         *row = Row {
@@ -334,6 +372,9 @@ impl Fleet {
             published: row.published,
             ..Row::new(false)
         };
+        if at >= self.fitting {
+            return;
+        }
         let Some(machines) = &mut self.machines else { return self.schedule(at, ctx) };
         match machines.of(at) {
             (_, Machine::Up) => self.schedule(at, ctx),
@@ -354,6 +395,7 @@ impl Fleet {
 
     /// A pod is deleted; its place in the endpoints goes at once.
     pub(super) fn remove(&mut self, at: usize) {
+        self.changed = true;
         self.removed += 1;
         self.todo.push(Todo::Stop(at));
         let row = &mut self.rows[at];
@@ -363,6 +405,7 @@ impl Fleet {
 
     /// A container starts; the turn of its timers.
     pub(super) fn starts(&mut self, at: usize, now: Time) -> u32 {
+        self.changed = true;
         let row = &mut self.rows[at];
         row.life += 1;
         (row.stage, row.runs, row.changed) = (Stage::Running, now, now);
@@ -374,6 +417,7 @@ impl Fleet {
 
     /// A pod or its container is told to stop; the turn of its timers.
     pub(super) fn stops(&mut self, at: usize, again: bool) -> u32 {
+        self.changed = true;
         let row = &mut self.rows[at];
         row.life += 1;
         row.again = again;
@@ -382,12 +426,14 @@ impl Fleet {
 
     /// Whether the containers of a pod are ready has changed.
     pub(super) fn contained(&mut self, at: usize, ready: bool, now: Time) {
+        self.changed = true;
         self.rows[at].contained = ready;
         self.ready_or_not(at, now);
     }
 
     /// The balancer's opinion of a pod. A gate once open stays open.
     pub(super) fn gate(&mut self, at: usize, healthy: bool, now: Time) {
+        self.changed |= healthy && !self.rows[at].gate;
         self.rows[at].gate |= healthy;
         self.ready_or_not(at, now);
     }
@@ -404,6 +450,7 @@ impl Fleet {
 
     /// A pod is gone.
     pub(super) fn gone(&mut self, at: usize, ctx: &mut Ctx) {
+        self.changed = true;
         self.count_pod_time(ctx.now());
         self.rows[at].stage = Stage::Absent;
         self.rows[at].contained = false;
@@ -432,6 +479,9 @@ impl Fleet {
     /// Writes the numbers into the ledger and the ready pods where entries look.
     pub(super) fn show(&mut self, ctx: &mut Ctx) {
         let now = ctx.now();
+        for at in 0..self.rows.len() {
+            self.tell(at, ctx);
+        }
         let count = |stages: &[Stage]| {
             self.rows.iter().filter(|row| stages.contains(&row.stage)).count() as u64
         };
@@ -444,9 +494,6 @@ impl Fleet {
         let late = self.rows.iter().filter(published).count() as u32;
         let lags = [Stage::Waiting, Stage::Starting, Stage::Running].map(|at| count(&[at]) as u32);
         self.lags.set(now, [lags[0], lags[1], lags[2], late]);
-        for at in 0..self.rows.len() {
-            self.tell(at, ctx);
-        }
         let listed = |which: &dyn Fn(&Row) -> bool| -> Vec<u16> {
             let rows = (0_u16..).zip(&self.rows);
             rows.filter(|(_, row)| which(row)).map(|(at, _)| at).collect()

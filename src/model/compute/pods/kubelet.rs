@@ -83,6 +83,9 @@ impl Pods {
 
     /// Does what the fleet has decided, then tells everybody how it stands.
     pub(super) fn carry_out(&mut self, ctx: &mut Ctx) {
+        if !self.fleet.as_mut().is_some_and(|fleet| fleet.take_changed()) {
+            return;
+        }
         while let Some(todo) = self.fleet.as_mut().and_then(|fleet| fleet.next(ctx)) {
             match todo {
                 Todo::Start(at) => self.container_starts(at, ctx),

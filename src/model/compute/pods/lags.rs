@@ -7,7 +7,8 @@ use crate::kernel::Time;
 pub(super) struct Lags {
     since: Time,
     pods: [u32; 4],
-    seconds: [f64; 4],
+    /// Pod time in each, nanoseconds.
+    spent: [u128; 4],
 }
 
 /// Names of the lags in reports: no machine has room; scheduling, image and start of the container; boot, probes and readiness gates;
@@ -22,9 +23,9 @@ const NAMES: [&str; 4] = [
 impl Lags {
     /// From `now` on so many pods are in each.
     pub(super) fn set(&mut self, now: Time, pods: [u32; 4]) {
-        let passed = now.since(self.since).as_secs_f64();
-        for (sum, count) in self.seconds.iter_mut().zip(self.pods) {
-            *sum += passed * f64::from(count);
+        let passed = u128::from(now.since(self.since).nanos());
+        for (sum, count) in self.spent.iter_mut().zip(self.pods) {
+            *sum += passed * u128::from(count);
         }
         (self.since, self.pods) = (now, pods);
     }
@@ -32,7 +33,9 @@ impl Lags {
     /// The time spent in each so far, whole seconds.
     pub(super) fn counters(&mut self, now: Time) -> [(&'static str, u64); 4] {
         self.set(now, self.pods);
-        std::array::from_fn(|at| (NAMES[at], self.seconds[at].round() as u64))
+        std::array::from_fn(|at| {
+            (NAMES[at], ((self.spent[at] + 500_000_000) / 1_000_000_000) as u64)
+        })
     }
 }
 

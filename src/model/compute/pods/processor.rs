@@ -8,11 +8,26 @@ use crate::model::context::Ctx;
 use crate::model::host::ThreadOf;
 use crate::model::ledger::LimitId;
 use crate::model::message::CallId;
+use crate::model::work::{Step, Work};
 
 impl Pods {
     /// Processor time of `work` in this pod, which is its step or its driver's state `code`.
     pub(super) fn work_of(&mut self, pod: u16, work: Span, code: u32) -> Span {
         self.pace.work(&mut self.pods[usize::from(pod)], work, code)
+    }
+
+    /// A request ends that nobody has anything of. Its draws have names, so what its steps took can be drawn once more, and requests
+    /// that go well carry no sum along.
+    #[cold]
+    pub(super) fn count_wasted(&mut self, row: &Call, works: &[Work]) {
+        let steps = works.get(usize::from(row.work)).map_or(&[][..], |work| &work.steps);
+        let slow = self.pods[usize::from(row.address)].slow;
+        for (at, step) in (0..row.step).zip(steps) {
+            if let Step::Cpu(law) = step {
+                let work = law.sample(&mut Call { step: at, ..*row }.step_stream());
+                self.wasted = self.wasted + work.scaled(slow);
+            }
+        }
     }
 
     /// A processor step: on an event loop it waits for the one thread.

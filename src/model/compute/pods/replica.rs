@@ -14,7 +14,7 @@ use crate::model::probe::{Belief, ProbeSpec};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
     Absent,
-    /// No machine has room for it.
+    /// No machine or host has room for it.
     Waiting,
     /// Scheduled: image, start of the container.
     Starting,

@@ -15,7 +15,9 @@ impl Pods {
             self.hosts.iter().map(|host| ctx.host(*host).work_done()).sum::<f64>() * 1e-9;
         let whole = machines.map_or(now.as_secs_f64() * count, |own| own.0);
         let capacity = self.host_cores * self.speed * whole;
-        let busy = if capacity > 0.0 { (work / capacity).min(1.0) } else { 0.0 };
+        let share = |work: f64| if capacity > 0.0 { (work / capacity).min(1.0) } else { 0.0 };
+        let busy = share(work);
+        let wasted = share(self.wasted.as_secs_f64()).min(busy);
         let usage = self.instance.iter().map(|instance| {
             let line = match machines {
                 Some((seconds, at_first)) => {
@@ -26,7 +28,11 @@ impl Pods {
                 }
                 None => UsageLine::hosts(&self.name, instance, count, now),
             };
-            let line = UsageLine { idle: line.quantity * (1.0 - busy), ..line };
+            let line = UsageLine {
+                idle: line.quantity * (1.0 - busy),
+                wasted: line.quantity * wasted,
+                ..line
+            };
             self.spot_price.map_or(line.clone(), |share| line.as_spot(share))
         });
         let mut counters = vec![

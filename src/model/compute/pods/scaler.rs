@@ -39,10 +39,10 @@ pub(super) struct Scaling {
     request: f64,
     speed: f64,
     answer_bytes: f64,
-    /// Since the last point of an alarm: reference work, answers, pod time.
+    /// Since the last point of an alarm: reference work, answers, pod time in nanoseconds.
     work: Span,
     answers: u64,
-    pod_time: f64,
+    pod_time: u128,
     counted_to: Time,
     /// Points that the alarm does not see yet.
     points: VecDeque<Metrics>,
@@ -63,7 +63,7 @@ impl Scaling {
             answer_bytes: own.answer_bytes.0 as f64,
             work: Span::ZERO,
             answers: 0,
-            pod_time: 0.0,
+            pod_time: 0,
             counted_to: Time::ZERO,
             points: VecDeque::new(),
             scraped: Time::ZERO,
@@ -137,7 +137,7 @@ impl Scaling {
     /// What an alarm sees: averages over a period that has just ended.
     fn point(&mut self, seen: Metrics, period: Span) -> Metrics {
         let seconds = period.as_secs_f64();
-        let instances = self.pod_time / seconds;
+        let instances = self.pod_time as f64 * 1e-9 / seconds;
         let used = self.work.as_secs_f64() / self.speed;
         let shared = |value: f64| (instances > 0.0).then(|| value / instances);
         let metrics = Metrics {
@@ -146,7 +146,7 @@ impl Scaling {
             bytes: shared(self.answers as f64 * self.answer_bytes),
             ..seen
         };
-        (self.work, self.answers, self.pod_time) = (Span::ZERO, 0, 0.0);
+        (self.work, self.answers, self.pod_time) = (Span::ZERO, 0, 0);
         metrics
     }
 }
@@ -248,7 +248,8 @@ impl Fleet {
         let serving = |row: &&Row| matches!(row.stage, Stage::Ready | Stage::Draining);
         let serving = self.rows().iter().filter(serving).count();
         if let Some(scaling) = &mut self.scaling {
-            scaling.pod_time += serving as f64 * now.since(scaling.counted_to).as_secs_f64();
+            let passed = now.since(scaling.counted_to).nanos();
+            scaling.pod_time += serving as u128 * u128::from(passed);
             scaling.counted_to = now;
         }
     }

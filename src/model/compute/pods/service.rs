@@ -71,6 +71,8 @@ pub struct Pods {
     pub(super) limits: Limits,
     pub(super) gauges: Gauges,
     in_progress: u64,
+    /// Reference work of requests that nobody had anything of.
+    pub(super) wasted: Span,
     pub(super) in_accept_queue: u64,
     pub(super) counts: Counts,
     pub(super) fleet: Option<Box<Fleet>>,
@@ -155,6 +157,7 @@ impl Component for Pods {
             limits,
             gauges,
             in_progress: 0,
+            wasted: Span::ZERO,
             in_accept_queue: 0,
             counts: Counts::default(),
             fleet,
@@ -560,6 +563,9 @@ impl Pods {
 
     #[inline(always)]
     pub(super) fn reply(&mut self, call: CallId, outcome: Outcome, ctx: &mut Ctx) {
+        if !outcome.is_ok() || ctx.in_vain(call) {
+            self.count_wasted(ctx.calls.peek(call), ctx.works);
+        }
         let row = ctx.calls.get(call);
         row.b = ENDED;
         // A connection to a pod is known by the pod; sync workers close after every answer.

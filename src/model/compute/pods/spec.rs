@@ -29,7 +29,7 @@ pub const ABOUT: About = About {
         "with a lifecycle: startup, liveness and readiness probes that share the request queue or not, restarts with back-off, preStop, SIGTERM and SIGKILL beside the lag of the endpoints, rolling updates with surge and unavailable pods, a readiness gate",
         "CPU credits of burstable hosts: earned, launch credits, standard mode down to the baseline, unlimited mode with its charges",
         "loss, drain and spot interruption of hosts, within a disruption budget",
-        "an autoscaler (Horizontal Pod Autoscaler, KEDA, target tracking, step scaling, Elastic Beanstalk, schedule, forecast) with every lag: sampling, decision, machine, start, readiness, draining",
+        "an autoscaler (Horizontal Pod Autoscaler, KEDA, target tracking, step scaling, Elastic Beanstalk, schedule, forecast) with every lag: sampling, decision, machine, start, readiness, draining; without machines of its own, pods beyond the hosts' processors stay pending, by what each asks for",
     ],
     leaves_out: &[
         "memory, garbage collection and out-of-memory kills",
@@ -261,6 +261,45 @@ impl PodsSpec {
         }
     }
 
+    /// Pods that the hosts have processors for, by what each asks for; none: the scheduler does not count (pods ask for nothing, or
+    /// machines come with them). What a cluster keeps for its own processes is not taken off: it is an upper bound.
+    ///
+    /// Source: Kubernetes documentation, Resource Management for Pods and Containers, "How Pods with resource requests are scheduled":
+    /// the requests of a node's containers together stay within its capacity. OpenShift 4.15, overcommitted nodes (read 2026-11) says
+    /// the same, and that a container with a limit and no request asks for its limit.
+    pub fn fitting(&self) -> Option<u32> {
+        let scaler = self.autoscaler.as_ref().filter(|own| own.nodes.is_none())?;
+        let each = scaler.cpu_request.or(self.cpu)?;
+        // Requests are whole thousandths of a vCPU.
+        let milli = |vcpu: f64| (vcpu * 1000.0).round();
+        let on_a_host = (milli(self.hosts.vcpu()) / milli(each).max(1.0)).floor();
+        Some(on_a_host as u32 * u32::from(self.hosts.count))
+    }
+
+    /// Tells pods that the hosts have no room for.
+    fn check_room(&self, check: &mut Check) {
+        let (Some(fitting), Some(scaler)) = (self.fitting(), &self.autoscaler) else { return };
+        let (most, hosts) = (scaler.bounds().1, self.hosts.count);
+        if fitting < u32::from(self.replicas) {
+            check.problem(
+                "E0381",
+                "hosts.count",
+                format!(
+                    "{} pods by what they ask for do not fit on {hosts} hosts, which have room for {fitting}",
+                    self.replicas
+                ),
+                "raise it, or lower autoscaler.cpu_request",
+            );
+        } else if fitting < most {
+            check.problem(
+                "W0430",
+                "autoscaler",
+                format!("there may be {most} pods, and by what they ask for the hosts have room for {fitting}: the others stay pending"),
+                "raise hosts.count, lower cpu_request, or give `nodes`, machines that come with the pods",
+            );
+        }
+    }
+
     /// Most requests in progress in a pod.
     pub fn places(&self) -> u32 {
         let own = match &self.runtime {
@@ -295,6 +334,7 @@ impl Spec for PodsSpec {
         }
         if let Some(autoscaler) = &self.autoscaler {
             autoscaler.check(self.replicas, self.hosts.count, check);
+            self.check_room(check);
         }
         if let Some(lifecycle) = &self.lifecycle {
             lifecycle.check(check);

@@ -39,6 +39,16 @@ impl Engine {
         }
     }
 
+    /// Families of the price table that have servers of this engine.
+    pub(super) fn families(self) -> &'static [&'static str] {
+        match self {
+            Engine::Postgres => &["rds.postgres", "rds.aurora_postgres"],
+            Engine::Mysql => &["rds.mysql", "rds.aurora_mysql"],
+            Engine::Mongodb => &["mongodb"],
+            Engine::Documentdb => &["documentdb"],
+        }
+    }
+
     /// Slots kept for administrators: PostgreSQL `superuser_reserved_connections` 3; MongoDB Atlas keeps 10 for itself;
     /// MySQL has one beyond `max_connections`, and DocumentDB's figures are net.
     pub(super) fn reserved(self) -> u32 {

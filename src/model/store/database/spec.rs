@@ -298,4 +298,10 @@ impl Spec for DatabaseSpec {
     fn items(&self, _era: Era) -> Vec<String> {
         self.class.iter().cloned().collect()
     }
+    fn class(&self) -> Option<&str> {
+        self.class.as_deref()
+    }
+    fn families(&self, kind: &str) -> &'static [&'static str] {
+        Engine::of(kind).families()
+    }
 }
