@@ -519,9 +519,3 @@ fn speaks_http2(scenario: &Scenario, path: &str, spec: &DesignSpec, problems: &m
         }
     }
 }
-
-/// A kind of node with its article.
-fn article(kind: &str) -> String {
-    let vowel = kind.starts_with(['a', 'e', 'i', 'o', 'u']);
-    format!("{} {kind}", if vowel { "an" } else { "a" })
-}
