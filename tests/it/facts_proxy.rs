@@ -150,7 +150,7 @@ fn t_ngx_8_without_upstream_keepalive_every_request_connects() {
 }
 
 #[test]
-fn weights_share_requests_and_a_backup_takes_those_that_fail() {
+fn t_ngx_10_weights_share_requests_and_a_backup_takes_those_that_fail() {
     let job = wait(&constant(1.0));
     // Ten requests a second for 4 s: 40 by 3 to 1.
     let front = json!({"upstream": ["a", "b"], "workers": 1, "servers": {"a": {"weight": 3}}});

@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn delay_lets_the_first_of_a_burst_pass_at_once_and_holds_the_others_back() {
+    fn t_ngx_11_delay_lets_the_first_of_a_burst_pass_at_once_and_holds_the_others_back() {
         // nginx's documentation of `delay` ("excessive requests become delayed"): rate 10/s, burst 4, delay 2: of 7 at once 1 + 2
         // pass, two wait for what they are ahead beyond the 2, 0.1 and 0.2 s, two are refused.
         let limit = LimitReq { delay: 2, ..limit(4, false) };
