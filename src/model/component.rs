@@ -110,6 +110,10 @@ pub trait Spec {
     fn work(&self) -> Vec<(String, &str)> {
         Vec::new()
     }
+    /// Kinds of request for which it does the steps of another kind, by kind.
+    fn own_work(&self) -> Option<&BTreeMap<String, String>> {
+        None
+    }
     /// The function's timeout, of a function.
     fn timeout(&self) -> Option<Span> {
         None

@@ -181,6 +181,7 @@ pub(super) fn used_work<'a>(scenario: &'a Scenario, spec: &'a DesignSpec) -> Vec
             continue;
         }
         used.push(work);
+        open.extend(own_work(spec, work).map(|(_, own)| own));
         for step in scenario.work.get(work).into_iter().flatten() {
             match step {
                 StepSpec::Call(call) => open.push(&call.request),
@@ -192,6 +193,17 @@ pub(super) fn used_work<'a>(scenario: &'a Scenario, spec: &'a DesignSpec) -> Vec
     }
     used.sort();
     used
+}
+
+/// Nodes that do other work for a kind of request than its own, and whose.
+fn own_work<'a>(
+    spec: &'a DesignSpec,
+    kind: &'a str,
+) -> impl Iterator<Item = (&'a str, &'a String)> + 'a {
+    let own = move |(name, node): (&'a String, &'a NodeSpec)| {
+        node.spec().own_work()?.get(kind).map(|own| (name.as_str(), own))
+    };
+    spec.nodes.iter().filter_map(own)
 }
 
 /// The node that a step leads to.
@@ -270,7 +282,10 @@ fn circles(scenario: &Scenario, path: &str, spec: &DesignSpec, problems: &mut Pr
         scenario.work.iter().map(|(name, steps)| (name, calls(steps))).collect();
     let work: BTreeMap<&str, Vec<&str>> = owned
         .iter()
-        .map(|(name, calls)| (name.as_str(), calls.iter().map(String::as_str).collect()))
+        .map(|(name, calls)| {
+            let own = own_work(spec, name).filter_map(|(_, own)| owned.get(own)).flatten();
+            (name.as_str(), calls.iter().chain(own).map(String::as_str).collect())
+        })
         .collect();
     if let Some(circle) = circle(&work) {
         problems.add(
@@ -331,6 +346,8 @@ pub(super) fn queried<'a>(
             open.extend(node.spec().targets().into_iter().map(|(_, target)| (target, work)));
             continue;
         }
+        let own = own_work(spec, work).find(|(node, _)| *node == name);
+        let work = own.map_or(work, |(_, own)| own.as_str());
         for step in scenario.work.get(work).into_iter().flatten() {
             match step {
                 StepSpec::Query(query) => _ = found.insert((name, query.to.as_str())),

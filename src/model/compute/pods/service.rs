@@ -78,6 +78,8 @@ pub struct Pods {
     pub(super) fleet: Option<Box<Fleet>>,
     pub(super) burst: Option<Box<Burst>>,
     pub(super) supervisor: Option<Supervisor>,
+    /// The kind of request whose steps are done, by kind; empty: each kind's own.
+    own_work: Vec<u16>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -123,11 +125,19 @@ impl Component for Pods {
         for slow in &spec.slow {
             pods[usize::from(slow.pod)].slow = slow.factor;
         }
+        let mut own_work = Vec::new();
+        if !spec.work.is_empty() {
+            own_work = (0..wiring.works.len() as u16).collect();
+        }
+        for (kind, own) in &spec.work {
+            own_work[usize::from(wiring.work(kind)?)] = wiring.work(own)?;
+        }
         let places = spec.places();
         let limits = Limits::announce(spec, accept_max, wiring);
         let gauges = Gauges::announce(places, accept_max, u64::from(pod_count), wiring);
         Ok(Pods {
             name: wiring.name.to_owned(),
+            own_work,
             sdk: SdkClients::default(),
             pods,
             hosts,
@@ -260,6 +270,9 @@ impl Pods {
     #[inline(never)]
     fn arrive(&mut self, call: CallId, ctx: &mut Ctx) {
         let row = ctx.calls.get(call);
+        if let Some(own) = self.own_work.get(usize::from(row.work)) {
+            row.work = *own;
+        }
         let open = row.via != Via::New;
         if let Via::Open(pod) = row.via {
             let mut pod = pod as u16;

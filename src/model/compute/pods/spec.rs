@@ -109,6 +109,10 @@ pub struct PodsSpec {
     /// Pods that take longer for the same work: on a noisy host, with a cold cache.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub slow: Vec<SlowPod>,
+    /// Kinds of request for which this node does other work than the kind's own: the kind, and the kind whose steps it does. An old
+    /// version beside a new one, another language, pods that measured otherwise.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub work: BTreeMap<String, String>,
     /// Whether work is dropped when its client goes away.
     #[serde(default)]
     #[schemars(extend("x-source" = "measured on Node and gunicorn: handlers run to their end"))]
@@ -315,6 +319,13 @@ impl PodsSpec {
 pub(super) const SURPLUS: &str = "ec2.surplus_credit_vcpu_hour";
 
 impl Spec for PodsSpec {
+    fn work(&self) -> Vec<(String, &str)> {
+        let names = self.work.iter().flat_map(|(kind, own)| [(kind, kind), (kind, own)]);
+        names.map(|(kind, named)| (format!("work.{kind}"), named.as_str())).collect()
+    }
+    fn own_work(&self) -> Option<&BTreeMap<String, String>> {
+        Some(&self.work)
+    }
     fn addresses(&self, _of: &dyn Fn(&str) -> u16) -> u16 {
         super::fleet::places(self)
     }
