@@ -106,8 +106,10 @@ pub struct Failure {
 /// One node.
 #[derive(Debug, Clone, Default)]
 pub struct NodeLedger {
-    /// Calls that were sent to the node.
+    /// Calls that were sent to the node: to a store its statements, and the connections that were opened to it.
     pub arrived: u64,
+    /// Of these, the connections to a store.
+    pub connects: u64,
     /// Calls it answered with success.
     pub ok: u64,
     /// Calls it answered with a failure.
@@ -175,8 +177,32 @@ pub struct Limit {
     pub first: Option<Time>,
     /// Failed logical requests and calls that it caused.
     pub failures: u64,
+    /// When it first refused a call.
+    pub refused: Option<Time>,
     /// Waiting that it caused, ns summed over calls.
     pub waiting: u128,
+    /// How much of it there was, and when the wait began by which it passed a power of two; and the next power.
+    marks: Vec<(u128, Time)>,
+    next_mark: u128,
+}
+
+/// A limit is felt from when on all but so much of its waiting comes: a twentieth. A convention, the part of a distribution that its 5th
+/// percentile leaves out.
+const BEFORE_FELT: u128 = 20;
+
+impl Limit {
+    fn mark(&mut self, before: u128, since: Time) {
+        self.marks.push((before, since));
+        self.next_mark = (self.waiting + 1).next_power_of_two();
+    }
+
+    /// From when on it was felt: its first refusal, or the last mark with no more than a twentieth of all its waiting before it (between
+    /// 2.5 and 5 %, as marks are powers of two), whichever came first; none if it never bound.
+    pub fn felt(&self) -> Option<Time> {
+        let little = |mark: &&(u128, Time)| mark.0 * BEFORE_FELT <= self.waiting;
+        let waited = self.marks.iter().rev().find(little).map(|mark| mark.1);
+        self.refused.into_iter().chain(waited).min()
+    }
 }
 
 /// A level of a node over time.
@@ -372,7 +398,17 @@ impl Ledger {
 
     /// Announces a limit. `about` says it with its value.
     pub fn limit(&mut self, node: NodeId, name: &'static str, about: String) -> LimitId {
-        self.limits.push(Limit { node, name, about, first: None, failures: 0, waiting: 0 });
+        self.limits.push(Limit {
+            node,
+            name,
+            about,
+            first: None,
+            failures: 0,
+            refused: None,
+            waiting: 0,
+            marks: Vec::new(),
+            next_mark: 1,
+        });
         LimitId(u16::try_from(self.limits.len() - 1).unwrap_or(u16::MAX))
     }
 
@@ -392,6 +428,7 @@ impl Ledger {
     pub fn refused_by(&mut self, limit: LimitId, now: Time) {
         let row = &mut self.limits[limit.0 as usize];
         row.first.get_or_insert(now);
+        row.refused.get_or_insert(now);
         row.failures += 1;
     }
 
@@ -408,7 +445,11 @@ impl Ledger {
         let row = &mut self.limits[limit.0 as usize];
         let first = row.first.get_or_insert(since);
         *first = (*first).min(since);
+        let before = row.waiting;
         row.waiting += u128::from(waited.nanos());
+        if row.waiting >= row.next_mark {
+            row.mark(before, since);
+        }
     }
 
     /// What the bucket of `now` has so far. A clock that has been widened meanwhile is seen: that happens only beyond the last bucket.
