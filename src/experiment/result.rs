@@ -577,7 +577,7 @@ pub struct Series {
     pub failed_by: Vec<FailedBy>,
     /// Mean latency of the successes that ended in the bucket; null where none did.
     pub latency_mean: Vec<Option<f64>>,
-    /// Median latency, from a histogram with 9 % wide cells; their mean where all of a bucket lie in one.
+    /// Median latency, from a histogram with 4.4 % wide cells; their mean where all of a bucket lie in one.
     pub latency_p50: Vec<Option<f64>>,
     /// 95th percentile, in the same way.
     pub latency_p95: Vec<Option<f64>>,
