@@ -316,7 +316,9 @@ fn design(
 
 /// Ways of failing over all replications, largest first.
 fn failures(rows: &[Outturn]) -> Vec<FailureRow> {
-    let mut by_way: BTreeMap<(Cause, u16, u16), (Vec<u64>, Vec<f64>)> = BTreeMap::new();
+    // How many in each replication, and when first in those in which it happened.
+    type Way = (Vec<u64>, Vec<f64>);
+    let mut by_way: BTreeMap<(Cause, u16, u16), Way> = BTreeMap::new();
     for (index, row) in rows.iter().enumerate() {
         for failure in &row.ledger.failures {
             let way = (failure.cause, failure.node.0, failure.status);

@@ -200,7 +200,7 @@ impl Screen<'_> {
                 Some(e) if row.metric.starts_with("cost") => {
                     interval(e, |v| money(v, self.currency))
                 }
-                Some(e) => interval(e, count),
+                Some(e) => format!("{} per s", interval(e, count)),
             };
             let more =
                 if row.verdict == Verdict::Undecided { "; raise --replications" } else { "" };

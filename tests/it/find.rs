@@ -355,7 +355,7 @@ fn an_answer_beyond_the_capacity_is_told() {
         })
         .0
     };
-    let short = most(30.0, "6s");
+    let short = most(30.0, "12s");
     assert!(short.estimate.unwrap().value > 10.5, "{}", short.text);
     let told = &short.warnings;
     assert!(told.len() == 1 && told[0].code == "W0445", "{told:?}");

@@ -64,7 +64,7 @@ impl Pods {
         let key = pool.key.with(u64::from(pod)).with(u64::from(self.connections));
         self.connections = self.connections.wrapping_add(1);
         let tag = self.connections;
-        let call = ctx.connect(Call { tag, key, ..Call::request(ctx.me, store, CallId::NONE) });
+        let call = ctx.connect(Call { key, tag, ..Call::request(ctx.me, store, CallId::NONE) });
         self.ahead.push(Ahead { call, pod, failures });
     }
 

@@ -145,7 +145,8 @@ pub struct SlowPod {
 #[serde(deny_unknown_fields)]
 pub struct Hosts {
     /// How many.
-    #[schemars(range(min = 1, max = 10_000))]
+    #[serde(default = "count_default")]
+    #[schemars(range(min = 1, max = 10_000), extend("x-source" = "one unless said; on Fargate there are none to count"))]
     pub count: u16,
     /// EC2 instance type, for the bill and the vCPUs; none: not on this bill.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -177,6 +178,9 @@ pub struct Hosts {
 fn cpu_handshake_default() -> Span {
     Span::from_micros(440)
 }
+fn count_default() -> u16 {
+    1
+}
 fn speed_default() -> f64 {
     1.0
 }
@@ -196,7 +200,7 @@ fn reject_default() -> u16 {
 impl Default for Hosts {
     fn default() -> Self {
         Hosts {
-            count: 1,
+            count: count_default(),
             instance: None,
             fargate: None,
             spot_price: None,
