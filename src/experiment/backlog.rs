@@ -8,10 +8,10 @@
 //! independent, so the growth has a t-interval.
 //!
 //! Says nothing of closed classes alone (no more requests are in flight than there are users) and of rates that change to the end.
-//! What has not settled by the end of the load grows too, below capacity: its figures are no better known.
+//! What has not settled by the end of the load may grow as fast, a little below capacity: its figures are no better known.
 
 use super::estimate::{mean, ratio};
-use super::figures::seconds;
+use super::figures::{count, seconds, share};
 use super::result::{Backlog, DesignResult};
 use crate::kernel::{Clock, Counts, Span};
 use crate::model::client::Load;
@@ -28,14 +28,19 @@ impl DesignResult {
     pub fn grows(&self) -> Option<String> {
         let own = self.backlog.filter(|own| own.grows)?;
         Some(format!(
-            "requests in flight grow until the load ends: of {:.0} that came from {} to {}, {:.1} % were left over, so these figures hold for a load of this length only",
-            own.arrived,
+            "requests in flight grow until the load ends: of {} that came from {} to {}, {} were left over, so these figures hold for a load of this length only",
+            count(own.arrived),
             seconds(own.from),
             seconds(own.until),
-            own.share.value * 100.0
+            share(own.share.value)
         ))
     }
 }
+
+/// Part of the growth of a queue that falls into the second half of the time if its load is exactly its capacity: it grows with the
+/// square root of time (reflected Brownian motion without drift, W. Whitt, "Stochastic-Process Limits", 2002), 1 − √½. Beyond capacity it
+/// comes to a half, below it to nothing: what grows less than this is on its way to settle.
+const AT_CAPACITY: f64 = 1.0 - std::f64::consts::FRAC_1_SQRT_2;
 
 /// How requests in flight grew under the steady part of the load of a design; none where there is none.
 pub(super) fn backlog(loads: &[&Load], rows: &[Outturn]) -> Option<Backlog> {
@@ -48,19 +53,21 @@ pub(super) fn backlog(loads: &[&Load], rows: &[Outturn]) -> Option<Backlog> {
     if first >= last {
         return None;
     }
-    let within = |counts: &Counts| {
-        let mut own = counts.clone();
-        own.widen(clock);
-        own.cells().iter().take(last).skip(first).sum::<u64>() as f64
-    };
-    let pair = |row: &Outturn| {
+    let pair = |row: &Outturn, from: usize| {
+        let within = |counts: &Counts| {
+            let mut own = counts.clone();
+            own.widen(clock);
+            own.cells().iter().take(last).skip(from).sum::<u64>() as f64
+        };
         let ledger = &row.ledger;
         let failed: f64 = ledger.failures.iter().map(|failure| within(&failure.series)).sum();
         let came = within(&ledger.started);
         (came - within(&ledger.succeeded) - failed, came)
     };
-    let pairs: Vec<(f64, f64)> = rows.iter().map(pair).collect();
+    let pairs: Vec<(f64, f64)> = rows.iter().map(|row| pair(row, first)).collect();
     let growth = mean(&pairs.iter().map(|pair| pair.0).collect::<Vec<_>>());
+    let begins = (since.nanos() / width) as usize;
+    let all = rows.iter().map(|row| pair(row, begins).0).sum::<f64>() / rows.len() as f64;
     Some(Backlog {
         from: first as f64 * clock.width().as_secs_f64(),
         until: last as f64 * clock.width().as_secs_f64(),
@@ -68,7 +75,7 @@ pub(super) fn backlog(loads: &[&Load], rows: &[Outturn]) -> Option<Backlog> {
         growth,
         share: ratio(&pairs)?,
         // Of evenly spaced arrivals with constant times, one more or less of each class is in flight as the moment falls.
-        grows: growth.low > loads.len() as f64,
+        grows: growth.low > loads.len() as f64 && growth.value >= AT_CAPACITY * all,
     })
 }
 

@@ -7,7 +7,7 @@ use super::estimate::{linearised, mean, ordered, quantile, ratio, share, with_op
 use super::fixed;
 use super::incidents::incidents;
 use super::judge::{OPEN_IN_A_MEAN, judge};
-use super::limits::{Toll, bottleneck, limits, median};
+use super::limits::{Toll, bottleneck, felt_at_failures, limits, median};
 use super::plan::Plan;
 use super::replicate::{Observer, RunError, replicate};
 use super::result::{
@@ -275,7 +275,7 @@ fn design(
         rows.iter().map(|row| total(row, |c| c.issued - c.ok - c.failed)).collect();
     let without = open.iter().sum();
     let schedule = latency(&histograms(schedule_latency), without);
-    let limits = limits(rows);
+    let mut limits = limits(rows);
     let mut failures = failures(rows);
     blame(&mut failures, &limits);
     let latency_all = latency(&histograms(all_latency), without);
@@ -283,6 +283,7 @@ fn design(
     let duration = per_replication(rows, |row| row.end.as_secs_f64());
     let toll = Toll::new(&failures, &latency_all, rows.len()).at(&nodes, duration.value, behind);
     let bottleneck = bottleneck(&limits, &toll);
+    let bottleneck = felt_at_failures(&mut limits, &failures, bottleneck);
     let mut design = DesignResult {
         name: name.into(),
         users: count(|c| c.users),

@@ -57,6 +57,30 @@ pub(super) fn median(mut values: Vec<f64>) -> Option<f64> {
     values.get(values.len() / 2).copied()
 }
 
+/// A limit that bound by then is felt at the latest when requests begin to fail that are put down to it; and the bottleneck when they begin to
+/// fail by waiting, since it is why calls wait. Returns the bottleneck with its time.
+pub(super) fn felt_at_failures(
+    limits: &mut [Bottleneck],
+    failures: &[FailureRow],
+    bottleneck: Option<Bottleneck>,
+) -> Option<Bottleneck> {
+    let is = |limit: &Bottleneck, node: &str, name: &str| limit.node == node && limit.limit == name;
+    for row in failures {
+        let (Some(blame), began) = (&row.blame, row.since()) else { continue };
+        let concerns = |limit: &Bottleneck| {
+            let why = bottleneck.as_ref().filter(|_| blame.how == "waited");
+            is(limit, &blame.node, &blame.limit)
+                || why
+                    .is_some_and(|own| own.waiting.value > 0.0 && is(limit, &own.node, &own.limit))
+        };
+        for limit in limits.iter_mut().filter(|limit| limit.at <= began && concerns(limit)) {
+            limit.felt_at = Some(limit.since().min(began));
+        }
+    }
+    let own = bottleneck?;
+    limits.iter().find(|limit| is(limit, &own.node, &own.limit)).cloned()
+}
+
 /// What a design cost its users, and where its requests were; means over replications.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Toll<'a> {

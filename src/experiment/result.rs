@@ -423,8 +423,8 @@ pub struct Bottleneck {
     pub about: String,
     /// Seconds at which it first bound (median over the replications in which it did).
     pub at: f64,
-    /// Seconds from which on it was felt (median likewise): its first refusal, or when a twentieth of its waiting at most was past,
-    /// whichever came first. None in results of earlier versions.
+    /// Seconds from which on it was felt (median likewise): its first refusal, when a twentieth of its waiting at most was past, or when
+    /// requests began to fail that waited for it, whichever came first. None in results of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub felt_at: Option<f64>,
     /// Share of the replications in which it bound.

@@ -133,6 +133,10 @@ fn levels(gauge: &GaugeSeries, series: &Series) -> Vec<Moment> {
         let text = format!("{name}: longest with {}", count(high));
         found.push(moment(series.t[peak], "queue", &gauge.node, text, &[("level", high)]));
     }
+    // What is no queue on average has nothing to drain.
+    if gauge.mean[peak] < QUEUE_MIN {
+        return found;
+    }
     let after = gauge.mean.iter().rposition(|level| *level > 0.05 * gauge.mean[peak]);
     if let Some(t) = after.and_then(|at| series.t.get(at + 1)) {
         let text = format!(

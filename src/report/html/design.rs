@@ -118,7 +118,7 @@ fn failures(rows: &[FailureRow]) -> Markup {
 fn limits(design: &str, rows: &[Bottleneck]) -> Markup {
     let table = html! {
         table {
-            caption { "Limits that bound, by first time; felt from the first refusal on, or from when on 95 % of the waiting comes. A request is one call or many: its attempts, and the calls between nodes that it needs" }
+            caption { "Limits that bound, by first time; felt from the first refusal or the first failure by waiting on, or from when on 95 % of the waiting comes. A request is one call or many: its attempts, and the calls between nodes that it needs" }
             thead { tr {
                 @for head in ["First at", "Felt from", "Node", "Limit", "In replications", "Calls failed", "Calls' waiting, summed"] { th scope="col" { (head) } }
             } }
