@@ -33,24 +33,29 @@ impl Coarse {
         match self.cells.get_mut(cell.wrapping_sub(self.first)) {
             Some(n) => *n += 1,
             None => {
-                self.reach(cell);
+                let octave = cell / OCTAVE * OCTAVE;
+                self.reach(octave, octave + OCTAVE);
                 self.cells[cell - self.first] += 1;
             }
         }
     }
 
-    /// Makes room for a cell.
+    /// Makes room for the cells from `low` to `high`, which are whole octaves.
     #[cold]
-    fn reach(&mut self, cell: usize) {
-        let octave = cell / OCTAVE * OCTAVE;
+    fn reach(&mut self, low: usize, high: usize) {
         if self.cells.is_empty() {
-            self.first = octave;
+            self.first = low;
         }
-        let before = self.first.saturating_sub(octave);
-        self.cells.splice(0..0, std::iter::repeat_n(0, before));
-        self.first -= before;
-        let len = self.cells.len().max(octave + OCTAVE - self.first);
-        self.cells.resize(len, 0);
+        let end = high.max(self.first + self.cells.len());
+        let first = low.min(self.first);
+        let mut cells = vec![0; end - first];
+        cells[self.first - first..][..self.cells.len()].copy_from_slice(&self.cells);
+        (self.first, self.cells) = (first, cells);
+    }
+
+    /// An empty one with room for what this one has.
+    fn alike(&self) -> Coarse {
+        Coarse { sum: 0, first: self.first, cells: vec![0; self.cells.len()] }
     }
 
     /// Adds all of `other`.
@@ -59,8 +64,10 @@ impl Coarse {
         if other.cells.is_empty() {
             return;
         }
-        self.reach(other.first);
-        self.reach(other.first + other.cells.len() - 1);
+        let (low, high) = (other.first, other.first + other.cells.len());
+        if self.cells.is_empty() || low < self.first || high > self.first + self.cells.len() {
+            self.reach(low, high);
+        }
         let mine = self.cells.iter_mut().skip(other.first - self.first);
         mine.zip(&other.cells).for_each(|(mine, theirs)| *mine += theirs);
     }
@@ -124,7 +131,10 @@ impl LatencySeries {
 
     #[cold]
     fn extend(&mut self, len: usize) {
-        self.buckets.resize_with(len, Coarse::default);
+        // Latencies are mostly where those of the last interval were.
+        let last = self.buckets.last().map(Coarse::alike).unwrap_or_default();
+        self.buckets.resize_with(len - 1, Coarse::default);
+        self.buckets.push(last);
     }
 
     /// Brings the buckets to the width of `clock`.

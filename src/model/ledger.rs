@@ -192,8 +192,10 @@ pub struct Limit {
 const BEFORE_FELT: u128 = 20;
 
 impl Limit {
-    fn mark(&mut self, before: u128, since: Time) {
-        self.marks.push((before, since));
+    /// A wait of `waited` that began at `since` has passed a power of two.
+    #[cold]
+    fn mark(&mut self, waited: u128, since: Time) {
+        self.marks.push((self.waiting - waited, since));
         self.next_mark = (self.waiting + 1).next_power_of_two();
     }
 
@@ -319,10 +321,10 @@ impl Ledger {
         let row = &mut self.limits[limit.0 as usize];
         let first = row.first.get_or_insert(since);
         *first = (*first).min(since);
-        let before = row.waiting;
-        row.waiting += u128::from(waited.nanos());
+        let waited = u128::from(waited.nanos());
+        row.waiting += waited;
         if row.waiting >= row.next_mark {
-            row.mark(before, since);
+            row.mark(waited, since);
         }
     }
 
