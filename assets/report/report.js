@@ -112,6 +112,10 @@
     if (value == null) return "–";
     const size = Math.abs(value);
     if (size >= 7200) return digits(value / 3600, 3) + " h";
+    if (size >= 100) {
+      const whole = Math.round(value);
+      return `${Math.floor(whole / 60)}m${String(whole % 60).padStart(2, "0")}s`;
+    }
     if (size >= 1 || size === 0) return digits(value, 3) + " s";
     return size >= 1e-3 ? digits(value * 1e3, 3) + " ms" : digits(value * 1e6, 3) + " µs";
   };

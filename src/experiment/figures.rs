@@ -30,6 +30,43 @@ pub fn separated(text: &str) -> String {
     }
 }
 
+/// A count: `1,234` or, for small means, `3.5`.
+pub fn count(value: f64) -> String {
+    if value >= 100.0 || value.fract() == 0.0 {
+        separated(&format!("{value:.0}"))
+    } else {
+        digits(value, 3)
+    }
+}
+
+/// A share: `43.5 %`, `100 %`; what is not all is never shown as all.
+pub fn share(value: f64) -> String {
+    let percent = value * 100.0;
+    if value <= 0.0 {
+        return "0 %".into();
+    }
+    if value >= 1.0 {
+        return "100 %".into();
+    }
+    let mut decimals = 1;
+    while decimals < 8 {
+        let text = format!("{percent:.decimals$}");
+        let shown: f64 = text.parse().unwrap_or(percent);
+        if shown > 0.0 && shown < 100.0 {
+            return format!("{text} %");
+        }
+        decimals += 1;
+    }
+    format!("{percent} %")
+}
+
+/// A count with what is counted: `1 request`, `2,508 calls`.
+pub fn counted(value: f64, noun: &str) -> String {
+    let text = count(value);
+    let plural = if text == "1" { "" } else { "s" };
+    format!("{text} {noun}{plural}")
+}
+
 /// Seconds: `7.47 s`, `33 ms`, `1.2 ms`, `2m10s`.
 pub fn seconds(value: f64) -> String {
     TimeUnit::of_size(value).show(value)

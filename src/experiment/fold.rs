@@ -1,12 +1,13 @@
 //! Replications to a result: estimates over replications, in their order, so that threads do not matter.
 
+use super::backlog::backlog;
 use super::blame::blame;
 use super::differences::{IF_LATE, IF_LOST, IF_SERVED, differences};
 use super::estimate::{linearised, mean, ordered, quantile, ratio, share, with_open};
 use super::fixed;
 use super::incidents::incidents;
 use super::judge::{OPEN_IN_A_MEAN, judge};
-use super::limits::{Toll, bottleneck, limits};
+use super::limits::{Toll, bottleneck, felt_at_failures, limits, median};
 use super::plan::Plan;
 use super::replicate::{Observer, RunError, replicate};
 use super::result::{
@@ -45,6 +46,8 @@ pub(super) fn fold(plan: &Plan, outturns: &[Vec<Outturn>]) -> Result<RunResult, 
             rows.iter().map(|row| price(plan, spec, row, month)).collect::<Result<Vec<_>, _>>()?;
         let mut own = design(name, rows, &bills, behind(scenario, spec));
         own.incidents = incidents(&spec.events, rows);
+        let classes = spec.enter.keys().filter_map(|class| scenario.workload.get(class));
+        own.backlog = backlog(&classes.map(|class| &class.load).collect::<Vec<_>>(), rows);
         own.steady = scenario.run.steady_state.then(|| steady(rows));
         designs.push(own);
     }
@@ -272,7 +275,7 @@ fn design(
         rows.iter().map(|row| total(row, |c| c.issued - c.ok - c.failed)).collect();
     let without = open.iter().sum();
     let schedule = latency(&histograms(schedule_latency), without);
-    let limits = limits(rows);
+    let mut limits = limits(rows);
     let mut failures = failures(rows);
     blame(&mut failures, &limits);
     let latency_all = latency(&histograms(all_latency), without);
@@ -280,6 +283,7 @@ fn design(
     let duration = per_replication(rows, |row| row.end.as_secs_f64());
     let toll = Toll::new(&failures, &latency_all, rows.len()).at(&nodes, duration.value, behind);
     let bottleneck = bottleneck(&limits, &toll);
+    let bottleneck = felt_at_failures(&mut limits, &failures, bottleneck);
     let mut design = DesignResult {
         name: name.into(),
         users: count(|c| c.users),
@@ -299,6 +303,7 @@ fn design(
         story: Vec::new(),
         incidents: Vec::new(),
         counterfactual: None,
+        backlog: None,
         steady: None,
         cost: cost(rows, bills),
         nodes,
@@ -312,20 +317,22 @@ fn design(
 
 /// Ways of failing over all replications, largest first.
 fn failures(rows: &[Outturn]) -> Vec<FailureRow> {
-    let mut by_way: BTreeMap<(Cause, u16, u16), (Vec<u64>, f64)> = BTreeMap::new();
+    // How many in each replication, and when first in those in which it happened.
+    type Way = (Vec<u64>, Vec<f64>);
+    let mut by_way: BTreeMap<(Cause, u16, u16), Way> = BTreeMap::new();
     for (index, row) in rows.iter().enumerate() {
         for failure in &row.ledger.failures {
             let way = (failure.cause, failure.node.0, failure.status);
-            let entry = by_way.entry(way).or_insert_with(|| (vec![0; rows.len()], f64::INFINITY));
+            let entry = by_way.entry(way).or_insert_with(|| (vec![0; rows.len()], Vec::new()));
             entry.0[index] = failure.count;
-            entry.1 = entry.1.min(failure.first.as_secs_f64());
+            entry.1.push(failure.first.as_secs_f64());
         }
     }
     let ended: Vec<u64> =
         rows.iter().map(|row| total(row, |c| c.ok) + total(row, |c| c.failed)).collect();
     let mut list: Vec<FailureRow> = by_way
         .into_iter()
-        .map(|((cause, node, status), (counts, first_at))| {
+        .map(|((cause, node, status), (counts, times))| {
             let pairs: Vec<(u64, u64)> =
                 counts.iter().copied().zip(ended.iter().copied()).collect();
             FailureRow {
@@ -334,7 +341,8 @@ fn failures(rows: &[Outturn]) -> Vec<FailureRow> {
                 status,
                 count: mean(&counts.iter().map(|&n| n as f64).collect::<Vec<_>>()),
                 share: share(&pairs).unwrap_or_default(),
-                first_at,
+                first_at: times.iter().copied().fold(f64::INFINITY, f64::min),
+                began_at: median(times),
                 total: counts.iter().sum(),
                 blame: None,
             }
@@ -415,6 +423,7 @@ fn nodes(rows: &[Outturn]) -> Vec<NodeRow> {
             name: name.clone(),
             kind: (*kind).into(),
             arrived: of(&|node, _| node.arrived as f64),
+            connects: of(&|node, _| node.connects as f64),
             ok: of(&|node, _| node.ok as f64),
             failed: of(&|node, _| node.failed as f64),
             busy_mean: of(&|node, row| node.busy_mean(row.end)),

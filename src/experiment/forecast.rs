@@ -84,8 +84,7 @@ fn capacity(design: &DesignSpec, alone: f64, cpu: f64) -> f64 {
     });
     let one = |pods: &crate::model::compute::pods::PodsSpec| {
         let replicas = f64::from(pods.replicas);
-        let cores = (f64::from(pods.hosts.count) * pods.hosts.vcpu())
-            .min(replicas * f64::from(pods.places()));
+        let cores = (pods.vcpus()).min(replicas * f64::from(pods.places()));
         let by_cpu = cores * pods.hosts.speed / cpu.max(1e-9);
         by_cpu.min(replicas * f64::from(pods.places()) / alone.max(1e-9))
     };
@@ -105,7 +104,7 @@ fn limits(spec: &NodeSpec, demand: &Demand, alone: f64, cpu: f64) -> Vec<String>
     };
     match spec {
         NodeSpec::Pods(pods) => {
-            let cores = f64::from(pods.hosts.count) * pods.hosts.vcpu() * pods.hosts.speed;
+            let cores = pods.vcpus() * pods.hosts.speed;
             let need = demand.peak_rate * cpu;
             let mut lines = vec![format!(
                 "{need:.2} of {cores:.2} cores busy at the peak: {}",

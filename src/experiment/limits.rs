@@ -4,6 +4,7 @@ use super::estimate::mean;
 use super::fold::node_name;
 use super::result::{Bottleneck, FailureRow, Latency, NodeRow};
 use crate::kernel::Time;
+use crate::model::ledger::Limit;
 use crate::model::world::Outturn;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,18 +29,19 @@ pub(super) fn limits(rows: &[Outturn]) -> Vec<Bottleneck> {
         .enumerate()
         .filter_map(|(at, limit)| {
             let own: Vec<_> = rows.iter().map(|row| &row.ledger.limits[at]).collect();
-            let mut times: Vec<f64> =
-                own.iter().filter_map(|row| row.first).map(Time::as_secs_f64).collect();
-            times.sort_by(f64::total_cmp);
-            let median = *times.get(times.len() / 2)?;
+            let times = |of: fn(&Limit) -> Option<Time>| -> Vec<f64> {
+                own.iter().filter_map(|row| of(row)).map(Time::as_secs_f64).collect()
+            };
+            let first = times(|row| row.first);
             let failures: Vec<f64> = own.iter().map(|row| row.failures as f64).collect();
             let waiting: Vec<f64> = own.iter().map(|row| row.waiting as f64 * 1e-9).collect();
             Some(Bottleneck {
                 node: node_name(rows, limit.node.0),
                 limit: limit.name.into(),
                 about: limit.about.clone(),
-                at: median,
-                bound_in: times.len() as f64 / rows.len() as f64,
+                at: median(first.clone())?,
+                felt_at: median(times(Limit::felt)),
+                bound_in: first.len() as f64 / rows.len() as f64,
                 failures: mean(&failures),
                 waiting: mean(&waiting),
             })
@@ -47,6 +49,36 @@ pub(super) fn limits(rows: &[Outturn]) -> Vec<Bottleneck> {
         .collect();
     list.sort_by(|a, b| a.at.total_cmp(&b.at));
     list
+}
+
+/// The median; of an even number the upper of the two in the middle.
+pub(super) fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied()
+}
+
+/// A limit that bound by then is felt at the latest when requests begin to fail that are put down to it; and the bottleneck when they begin to
+/// fail by waiting, since it is why calls wait. Returns the bottleneck with its time.
+pub(super) fn felt_at_failures(
+    limits: &mut [Bottleneck],
+    failures: &[FailureRow],
+    bottleneck: Option<Bottleneck>,
+) -> Option<Bottleneck> {
+    let is = |limit: &Bottleneck, node: &str, name: &str| limit.node == node && limit.limit == name;
+    for row in failures {
+        let (Some(blame), began) = (&row.blame, row.since()) else { continue };
+        let concerns = |limit: &Bottleneck| {
+            let why = bottleneck.as_ref().filter(|_| blame.how == "waited");
+            is(limit, &blame.node, &blame.limit)
+                || why
+                    .is_some_and(|own| own.waiting.value > 0.0 && is(limit, &own.node, &own.limit))
+        };
+        for limit in limits.iter_mut().filter(|limit| limit.at <= began && concerns(limit)) {
+            limit.felt_at = Some(limit.since().min(began));
+        }
+    }
+    let own = bottleneck?;
+    limits.iter().find(|limit| is(limit, &own.node, &own.limit)).cloned()
 }
 
 /// What a design cost its users, and where its requests were; means over replications.
@@ -94,6 +126,10 @@ impl<'a> Toll<'a> {
 
     /// Whether what waits for `inner` may hold a place of `outer` meanwhile: it is behind it, or further inside the same node.
     fn holds(&self, outer: &Bottleneck, inner: &Bottleneck) -> bool {
+        // A row of a connection tracking table outlasts its connection (TIME_WAIT), however fast the answer came.
+        if outer.limit == "conntrack" {
+            return false;
+        }
         let leads =
             |from: &str, to: &str| self.behind.get(from).is_some_and(|set| set.contains(to));
         if outer.node == inner.node {
@@ -193,6 +229,7 @@ mod tests {
             limit: name.into(),
             about: String::new(),
             at,
+            felt_at: None,
             bound_in: 1.0,
             failures: sure(failures),
             waiting: sure(waiting),

@@ -1,4 +1,5 @@
 //! Replications, estimates and comparisons. The only floor with threads.
+mod backlog;
 mod blame;
 mod counterfactual;
 mod fixed;

@@ -85,6 +85,23 @@ pub struct Steady {
     pub throughput: Option<Estimate>,
 }
 
+/// How the number of requests in flight grew until the load ended.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Backlog {
+    /// Where the second half of the time with a steady rate begins, in seconds from the start.
+    pub from: f64,
+    /// Where it ends.
+    pub until: f64,
+    /// Requests that came in between, per replication.
+    pub arrived: f64,
+    /// Of these, how many more came than left, per replication; about 0 once a design has settled.
+    pub growth: Estimate,
+    /// The same as a share of what came: beyond capacity the part of the load that is too much.
+    pub share: Estimate,
+    /// Whether they surely grew: then a longer load has other figures, worse ones.
+    pub grows: bool,
+}
+
 /// How precise a run became that added replications until it was precise.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Reached {
@@ -164,6 +181,9 @@ pub struct DesignResult {
     /// The design without its bottleneck; only where it was asked for.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub counterfactual: Option<Counterfactual>,
+    /// How requests in flight grew in the second half of the time with a steady rate; none where the load has none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub backlog: Option<Backlog>,
     /// Its steady state under load; only where it was asked for.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub steady: Option<Steady>,
@@ -240,12 +260,22 @@ pub struct FailureRow {
     pub share: Estimate,
     /// Earliest time in any replication, seconds.
     pub first_at: f64,
+    /// When it began, seconds: median over the replications in which it happened, as for limits. None in results of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub began_at: Option<f64>,
     /// Requests of all replications together; these sum to all failures exactly.
     #[serde(default)]
     pub total: u64,
     /// The limit behind it; null where the cause itself is the reason (a function's own error).
     #[serde(default)]
     pub blame: Option<Blame>,
+}
+
+impl FailureRow {
+    /// When it began, seconds.
+    pub fn since(&self) -> f64 {
+        self.began_at.unwrap_or(self.first_at)
+    }
 }
 
 /// The limit that a way of failing is put down to.
@@ -393,12 +423,23 @@ pub struct Bottleneck {
     pub about: String,
     /// Seconds at which it first bound (median over the replications in which it did).
     pub at: f64,
+    /// Seconds from which on it was felt (median likewise): its first refusal, when a twentieth of its waiting at most was past, or when
+    /// requests began to fail that waited for it, whichever came first. None in results of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub felt_at: Option<f64>,
     /// Share of the replications in which it bound.
     pub bound_in: f64,
     /// Calls (attempts of requests, and calls between nodes) that it made fail, per replication.
     pub failures: Estimate,
     /// Seconds of waiting it caused, summed over requests, per replication.
     pub waiting: Estimate,
+}
+
+impl Bottleneck {
+    /// From when on it was felt, seconds.
+    pub fn since(&self) -> f64 {
+        self.felt_at.unwrap_or(self.at)
+    }
 }
 
 /// Cost of one served user while the window lasts.
@@ -460,8 +501,11 @@ pub struct NodeRow {
     pub name: String,
     /// Kind, e.g. `nginx`.
     pub kind: String,
-    /// Calls that arrived, per replication.
+    /// Calls that arrived, per replication: at a store its statements, and the connections that were opened to it.
     pub arrived: Estimate,
+    /// Of these, the connections to a store; the others are its statements.
+    #[serde(default)]
+    pub connects: Estimate,
     /// Calls answered with success.
     pub ok: Estimate,
     /// Calls answered with a failure.
@@ -533,7 +577,7 @@ pub struct Series {
     pub failed_by: Vec<FailedBy>,
     /// Mean latency of the successes that ended in the bucket; null where none did.
     pub latency_mean: Vec<Option<f64>>,
-    /// Median latency, from a histogram with 9 % wide cells; their mean where all of a bucket lie in one.
+    /// Median latency, from a histogram with 4.4 % wide cells; their mean where all of a bucket lie in one.
     pub latency_p50: Vec<Option<f64>>,
     /// 95th percentile, in the same way.
     pub latency_p95: Vec<Option<f64>>,

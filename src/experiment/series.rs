@@ -3,7 +3,7 @@
 use super::fold::node_name;
 use super::result::{FailedBy, GaugeSeries, Series};
 use crate::kernel::{Clock, Counts, Histogram, Span};
-use crate::model::ledger::{Coarse, LatencySeries};
+use crate::model::latency_series::{Coarse, LatencySeries};
 use crate::model::message::Cause;
 use crate::model::world::Outturn;
 use std::collections::BTreeMap;

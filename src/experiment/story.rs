@@ -2,7 +2,7 @@
 //!
 //! It is told from the figures of the result alone, so a stored result and a fresh one tell the same.
 
-use super::figures::seconds;
+use super::figures::{count, counted, seconds, share};
 use super::result::{Bottleneck, DesignResult, GaugeSeries, Moment, Series};
 
 /// A limit is told if it caused at least this share of the failures or of the waiting at limits.
@@ -29,39 +29,31 @@ fn moment(at: f64, kind: &str, node: &str, text: String, figures: &[(&str, f64)]
     Moment { at, kind: kind.into(), node: node.into(), text, figures }
 }
 
-/// Three significant digits, whole from a hundred on.
-fn figure(value: f64) -> String {
-    if value == 0.0 || value.abs() >= 100.0 || value.fract() == 0.0 {
-        return format!("{value:.0}");
-    }
-    let digits = (2.0 - libm::floor(libm::log10(value.abs()))).clamp(0.0, 9.0) as usize;
-    format!("{value:.digits$}")
-}
-
 fn limits(design: &DesignResult) -> Vec<Moment> {
     let sum = |of: fn(&Bottleneck) -> f64| design.limits.iter().map(of).sum::<f64>();
     let (failures, waiting) = (sum(|l| l.failures.value), sum(|l| l.waiting.value));
     let tells = |limit: &&Bottleneck| {
-        let share = |own: f64, all: f64| all > 0.0 && own >= WORTH_TELLING * all;
+        let part = |own: f64, all: f64| all > 0.0 && own >= WORTH_TELLING * all;
         let named = design
             .bottleneck
             .as_ref()
             .is_some_and(|named| named.node == limit.node && named.limit == limit.limit);
         named
             || limit.bound_in > 0.5
-                && (share(limit.failures.value, failures) || share(limit.waiting.value, waiting))
+                && (part(limit.failures.value, failures) || part(limit.waiting.value, waiting))
     };
     let tell = |limit: &Bottleneck| {
         let (failed, waited) = (limit.failures.value, limit.waiting.value);
         let effect = match (failed > 0.0, waited > 0.0) {
             (true, true) => {
-                format!("refuses {} calls, {} of waiting in all", figure(failed), seconds(waited))
+                let calls = counted(failed, "call");
+                format!("makes {calls} fail, {} of waiting in all", seconds(waited))
             }
-            (true, false) => format!("refuses {} calls in all", figure(failed)),
+            (true, false) => format!("makes {} fail in all", counted(failed, "call")),
             _ => format!("makes calls wait, {} in all", seconds(waited)),
         };
         moment(
-            limit.at,
+            limit.since(),
             "limit",
             &limit.node,
             format!("{} of {} binds: {effect}", limit.about, limit.node),
@@ -74,13 +66,13 @@ fn limits(design: &DesignResult) -> Vec<Moment> {
 fn failures(design: &DesignResult) -> Vec<Moment> {
     let tell = |row: &super::result::FailureRow| {
         let text = format!(
-            "first {} at {}; in all {} % of requests fail so",
+            "first {} at {}; in all {} of requests fail so",
             row.cause.replace('_', " "),
             row.node,
-            figure(row.share.value * 100.0)
+            share(row.share.value)
         );
         let figures = [("requests", row.count.value), ("share", row.share.value)];
-        moment(row.first_at, "failure", &row.node, text, &figures)
+        moment(row.since(), "failure", &row.node, text, &figures)
     };
     let rows = design.failures.iter().filter(|row| row.share.value >= 1e-4);
     rows.map(tell).collect()
@@ -106,9 +98,9 @@ fn retries(design: &DesignResult) -> Option<Moment> {
     let rate = again[peak] / s.bucket;
     let text = format!(
         "retries set in: ×{} attempts per request over the run, most at {} with {} retries per s",
-        figure(factor),
+        count(factor),
         seconds(s.t[peak]),
-        figure(rate)
+        count(rate)
     );
     let figures = [("factor", factor), ("peak_at", s.t[peak]), ("peak_rate", rate)];
     Some(moment(*s.t.get(first)?, "retries", "", text, &figures))
@@ -131,19 +123,27 @@ fn levels(gauge: &GaugeSeries, series: &Series) -> Vec<Moment> {
         Some((at, limit))
     });
     if let Some((at, limit)) = full {
-        let text = format!("{name}: full with {}", figure(limit));
+        let text = format!("{name}: full with {}", count(limit));
         found.push(moment(series.t[at], "full", &gauge.node, text, &[("limit", limit)]));
     }
     if !gauge.gauge.contains("queue") || high < QUEUE_MIN {
         return found;
     }
     if full.is_none() {
-        let text = format!("{name}: longest with {}", figure(high));
+        let text = format!("{name}: longest with {}", count(high));
         found.push(moment(series.t[peak], "queue", &gauge.node, text, &[("level", high)]));
+    }
+    // What is no queue on average has nothing to drain.
+    if gauge.mean[peak] < QUEUE_MIN {
+        return found;
     }
     let after = gauge.mean.iter().rposition(|level| *level > 0.05 * gauge.mean[peak]);
     if let Some(t) = after.and_then(|at| series.t.get(at + 1)) {
-        let text = format!("{name}: drained to below 5 % of its height");
+        let text = format!(
+            "{name}: drained to below 5 % of its height, {} at {}",
+            count(high),
+            seconds(series.t[peak])
+        );
         found.push(moment(*t, "recovery", &gauge.node, text, &[]));
     }
     found
@@ -173,7 +173,7 @@ fn endings(design: &DesignResult) -> Vec<Moment> {
     if let Some((at, t)) = failing.and_then(|at| Some((at, *s.t.get(at + 1)?))) {
         let ok: f64 = s.ok[at + 1..].iter().sum();
         if ok >= 1.0 {
-            let text = format!("no request fails from here on, {} succeed", figure(ok));
+            let text = format!("no request fails from here on, {} succeed", count(ok));
             found.push(moment(t, "recovery", "", text, &[("ok", ok)]));
         }
     }

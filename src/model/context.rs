@@ -220,20 +220,35 @@ impl Ctx<'_> {
         self.queue.travel(delay, Rank::Arrival, event);
     }
 
-    /// Opens a connection to a store, or runs a statement of length `amount` on it, on behalf of `parent`. The store knows the
-    /// connection by this node and its number `tag`.
+    /// Runs a statement of length `amount` at a store on behalf of `parent`. The store knows the connection by this node and its number
+    /// `tag`.
     #[inline(always)]
-    pub fn call_store(
+    pub fn call_store(&mut self, store: NodeId, parent: CallId, amount: Span, tag: u32) -> CallId {
+        let row = self.calls.get(parent);
+        let step = row.step;
+        let call = Call { op: Op::Query, amount, tag, step, ..row.child(self.me, store, parent) };
+        self.call(call, Span::ZERO)
+    }
+
+    /// Opens a connection to a store on behalf of `parent`, which it knows from then on by this node and the number `tag`; `startup` is what
+    /// the client computes before its first message.
+    pub fn connect_store(
         &mut self,
         store: NodeId,
         parent: CallId,
-        op: Op,
-        amount: Span,
+        startup: Span,
         tag: u32,
     ) -> CallId {
         let row = self.calls.get(parent);
-        let call = Call { op, amount, tag, step: row.step, ..row.child(self.me, store, parent) };
-        self.call(call, Span::ZERO)
+        let step = row.step;
+        let call = Call { amount: startup, tag, step, ..row.child(self.me, store, parent) };
+        self.connect(call)
+    }
+
+    /// Opens a connection to a store.
+    pub fn connect(&mut self, call: Call) -> CallId {
+        self.ledger.nodes[call.to.index()].connects += 1;
+        self.call(Call { op: Op::Connect, ..call }, Span::ZERO)
     }
 
     /// Calls a service on behalf of the present step of `parent`. The step is part of the new call's key: the same work

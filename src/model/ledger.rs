@@ -2,6 +2,7 @@
 //!
 //! All sums are integers, so that ledgers of replications fold to the same result in any order.
 
+use super::latency_series::LatencySeries;
 use super::message::{Cause, NodeId, Outcome};
 use crate::kernel::{Clock, Counts, Histogram, Levels, Span, Time};
 
@@ -106,8 +107,10 @@ pub struct Failure {
 /// One node.
 #[derive(Debug, Clone, Default)]
 pub struct NodeLedger {
-    /// Calls that were sent to the node.
+    /// Calls that were sent to the node: to a store its statements, and the connections that were opened to it.
     pub arrived: u64,
+    /// Of these, the connections to a store.
+    pub connects: u64,
     /// Calls it answered with success.
     pub ok: u64,
     /// Calls it answered with a failure.
@@ -175,8 +178,34 @@ pub struct Limit {
     pub first: Option<Time>,
     /// Failed logical requests and calls that it caused.
     pub failures: u64,
+    /// When it first refused a call.
+    pub refused: Option<Time>,
     /// Waiting that it caused, ns summed over calls.
     pub waiting: u128,
+    /// How much of it there was, and when the wait began by which it passed a power of two; and the next power.
+    marks: Vec<(u128, Time)>,
+    next_mark: u128,
+}
+
+/// A limit is felt from when on all but so much of its waiting comes: a twentieth. A convention, the part of a distribution that its 5th
+/// percentile leaves out.
+const BEFORE_FELT: u128 = 20;
+
+impl Limit {
+    /// A wait of `waited` that began at `since` has passed a power of two.
+    #[cold]
+    fn mark(&mut self, waited: u128, since: Time) {
+        self.marks.push((self.waiting - waited, since));
+        self.next_mark = (self.waiting + 1).next_power_of_two();
+    }
+
+    /// From when on it was felt: its first refusal, or the last mark with no more than a twentieth of all its waiting before it (between
+    /// 2.5 and 5 %, as marks are powers of two), whichever came first; none if it never bound.
+    pub fn felt(&self) -> Option<Time> {
+        let little = |mark: &&(u128, Time)| mark.0 * BEFORE_FELT <= self.waiting;
+        let waited = self.marks.iter().rev().find(little).map(|mark| mark.1);
+        self.refused.into_iter().chain(waited).min()
+    }
 }
 
 /// A level of a node over time.
@@ -190,133 +219,6 @@ pub struct NodeGauge {
     pub limit: Option<u64>,
     /// The level.
     pub levels: Levels,
-}
-
-/// Cells of the coarse latency histogram of a bucket: 8 an octave, from 2^16 ns (66 µs).
-const COARSE: usize = 8 * 26;
-
-/// Coarse latency histogram per bucket: for p50 and p95 over time.
-#[derive(Debug, Clone, Default)]
-pub struct LatencySeries {
-    shift: Option<Clock>,
-    buckets: Vec<Coarse>,
-}
-
-/// One bucket: sum and counts.
-#[derive(Debug, Clone)]
-pub struct Coarse {
-    /// Sum of latencies, ns.
-    pub sum: u128,
-    cells: Vec<u32>,
-}
-
-impl Default for Coarse {
-    fn default() -> Self {
-        Coarse { sum: 0, cells: vec![0; COARSE] }
-    }
-}
-
-impl Coarse {
-    /// Adds all of `other`.
-    pub fn merge(&mut self, other: &Coarse) {
-        self.sum += other.sum;
-        for (mine, theirs) in self.cells.iter_mut().zip(&other.cells) {
-            *mine += theirs;
-        }
-    }
-    /// How many.
-    pub fn count(&self) -> u64 {
-        self.cells.iter().map(|&n| u64::from(n)).sum()
-    }
-    /// Mean, seconds.
-    pub fn mean(&self) -> Option<f64> {
-        let n = self.count();
-        (n > 0).then(|| self.sum as f64 / n as f64 * 1e-9)
-    }
-    /// Quantile, seconds, to 9 %; where all lie in one cell their mean, which is exact for equal ones.
-    pub fn quantile(&self, q: f64) -> Option<f64> {
-        let at = self.cell(q)?;
-        if u64::from(self.cells[at]) == self.count() { self.mean() } else { Some(middle(at)) }
-    }
-    /// The middle of the cell in which a quantile lies, seconds: to compare buckets, alike ones and mixed ones.
-    pub fn coarse_quantile(&self, q: f64) -> Option<f64> {
-        self.cell(q).map(middle)
-    }
-    fn cell(&self, q: f64) -> Option<usize> {
-        let rank = ((q * self.count() as f64).ceil() as u64).max(1);
-        let mut seen = 0;
-        self.cells.iter().position(|&cell| {
-            seen += u64::from(cell);
-            seen >= rank
-        })
-    }
-}
-
-/// The middle of a coarse cell, seconds.
-fn middle(at: usize) -> f64 {
-    let octave = (1_u64 << (16 + at / 8)) as f64;
-    octave * (1.0 + ((at % 8) as f64 + 0.5) / 8.0) * 1e-9
-}
-
-/// The coarse cell that a cell of a [`Histogram`] lies in: those have 64 an octave, from 2^5 ns in their first 64.
-#[inline]
-fn coarse_cell(fine: usize) -> usize {
-    const FIRST: usize = (16 - 5) * 64;
-    (fine.saturating_sub(FIRST) / 8).min(COARSE - 1)
-}
-
-impl LatencySeries {
-    #[inline]
-    fn record(&mut self, clock: Clock, bucket: u32, latency: Span, cell: usize) {
-        if self.shift != Some(clock) {
-            self.widen(clock);
-        }
-        let bucket = bucket as usize;
-        if bucket >= self.buckets.len() {
-            self.extend(bucket + 1);
-        }
-        let row = &mut self.buckets[bucket];
-        row.sum += u128::from(latency.nanos());
-        row.cells[coarse_cell(cell)] += 1;
-    }
-
-    #[cold]
-    fn extend(&mut self, len: usize) {
-        self.buckets.resize_with(len, Coarse::default);
-    }
-
-    /// Brings the buckets to the width of `clock`.
-    pub fn widen(&mut self, clock: Clock) {
-        let mut width = self.shift.unwrap_or(clock).width().nanos();
-        while width < clock.width().nanos() {
-            let old = std::mem::take(&mut self.buckets);
-            let mut rows = old.into_iter();
-            while let Some(mut row) = rows.next() {
-                if let Some(next) = rows.next() {
-                    row.merge(&next);
-                }
-                self.buckets.push(row);
-            }
-            width *= 2;
-        }
-        self.shift = Some(clock);
-    }
-
-    /// Adds all of `other`; both must have been widened to one clock.
-    pub fn merge(&mut self, other: &LatencySeries) {
-        if other.buckets.len() > self.buckets.len() {
-            self.buckets.resize_with(other.buckets.len(), Coarse::default);
-        }
-        for (mine, theirs) in self.buckets.iter_mut().zip(&other.buckets) {
-            mine.merge(theirs);
-        }
-        self.shift = self.shift.or(other.shift);
-    }
-
-    /// The buckets.
-    pub fn buckets(&self) -> &[Coarse] {
-        &self.buckets
-    }
 }
 
 /// All that one replication of one design counted.
@@ -372,7 +274,17 @@ impl Ledger {
 
     /// Announces a limit. `about` says it with its value.
     pub fn limit(&mut self, node: NodeId, name: &'static str, about: String) -> LimitId {
-        self.limits.push(Limit { node, name, about, first: None, failures: 0, waiting: 0 });
+        self.limits.push(Limit {
+            node,
+            name,
+            about,
+            first: None,
+            failures: 0,
+            refused: None,
+            waiting: 0,
+            marks: Vec::new(),
+            next_mark: 1,
+        });
         LimitId(u16::try_from(self.limits.len() - 1).unwrap_or(u16::MAX))
     }
 
@@ -392,6 +304,7 @@ impl Ledger {
     pub fn refused_by(&mut self, limit: LimitId, now: Time) {
         let row = &mut self.limits[limit.0 as usize];
         row.first.get_or_insert(now);
+        row.refused.get_or_insert(now);
         row.failures += 1;
     }
 
@@ -408,7 +321,11 @@ impl Ledger {
         let row = &mut self.limits[limit.0 as usize];
         let first = row.first.get_or_insert(since);
         *first = (*first).min(since);
-        row.waiting += u128::from(waited.nanos());
+        let waited = u128::from(waited.nanos());
+        row.waiting += waited;
+        if row.waiting >= row.next_mark {
+            row.mark(waited, since);
+        }
     }
 
     /// What the bucket of `now` has so far. A clock that has been widened meanwhile is seen: that happens only beyond the last bucket.
@@ -540,23 +457,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn coarse_quantiles_are_within_nine_percent() {
-        for ms in [1_u64, 7, 33, 450, 7_468, 120_000] {
-            let mut row = Coarse::default();
-            let mut one = Histogram::default();
-            let mut record = |row: &mut Coarse, ms| {
-                let span = Span::from_millis(ms);
-                row.cells[coarse_cell(one.record(span))] += 1;
-                row.sum += u128::from(span.nanos());
-            };
-            let seconds = ms as f64 / 1e3;
-            record(&mut row, ms);
-            // Alone, or with its like, it is known exactly.
-            assert!((row.quantile(0.5).unwrap() - seconds).abs() < 1e-12);
-            record(&mut row, 2 * ms);
-            let got = row.quantile(0.5).unwrap();
-            assert!((got / seconds - 1.0).abs() < 0.09, "{ms} ms: {got}");
+    fn a_limit_is_felt_when_all_but_a_twentieth_of_its_waiting_is_to_come() {
+        let mut ledger = Ledger::new(1, 1);
+        let limit = ledger.limit(NodeId(0), "cpu", String::new());
+        let at = |ms: u64| Time::ZERO + Span::from_millis(ms);
+        assert_eq!(ledger.limits[0].felt(), None);
+        // A wait of a millisecond each second for 100 s, then waits of 100 ms, a hundred of them.
+        for second in 1..=100 {
+            ledger.waited_for(limit, at(second * 1_000 - 1), at(second * 1_000));
         }
+        for wait in 0..100 {
+            ledger.waited_for(limit, at(200_000 + wait * 100), at(200_100 + wait * 100));
+        }
+        let row = &ledger.limits[0];
+        assert_eq!(row.first, Some(at(999)));
+        // 10.1 s in all: 0.505 s are past after four of the long waits, half of them after two.
+        let felt = row.felt().unwrap();
+        assert!(at(200_100) <= felt && felt <= at(200_400), "{felt:?}");
+        // One wait only is felt as soon as it begins; a refusal at once.
+        let other = ledger.limit(NodeId(0), "queue", String::new());
+        ledger.waited_for(other, at(7), at(9_000));
+        assert_eq!(ledger.limits[1].felt(), Some(at(7)));
+        ledger.refused_by(other, at(3));
+        assert_eq!(ledger.limits[1].felt(), Some(at(3)));
     }
 
     #[test]

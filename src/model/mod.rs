@@ -24,6 +24,7 @@ pub mod host;
 pub mod http2;
 pub mod instance;
 pub mod kept;
+pub mod latency_series;
 pub mod ledger;
 mod line;
 pub mod listener;

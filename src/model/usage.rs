@@ -1,11 +1,16 @@
 //! What a design physically used. Money is not known here; the `price` floor turns these lines into a bill.
 
-use crate::kernel::Time;
+use crate::kernel::{Span, Time};
 
-/// Hours for which one host is billed that ran from the start to `end`: per second, at least a minute (EC2 pricing page,
-/// on-demand Linux).
+/// Seconds for which one host, or one pod on Fargate, is billed that was there for `time`: whole ones, at least a minute (EC2 pricing
+/// page, on-demand Linux; AWS Fargate pricing, Linux).
+pub fn billed_seconds(time: Span) -> u64 {
+    time.nanos().div_ceil(1_000_000_000).max(60)
+}
+
+/// Hours for which one host is billed that ran from the start to `end`.
 fn host_hours(end: Time) -> f64 {
-    (end.nanos().div_ceil(1_000_000_000).max(60)) as f64 / 3600.0
+    billed_seconds(end - Time::ZERO) as f64 / 3600.0
 }
 
 /// Hours from the start of a run to `end`.

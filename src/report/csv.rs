@@ -179,7 +179,7 @@ fn failures(result: &RunResult) -> String {
             ];
             cells.extend(numbers(&row.count));
             cells.extend(numbers(&row.share));
-            cells.push(row.first_at.to_string());
+            cells.extend([row.first_at.to_string(), row.since().to_string()]);
             cells
         })
     });
@@ -195,6 +195,7 @@ fn failures(result: &RunResult) -> String {
         "share_low",
         "share_high",
         "first_at",
+        "began_at",
     ];
     text(&header, rows)
 }
@@ -207,6 +208,7 @@ fn limits(result: &RunResult) -> String {
             cells.extend([row.at.to_string(), row.bound_in.to_string()]);
             cells.extend(numbers(&row.failures));
             cells.extend(numbers(&row.waiting));
+            cells.push(row.since().to_string());
             cells
         })
     });
@@ -223,6 +225,7 @@ fn limits(result: &RunResult) -> String {
         "waiting",
         "waiting_low",
         "waiting_high",
+        "felt_at",
     ];
     text(&header, rows)
 }
@@ -269,6 +272,7 @@ fn nodes(result: &RunResult) -> String {
             };
             let mut rows = vec![
                 own("arrived", &node.arrived),
+                own("connects", &node.connects),
                 own("ok", &node.ok),
                 own("failed", &node.failed),
                 own("busy_mean", &node.busy_mean),

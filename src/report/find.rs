@@ -29,7 +29,8 @@ fn plain(value: &Value) -> String {
 }
 
 fn write(out: &mut String, found: &Found, currency: &str, colour: bool) -> std::fmt::Result {
-    let (bold, end) = if colour { ("\u{1b}[1m", "\u{1b}[0m") } else { ("", "") };
+    let (bold, yellow, end) =
+        if colour { ("\u{1b}[1m", "\u{1b}[33m", "\u{1b}[0m") } else { ("", "", "") };
     for answer in &found.answers {
         writeln!(out, "{bold}{}{end}: {}", answer.design, answer.text)?;
         if let Some(e) = answer.estimate {
@@ -46,6 +47,9 @@ fn write(out: &mut String, found: &Found, currency: &str, colour: bool) -> std::
                 format!("between {}", ends.join(" and "))
             };
             writeln!(out, "  {interval}, {:.0} % confidence", found.confidence * 100.0)?;
+        }
+        for own in &answer.warnings {
+            writeln!(out, "  {yellow}warning[{}]{end}: {}; {}", own.code, own.text, own.remedy)?;
         }
     }
     writeln!(

@@ -1,38 +1,8 @@
 //! Figures for people: units, separators, intervals; never a rounding that hides a failure.
 
-pub(super) use crate::experiment::figures::{TimeUnit, seconds};
+pub(super) use crate::experiment::figures::{TimeUnit, count, counted, seconds, share};
 use crate::experiment::figures::{digits, separated};
 use crate::experiment::result::Estimate;
-
-/// A count: `1,234` or, for small means, `3.5`.
-pub(super) fn count(value: f64) -> String {
-    if value >= 100.0 || value.fract() == 0.0 {
-        separated(&format!("{value:.0}"))
-    } else {
-        digits(value, 3)
-    }
-}
-
-/// A share: `43.5 %`, `100 %`; what is not all is never shown as all.
-pub(super) fn share(value: f64) -> String {
-    let percent = value * 100.0;
-    if value <= 0.0 {
-        return "0 %".into();
-    }
-    if value >= 1.0 {
-        return "100 %".into();
-    }
-    let mut decimals = 1;
-    while decimals < 8 {
-        let text = format!("{percent:.decimals$}");
-        let shown: f64 = text.parse().unwrap_or(percent);
-        if shown > 0.0 && shown < 100.0 {
-            return format!("{text} %");
-        }
-        decimals += 1;
-    }
-    format!("{percent} %")
-}
 
 /// Money in the currency of the price table: `$12.60`, `$0.0000184`.
 pub(super) fn money(value: f64, currency: &str) -> String {

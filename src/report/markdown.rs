@@ -1,7 +1,7 @@
 //! The result for a pull request.
 
 use super::format::{count, interval, money, seconds, share, time_interval};
-use super::words::{NOT_BILLED, capital, incident, interrupted, precision, unit};
+use super::words::{NOT_BILLED, bottleneck, capital, incident, interrupted, precision, unit};
 use crate::experiment::result::{DesignResult, RunResult, Verdict};
 use std::fmt::Write as _;
 
@@ -49,12 +49,7 @@ fn write(out: &mut String, result: &RunResult) -> std::fmt::Result {
             seconds(l.p99.value),
             interval(&design.cost.per_user, |v| money(v, &result.prices.currency)),
             money(design.cost.per_request.value, &result.prices.currency),
-            first.map_or("–".into(), |b| cell(&format!(
-                "{} of {} at {}",
-                b.about,
-                b.node,
-                seconds(b.at)
-            )))
+            first.map_or("–".into(), |limit| cell(&bottleneck(limit)))
         )?;
         classes(out, design)?;
     }
@@ -116,9 +111,12 @@ fn details(out: &mut String, design: &DesignResult, currency: &str) -> std::fmt:
                 row.status,
                 interval(&row.share, share),
                 count(row.count.value),
-                seconds(row.first_at)
+                seconds(row.since())
             )?;
         }
+    }
+    if let Some(text) = design.grows() {
+        writeln!(out, "\n- not settled: {}", cell(&text))?;
     }
     for own in &design.incidents {
         writeln!(out, "\n- {} {}", seconds(own.at), cell(&incident(own)))?;

@@ -1,7 +1,7 @@
 //! One screen that a person understands: what survives, how slow, what breaks first, what it costs.
 
 use super::format::{
-    TimeUnit, count, cut, difference, interval, money, seconds, share, time_interval,
+    TimeUnit, count, counted, cut, difference, interval, money, seconds, share, time_interval,
 };
 use super::words::{
     NOT_BILLED, below_design, bottleneck, capital, incident, interrupted, moves, outcome, plural,
@@ -200,7 +200,7 @@ impl Screen<'_> {
                 Some(e) if row.metric.starts_with("cost") => {
                     interval(e, |v| money(v, self.currency))
                 }
-                Some(e) => interval(e, count),
+                Some(e) => format!("{} per s", interval(e, count)),
             };
             let more =
                 if row.verdict == Verdict::Undecided { "; raise --replications" } else { "" };
@@ -252,6 +252,10 @@ impl Screen<'_> {
             let text = wrap(&format!("{mean}  {}", shown.join("  ")), self.width - 13, 13);
             writeln!(self.out, "  latency    {text}")?;
         }
+        if let Some(text) = design.grows() {
+            let text = self.paint(YELLOW, &wrap(&text, self.width.saturating_sub(13), 13));
+            writeln!(self.out, "  {:10} {text}", "unsettled")?;
+        }
         if let Some(own) = &design.steady {
             let text = wrap(&steady(own), self.width.saturating_sub(13), 13);
             writeln!(self.out, "  {:10} {text}", "steady")?;
@@ -289,12 +293,12 @@ impl Screen<'_> {
             let label = if i == 0 { "failures" } else { "" };
             writeln!(
                 self.out,
-                "  {label:10} {:>8} {} at {} ({status}), {} requests, first at {}",
+                "  {label:10} {:>8} {} at {} ({status}), {}, first at {}",
                 share(row.share.value),
                 row.cause,
                 row.node,
-                count(row.count.value),
-                seconds(row.first_at)
+                counted(row.count.value, "request"),
+                seconds(row.since())
             )?;
         }
         if design.failures.len() > 6 {
@@ -302,7 +306,7 @@ impl Screen<'_> {
         }
         if let Some(limit) = &design.bottleneck {
             let effect = if limit.failures.value > 0.0 {
-                format!("{} calls failed by it", count(limit.failures.value))
+                format!("{} failed by it", counted(limit.failures.value, "call"))
             } else {
                 format!("it caused {} of waiting in all", seconds(limit.waiting.value))
             };
@@ -310,7 +314,7 @@ impl Screen<'_> {
                 "{} of {}, from {} on; {effect}",
                 limit.about,
                 limit.node,
-                seconds(limit.at)
+                seconds(limit.since())
             );
             writeln!(self.out, "  bottleneck {}", wrap(&text, self.width - 13, 13))?;
         }

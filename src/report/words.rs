@@ -40,7 +40,7 @@ pub(super) fn outcome(design: &DesignResult) -> (bool, String) {
 
 /// The bottleneck in a few words.
 pub(super) fn bottleneck(limit: &Bottleneck) -> String {
-    format!("{} of {} from {} on", limit.about, limit.node, seconds(limit.at))
+    format!("{} of {} from {} on", limit.about, limit.node, seconds(limit.since()))
 }
 
 /// What an event cost, in a sentence.

@@ -655,4 +655,14 @@ pub(super) const ERRORS: &[Code] = &[
         "the price of something else",
         "The class of a database or cache is an item of the price table, and this item prices something else: a bare host, another engine, another service. The bill would be wrong. A server that you run yourself on a host is priced by an item of your own (prices/README.md), whose name begins with none of the table's families.",
     ),
+    code(
+        "E0410",
+        "a pod that Fargate has not",
+        "Fargate provides pods in fixed combinations of vCPU and memory (Amazon EKS user guide, Understand Fargate Pod configuration details). On EKS the memory that a pod asks for is raised by 256 MB for Kubernetes' components and rounded up to the next combination: that is the one to give.",
+    ),
+    code(
+        "E0411",
+        "Fargate beside hosts",
+        "A pod on Fargate runs alone on processors and memory of its own, which come and go with it. Hosts, their instance type, their credits and machines of an autoscaler are of pods that are not on Fargate.",
+    ),
 ];

@@ -88,7 +88,8 @@ fn empty_assumed<'a>(
             {
                 let text = |name: &str| property.get(name).and_then(Value::as_str);
                 let assumed = property.get("x-assumed") == Some(&Value::Bool(true));
-                let follows = text("x-follows").is_some_and(|other| map.contains_key(other));
+                let follows = text("x-follows")
+                    .is_some_and(|others| others.split(' ').any(|other| map.contains_key(other)));
                 if assumed && !follows && !map.contains_key(key) {
                     let value = property.get("x-default").map_or("by rule".into(), compact);
                     found(path.key(key), value, text("x-source").unwrap_or("assumed"));

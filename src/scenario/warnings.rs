@@ -105,6 +105,11 @@ pub(super) const WARNINGS: &[Code] = &[
         "A monthly figure takes the run as one window and adds up so many of them. Together they last longer than the 730 hours of a month, so no month could have them.",
     ),
     code(
+        "W0445",
+        "requests in flight grow until the load ends",
+        "In the second half of the time with a steady rate, more requests came than left, in 95 % confidence. Either the rate is beyond what the design can serve, and its queue met the thresholds only because the load ended in time; or the design had not settled yet. A longer load would be slower, and a search would find a lower rate. Make the load longer (`for`) until it no longer grows.",
+    ),
+    code(
         "W0460",
         "more connections than memory",
         "All connections together need more memory than the server has; a server that swaps is slower than the model says.",

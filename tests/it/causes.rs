@@ -245,3 +245,21 @@ fn host_time_for_requests_that_nobody_had_anything_of_is_wasted() {
     let (wasted, _) = a_fifth_busy("5s", json!([cpu, {"fail": {"share": 0.25}}]));
     assert!((wasted - 0.05).abs() < 0.02, "{wasted}");
 }
+
+/// One thread of 100 ms: for 50 s one request a second, of which hardly any waits, then twenty. The limit bound long before it was felt.
+#[test]
+fn a_bottleneck_is_dated_from_when_it_is_felt() {
+    use super::theory::{constant, poisson, single, threads, wait};
+    let mut users = poisson(1.0, 50.0);
+    users["load"] = json!({"open": {"rate": {"stages": {"start": "1/s", "stages": [
+        {"duration": "50s", "target": "1/s"}, {"duration": "0s", "target": "20/s"},
+        {"duration": "30s", "target": "20/s"}]}}}});
+    let text = single(&users, &wait(&constant(100.0)), &threads(1), 10, 1);
+    let design = super::common::result(&text).designs.remove(0);
+    let limit = design.bottleneck.as_ref().unwrap();
+    // The queue grows by 10 a second: half a twentieth of all waiting begins some 3 s after the jump, a twentieth 5 s after it.
+    assert!(limit.at < 40.0, "{limit:?}");
+    assert!((50.0..60.0).contains(&limit.since()), "{limit:?}");
+    let told = design.story.iter().find(|moment| moment.kind == "limit").unwrap();
+    assert_eq!(told.at.to_bits(), limit.since().to_bits());
+}

@@ -340,3 +340,27 @@ fn a_break_even_says_that_the_cheaper_design_fails_its_users() {
     assert!(but.contains("function misses latency p(95)<10ms ("), "{but}");
     assert!(but.contains("host misses success_rate rate>0.99 ("), "{but}");
 }
+
+/// M/M/1 that serves 10 a second: a load that ends while its queue grows meets a threshold at rates that no server of 10 can have; the answer
+/// says so. Where it goes on for long, the most is where 95 % take at most 2 s: 10 − ln 20 / 2 = 8.5.
+#[test]
+fn an_answer_beyond_the_capacity_is_told() {
+    let path = "workload.users.load.open.rate.steady.rate";
+    let most = |seconds: f64, within_s: &str| {
+        let text = single(&poisson(5.0, seconds), &wait(&exponential(100.0)), &threads(1), 10, 1);
+        let grid = Grid::parse(path, "5/s..20/s:0.1/s").unwrap();
+        let thresholds = within(&[("latency", &format!("p(95)<{within_s}"))]);
+        searched(&text, &[path], (10, 80), |search| {
+            turn(search, &grid, Direction::Max, Some(5.0), "station", &thresholds)
+        })
+        .0
+    };
+    let short = most(30.0, "12s");
+    assert!(short.estimate.unwrap().value > 10.5, "{}", short.text);
+    let told = &short.warnings;
+    assert!(told.len() == 1 && told[0].code == "W0445", "{told:?}");
+    assert!(told[0].text.contains("requests in flight grow"), "{told:?}");
+    let long = most(2_000.0, "2s");
+    assert!(long.estimate.unwrap().value < 9.0, "{}", long.text);
+    assert!(long.warnings.is_empty(), "{:?}", long.warnings);
+}

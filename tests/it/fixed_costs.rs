@@ -4,7 +4,7 @@ use super::common::{plan, result};
 use super::scenario::{codes, findings};
 use headroom::experiment::Silent;
 use headroom::experiment::find::{Effort, Grid, Search, break_even};
-use headroom::experiment::result::CostLine;
+use headroom::experiment::result::{CostLine, DesignResult};
 use headroom::scenario::{Path, explain, schema_of, spec::Scenario};
 use serde_json::{Value, json};
 
@@ -163,4 +163,57 @@ fn the_largest_fee_fits_a_bill() {
 fn explained_with_meaning_and_unit() {
     let text = explain(&schema_of::<Scenario>(), "designs.*.fixed.*.fee.price", false).unwrap();
     assert!(text.contains("730 h") && text.contains("120/month"), "{text}");
+}
+
+/// Pods on Fargate for a minute of ten requests a second; `more` is what else the pods have.
+fn fargate(hosts: &Value, more: &Value) -> String {
+    let mut pods = json!({"replicas": 2, "hosts": hosts, "runtime": {"threads": {"threads": 1}}});
+    pods.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    json!({"name": "fargate", "work": {"r": [{"cpu": {"constant": "10ms"}}]},
+        "workload": {"w": {"request": "r", "load": {"open": {"rate": {"steady": {"rate": "10/s", "for": "10m"}}}}}},
+        "designs": {"d": {"enter": {"w": "port"}, "nodes": {"port": {"node_port": {"to": "api"}}, "api": {"pods": pods}}}},
+        "run": {"replications": 2, "seed": 1}})
+    .to_string()
+}
+
+/// Pods that come and go are paid for as long as each is there: two all the time, four more from the first to the fifth minute.
+#[test]
+fn pods_on_fargate_are_billed_while_they_are_there() {
+    let size = json!({"fargate": {"vcpu": 0.5, "memory": "1GB"}});
+    let hour = 0.5 * 0.040_48 + 0.004_445;
+    let fixed = result(&fargate(&size, &json!({}))).designs.remove(0);
+    let line = |design: &DesignResult, item: &str| {
+        design.cost.lines.iter().find(|line| line.item == item).unwrap().clone()
+    };
+    let seconds = line(&fixed, "fargate.gb_hour").quantity * 3600.0;
+    assert!((1_200.0..=1_204.0).contains(&seconds), "{seconds}");
+    close(fixed.cost.total.value, seconds / 3600.0 * hour);
+    // The month has two pods at all times.
+    close(fixed.cost.monthly.value, 2.0 * 730.0 * hour);
+    let scaled = json!({"autoscaler": {"max_replicas": 6, "start": {"constant": "20s"}, "ready": {"constant": "0s"}, "drain": "0s",
+        "scheduled": [{"at": "1m", "replicas": 6}, {"at": "5m", "replicas": 2}]}});
+    let scaled = result(&fargate(&size, &scaled)).designs.remove(0);
+    let more = line(&scaled, "fargate.vcpu_hour").quantity * 3600.0 / 0.5 - seconds;
+    // 240 s each, and what their last requests take.
+    assert!((960.0..=980.0).contains(&more.round()), "{more}");
+    // Each has half a vCPU for itself: 10 ms take 20 ms.
+    assert!((fixed.latency.p50.value - scaled.latency.p50.value).abs() < 0.01);
+    let told = &fixed.limits.iter().find(|limit| limit.limit == "cpu").map(|limit| &limit.about);
+    assert!(told.is_none_or(|about| about == "Fargate's 0.5 vCPU per pod, speed 1"), "{told:?}");
+}
+
+#[test]
+fn fargate_has_sizes_and_no_hosts() {
+    let codes = |hosts: Value| codes(&fargate(&hosts, &json!({})));
+    let size = |vcpu: f64, memory: &str| json!({"fargate": {"vcpu": vcpu, "memory": memory}});
+    for (vcpu, memory) in [(0.25, "512MB"), (1.0, "8GB"), (4.0, "30GB"), (16.0, "120GB")] {
+        assert!(!codes(size(vcpu, memory)).contains(&"E0410"), "{vcpu} {memory}");
+    }
+    for (vcpu, memory) in [(0.3, "1GB"), (0.25, "1536MB"), (1.0, "9GB"), (8.0, "17GB")] {
+        assert_eq!(codes(size(vcpu, memory)), ["E0410"], "{vcpu} {memory}");
+    }
+    let mut both = size(1.0, "2GB");
+    both["count"] = json!(2);
+    both["instance"] = json!("m5.large");
+    assert_eq!(codes(both), ["E0411", "E0411"]);
 }

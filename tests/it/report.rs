@@ -130,6 +130,6 @@ fn what_a_limit_refused_is_told_as_calls() {
     assert!(refused >= 40.0, "{refused}");
     let table = report::table(&result, 200, false);
     assert!(table.contains(&format!("; {refused} calls failed by it")), "{table}");
-    assert!(table.contains(&format!("refuses {refused} calls")), "{table}");
+    assert!(table.contains(&format!("makes {refused} calls fail")), "{table}");
     assert!(report::html(&result, None).contains("Calls failed"));
 }

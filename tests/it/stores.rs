@@ -560,3 +560,18 @@ fn server_connections_of_a_pooler_are_closed_when_their_lifetime_is_over() {
     // The default of an hour: busy ones outlive it, and go when they are given back.
     assert!(logins("1h", 4_000).0 < 40);
 }
+
+/// What arrives at a store is its statements and the connections to it; the two are told apart.
+#[test]
+fn connections_to_a_store_are_no_statements() {
+    let of = |pool: Value| {
+        let row = first(&design(even(10.0, 10.0), "10ms", "db", pool, json!({"db": free(50)})));
+        let at = row.names.iter().position(|n| n.0 == "db").unwrap();
+        let node = &row.ledger.nodes[at];
+        (node.arrived - node.connects, node.connects, ok(&row))
+    };
+    let (statements, connects, served) = of(json!({"max": 5}));
+    assert_eq!((statements, connects), (served, 1));
+    let (statements, connects, served) = of(direct());
+    assert_eq!((statements, connects), (served, served));
+}

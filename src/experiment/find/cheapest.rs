@@ -5,7 +5,7 @@
 //! level at the end is called indistinguishable.
 
 use super::boundary::Decision;
-use super::found::{Answer, Outcome, Point};
+use super::found::{Answer, Outcome, Point, Warning};
 use super::grid::{Grid, plain};
 use super::probe::{Probe, Stop, gap, within};
 use super::turn::{Outturn, Search};
@@ -212,6 +212,7 @@ fn answer(search: &Search, race: &Race, field: Vec<Runner>, interrupted: bool) -
         (0..field.len()).filter(open).filter(|&i| field[i].holds == Decision::Yes).collect();
     let unsure: Vec<usize> =
         (0..field.len()).filter(open).filter(|&i| field[i].holds != Decision::Yes).collect();
+    let own = best.and_then(|i| Warning::of(field[i].last.as_ref()?, &field[i].values));
     let estimate = best.and_then(|i| field[i].last.as_ref()?.replicated(race.metric)).map(mean);
     let mut parts = vec![match (best, estimate) {
         (Some(i), Some(cost)) => {
@@ -248,6 +249,7 @@ fn answer(search: &Search, race: &Race, field: Vec<Runner>, interrupted: bool) -
         estimate,
         indistinguishable: alike.iter().chain(&unsure).map(|&i| field[i].values.clone()).collect(),
         text: parts.join("; "),
+        warnings: own.into_iter().collect(),
         points: field.into_iter().map(point).collect(),
     }
 }

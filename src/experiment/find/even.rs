@@ -4,7 +4,7 @@ use super::super::differences::differs;
 use super::super::judge::judge;
 use super::super::result::{DesignResult, Estimate, RunResult, Verdict};
 use super::boundary::{Boundary, Decision, boundary};
-use super::found::{Answer, Outcome};
+use super::found::{Answer, Outcome, Warning};
 use super::grid::{Grid, plain};
 use super::probe::{Probe, Shown, Stop, gap};
 use super::turn::{Outturn, Search};
@@ -19,6 +19,8 @@ struct Seen {
     level: bool,
     /// Why each fails its users; empty where it does not.
     fails: [String; 2],
+    /// What makes the figures of either doubtful.
+    warnings: Vec<Warning>,
 }
 
 /// A search for the value at which two designs cost the same.
@@ -88,7 +90,9 @@ impl Even<'_> {
     /// Yes where the first design is the cheaper one.
     fn ask(&self, probe: &mut Probe, place: usize) -> Result<Decision, Stop> {
         let answer = |result: &RunResult, alpha: f64| {
-            let (decision, because, seen) = self.cheaper(result, alpha);
+            let (decision, because, mut seen) = self.cheaper(result, alpha);
+            let at = [self.grid.value(place).clone()];
+            seen.warnings = result.designs.iter().filter_map(|own| Warning::of(own, &at)).collect();
             self.seen.borrow_mut().insert(place, seen);
             (decision, because)
         };
@@ -128,7 +132,7 @@ impl Even<'_> {
             because.extend(["; ", name, " ", why]);
         }
         let level = gap.value == 0.0 && gap.low == 0.0 && gap.high == 0.0;
-        (decision, because, Seen { level, fails })
+        (decision, because, Seen { level, fails, warnings: Vec::new() })
     }
 
     fn show(&self, place: usize) -> String {
@@ -157,6 +161,13 @@ impl Even<'_> {
         let (place, own) = if below { failing.next_back()? } else { failing.next()? };
         let (place, why) = (*place, &own.fails[design]);
         Some(format!("at {} {} {why}", self.show(place), self.designs[design]))
+    }
+
+    /// What makes the places on either side of the answer doubtful.
+    fn warnings(&self, found: Boundary) -> Vec<Warning> {
+        let seen = self.seen.borrow();
+        let sides = found.last_yes.into_iter().chain(found.first_no);
+        sides.filter_map(|place| seen.get(&place)).flat_map(|own| own.warnings.clone()).collect()
     }
 
     fn answer(&self, turned: bool, found: Boundary) -> Answer {
@@ -214,6 +225,7 @@ impl Even<'_> {
             estimate,
             indistinguishable: Vec::new(),
             text: format!("{text}{but}{}", caveats.join(", ")),
+            warnings: self.warnings(found),
             points: Vec::new(),
         }
     }

@@ -1,7 +1,9 @@
 //! What a search found: the machine-readable answer of `headroom find`.
 
 use super::boundary::Decision;
-use crate::experiment::result::{Estimate, ScenarioRef};
+use super::grid::plain;
+use crate::experiment::backlog::{GROWS, LONGER};
+use crate::experiment::result::{DesignResult, Estimate, ScenarioRef};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -63,8 +65,31 @@ pub struct Answer {
     pub indistinguishable: Vec<Vec<Value>>,
     /// In a sentence.
     pub text: String,
+    /// What makes the answer doubtful, each with its code; `headroom explain CODE` says more.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warning>,
     /// Every place that was looked at.
     pub points: Vec<Point>,
+}
+
+/// What makes an answer doubtful.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Warning {
+    /// Code of the catalogue.
+    pub code: &'static str,
+    /// What was found.
+    pub text: String,
+    /// What to do.
+    pub remedy: &'static str,
+}
+
+impl Warning {
+    /// That requests in flight grow until the load ends, at an answer; none where they do not.
+    pub(super) fn of(design: &DesignResult, at: &[Value]) -> Option<Warning> {
+        let at: Vec<String> = at.iter().map(plain).collect();
+        let text = format!("at {} of {}: {}", at.join(", "), design.name, design.grows()?);
+        Some(Warning { code: GROWS, text, remedy: LONGER })
+    }
 }
 
 /// A place that was looked at.

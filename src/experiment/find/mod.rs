@@ -9,7 +9,7 @@ mod turn;
 
 pub use cheapest::{CONFIGURATIONS_MAX, Race, cheapest};
 pub use even::break_even;
-pub use found::{Answer, Found, Outcome, Point};
+pub use found::{Answer, Found, Outcome, Point, Warning};
 pub use grid::Grid;
 pub use probe::{ALPHA, Effort, Maker, Shown, Stop};
 pub use turn::{Direction, Outturn, Search, turn};

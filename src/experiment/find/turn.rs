@@ -1,11 +1,14 @@
 //! The largest or smallest value of one knob within the thresholds.
 
 use super::super::replicate::Observer;
-use super::super::result::{Estimate, RunResult};
+use super::super::result::{DesignResult, Estimate, RunResult};
 use super::boundary::{Boundary, Decision, boundary};
-use super::found::{Answer, Outcome, Point};
+use super::found::{Answer, Outcome, Point, Warning};
 use super::grid::{Grid, plain};
 use super::probe::{Effort, Maker, Probe, Shown, Stop, within};
+use serde_json::Value;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 
 /// What every search needs.
 pub struct Search<'a> {
@@ -69,19 +72,58 @@ pub fn turn(
         Direction::Min => last - place,
     };
     let start = start.map_or(last / 2, |number| at(grid.place(number)));
-    let answer = |result: &RunResult, alpha: f64| match result.designs.first() {
-        Some(design) => within(design, thresholds, (alpha, result.replications), search.show),
-        None => (Decision::Undecided, String::new()),
+    let value = |place: usize| vec![grid.value(at(place)).clone()];
+    let last_seen: RefCell<BTreeMap<usize, Settled>> = RefCell::default();
+    let mut ask = |place: usize| {
+        let answer = |result: &RunResult, alpha: f64| {
+            let Some(own) = result.designs.first() else {
+                return (Decision::Undecided, String::new());
+            };
+            last_seen.borrow_mut().insert(place, Settled::of(own, &value(place), search));
+            within(own, thresholds, (alpha, result.replications), search.show)
+        };
+        probe.decide(&value(place), &[design], &answer)
     };
-    let (found, stop) = boundary(
-        grid.len(),
-        start,
-        &|a, b| search.close(grid.number(at(a)), grid.number(at(b))),
-        &mut |place| probe.decide(&[grid.value(at(place)).clone()], &[design], &answer),
-    );
+    let close = |a, b| search.close(grid.number(at(a)), grid.number(at(b)));
+    let (found, mut stop) = boundary(grid.len(), start, &close, &mut ask);
+    let mut settled = found.last_yes.and_then(|place| last_seen.take().remove(&place));
+    if let (Some(Settled::Unknown), Some(place), None) = (&settled, found.last_yes, &stop) {
+        // Few replications do not tell: the most that a place may have.
+        match probe.result(&value(place), &[design], search.effort.most) {
+            Ok(result) => {
+                let own = result.designs.first();
+                settled = own.map(|own| Settled::of(own, &value(place), search));
+            }
+            Err(why) => stop = Some(why),
+        }
+    }
     let found = Boundary { last_yes: found.last_yes.map(at), first_no: found.first_no.map(at) };
-    let answer = within_answer(grid, direction, design, found, probe.points);
+    let mut answer = within_answer(grid, direction, design, found, probe.points);
+    if let Some(Settled::Grows(warning)) = settled {
+        answer.warnings.push(warning);
+    }
     (answer, probe.runs, stop)
+}
+
+/// Whether a design has settled at a place by the end of its load.
+#[derive(Debug, Clone, PartialEq)]
+enum Settled {
+    /// Requests in flight do not grow by more than the part of the load that the search does not care for.
+    Yes,
+    /// They grow.
+    Grows(Warning),
+    /// So few replications do not tell.
+    Unknown,
+}
+
+impl Settled {
+    fn of(design: &DesignResult, at: &[Value], search: &Search) -> Settled {
+        if let Some(warning) = Warning::of(design, at) {
+            return Settled::Grows(warning);
+        }
+        let little = design.backlog.is_none_or(|own| own.share.high <= search.precision);
+        if little { Settled::Yes } else { Settled::Unknown }
+    }
 }
 
 fn within_answer(
@@ -131,6 +173,7 @@ fn within_answer(
         estimate,
         indistinguishable: Vec::new(),
         text,
+        warnings: Vec::new(),
         points,
     }
 }

@@ -38,6 +38,21 @@ impl Load {
             Load::Trace(_) => None,
         }
     }
+
+    /// From when on users come at a rate that stays the same to the end; none: it changes all the time, or is not said (a trace).
+    pub fn steady_since(&self) -> Option<Span> {
+        match self {
+            Load::Closed(closed) => Some(closed.ramp),
+            Load::Burst(burst) => Some(burst.at + burst.spread),
+            Load::Trace(_) => None,
+            Load::Open(open) => match &open.rate {
+                Shape::Steady(_) => Some(Span::ZERO),
+                Shape::Spike(shape) => Some(shape.at + shape.lasts),
+                Shape::Diurnal(_) => None,
+                Shape::Stages(shape) => Some(shape.steady_since()),
+            },
+        }
+    }
 }
 
 /// A closed class.
@@ -153,6 +168,20 @@ pub struct Stages {
     pub start: Rate,
     /// The stages in order.
     pub stages: Vec<Stage>,
+}
+
+impl Stages {
+    /// When the last stage that changes the rate ends.
+    fn steady_since(&self) -> Span {
+        let (mut since, mut now, mut rate) = (Span::ZERO, Span::ZERO, self.start);
+        for stage in &self.stages {
+            now = now + stage.duration;
+            if stage.target != rate {
+                (since, rate) = (now, stage.target);
+            }
+        }
+        since
+    }
 }
 
 /// One stage: from the rate before to `target`, linearly.

@@ -329,14 +329,14 @@ impl Cache {
             None => {
                 self.connections = self.connections.wrapping_add(1);
                 let connection = self.connections;
-                ctx.call_store(self.to, call, Op::Connect, Span::ZERO, connection);
+                ctx.connect_store(self.to, call, Span::ZERO, connection);
             }
         }
     }
 
     fn ask(&mut self, call: CallId, connection: u32, ctx: &mut Ctx) {
         let amount = ctx.calls.get(call).amount;
-        ctx.call_store(self.to, call, Op::Query, amount, connection);
+        ctx.call_store(self.to, call, amount, connection);
     }
 
     fn count_misses(&mut self, by: i8, ctx: &mut Ctx) {

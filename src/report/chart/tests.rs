@@ -74,6 +74,7 @@ fn design(name: &str, per_user: f64, series: Series) -> DesignResult {
         story: Vec::new(),
         incidents: Vec::new(),
         counterfactual: None,
+        backlog: None,
         steady: None,
         cost,
         nodes: Vec::new(),

@@ -54,7 +54,7 @@ pub(super) fn method(result: &RunResult) -> Markup {
             ul {
                 li { "Each design was simulated " (result.replications) " times, request by request. " @if let Some(own) = &result.precision { (capital(&precision(own))) ". " } "All designs face the same users with the same work in the same replication, so differences are paired." }
                 li { "A figure in brackets is a 95 % confidence interval over replications (Student's t; order statistics for quantiles; at least the exact bounds of their number where few failed or few succeeded, which take failures to be independent: outages that come once in many runs cannot be bounded so). It says how sure the simulation is of its own figure, not how well the model fits a real system." }
-                li { "Latency is that of successful requests from the first attempt's start to the last attempt's end. Quantiles come from histograms that are exact to 0.8 %, over time to 9 %." }
+                li { "Latency is that of successful requests from the first attempt's start to the last attempt's end. Quantiles come from histograms that are exact to 0.8 %, over time to 4.4 %." }
                 li { "A design's bottleneck is the first limit to bind that caused at least 5 % of the failures, by refusing. Where more requests failed because their users had waited for too long, or none failed, it is the limit that made calls wait longest, or what is behind that one if it is why: a pool is full because the database is slow." }
                 li { "Money is in " (result.prices.currency) " by the price table " (result.prices.name) " of " (result.prices.date) ". An unknown price would have stopped the run." }
             }

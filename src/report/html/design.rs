@@ -24,6 +24,7 @@ pub(super) fn section(at: usize, design: &DesignResult, currency: &str) -> Marku
                 @if let Some(limit) = &design.bottleneck { " Bottleneck: " (bottleneck(limit)) "." }
             }
             (figures(design))
+            @if let Some(text) = design.grows() { p { strong { "Not settled: " } (text) "." } }
             @if let Some(own) = &design.steady { p { "Steady state: " (steady(own)) "." } }
             (story(&design.story))
             (events(&design.incidents))
@@ -95,7 +96,7 @@ fn failures(rows: &[FailureRow]) -> Markup {
                             }
                         }
                         td.figure { (interval(&row.count, count)) }
-                        td.figure { (seconds(row.first_at)) }
+                        td.figure { (seconds(row.since())) }
                         td.limit {
                             @match &row.blame {
                                 Some(limit) if limit.how == "refused" => { (limit.about) " of " (limit.node) },
@@ -117,14 +118,15 @@ fn failures(rows: &[FailureRow]) -> Markup {
 fn limits(design: &str, rows: &[Bottleneck]) -> Markup {
     let table = html! {
         table {
-            caption { "Limits that bound, by first time. A request is one call or many: its attempts, and the calls between nodes that it needs" }
+            caption { "Limits that bound, by first time; felt from the first refusal or the first failure by waiting on, or from when on 95 % of the waiting comes. A request is one call or many: its attempts, and the calls between nodes that it needs" }
             thead { tr {
-                @for head in ["First at", "Node", "Limit", "In replications", "Calls failed", "Calls' waiting, summed"] { th scope="col" { (head) } }
+                @for head in ["First at", "Felt from", "Node", "Limit", "In replications", "Calls failed", "Calls' waiting, summed"] { th scope="col" { (head) } }
             } }
             tbody {
                 @for row in rows {
                     tr {
                         td.figure { (seconds(row.at)) }
+                        td.figure { (seconds(row.since())) }
                         td { (row.node) }
                         th scope="row" { (row.about) }
                         td.figure { (share(row.bound_in)) }
@@ -172,9 +174,9 @@ fn gauge_text(gauge: &GaugeSeries) -> String {
 fn nodes(design: &str, rows: &[NodeRow]) -> Markup {
     let table = html! {
         table {
-            caption { "Nodes, per replication. Busy is the number of calls in progress" }
+            caption { "Nodes, per replication. Busy is the number of calls in progress; calls to a store are statements and new connections" }
             thead { tr {
-                @for head in ["Node", "Kind", "Arrived", "Ok", "Failed", "Busy, mean", "Busy, most", "Time at the node", "Counters"] { th scope="col" { (head) } }
+                @for head in ["Node", "Kind", "Calls", "Ok", "Failed", "Busy, mean", "Busy, most", "Time at the node", "Counters"] { th scope="col" { (head) } }
             } }
             tbody {
                 @for row in rows {
@@ -188,6 +190,10 @@ fn nodes(design: &str, rows: &[NodeRow]) -> Markup {
                         td.figure { (count(row.busy_max)) }
                         td.figure { (time_interval(&row.time_mean)) }
                         td.counters {
+                            @if row.connects.value > 0.0 {
+                                "statements " (count(row.arrived.value - row.connects.value)) ", new connections " (count(row.connects.value))
+                                @if !row.counters.is_empty() { ", " }
+                            }
                             @for (i, counter) in row.counters.iter().enumerate() {
                                 @if i > 0 { ", " } (counter.name.replace('_', " ")) " " (count(counter.value.value))
                             }

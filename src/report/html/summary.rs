@@ -40,6 +40,7 @@ fn card(result: &RunResult, at: usize, design: &DesignResult) -> Markup {
             }
             p { (capital(&text)) "." }
             @if let Some(limit) = &design.bottleneck { p { "Bottleneck: " (bottleneck(limit)) "." } }
+            @if let Some(text) = design.grows() { p { strong { "Not settled: " } (text) "." } }
             @if design.latency.count > 0 {
                 p { (money(design.cost.per_user.value, &result.prices.currency)) " per user with at least one success." }
             }

@@ -108,7 +108,7 @@ impl Lambda {
             return self.connect(call, store, ctx);
         }
         let amount = hold.sample(&mut ctx.calls.get(call).step_stream());
-        let child = ctx.call_store(store, call, Op::Query, amount, environment);
+        let child = ctx.call_store(store, call, amount, environment);
         if self.environments.shared() {
             ctx.calls.get(child).weight = SHARED;
         }
@@ -118,8 +118,8 @@ impl Lambda {
     fn connect(&mut self, call: CallId, store: NodeId, ctx: &mut Ctx) {
         let row = ctx.calls.get(call);
         let (environment, child) = (row.a, row.child(ctx.me, store, call));
-        let child = Call { op: Op::Connect, weight: self.slots_each, tag: environment, ..child };
-        let child = ctx.call(child, Span::ZERO);
+        let child = Call { weight: self.slots_each, tag: environment, ..child };
+        let child = ctx.connect(child);
         self.sent(call, child, ctx);
     }
 

@@ -4,7 +4,7 @@
 use super::pod::{AGAIN, LOOK, TOO_OLD};
 use super::service::Pods;
 use crate::kernel::Span;
-use crate::model::calls::{Call, Op};
+use crate::model::calls::Call;
 use crate::model::context::Ctx;
 use crate::model::message::{CallId, Message, NodeId};
 use crate::model::probe::PROBE;
@@ -64,8 +64,7 @@ impl Pods {
         let key = pool.key.with(u64::from(pod)).with(u64::from(self.connections));
         self.connections = self.connections.wrapping_add(1);
         let tag = self.connections;
-        let call = Call { op: Op::Connect, tag, key, ..Call::request(ctx.me, store, CallId::NONE) };
-        let call = ctx.call(call, Span::ZERO);
+        let call = ctx.connect(Call { key, tag, ..Call::request(ctx.me, store, CallId::NONE) });
         self.ahead.push(Ahead { call, pod, failures });
     }
 

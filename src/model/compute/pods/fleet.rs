@@ -1,5 +1,6 @@
 //! The pods of a service as their controllers see them: created, scheduled, started, ready, drained, replaced by a rolling update.
 
+use super::fargate::PodTime;
 use super::kubelet::beliefs;
 use super::lags::Lags;
 use super::machines::{Machine, Machines};
@@ -73,6 +74,8 @@ pub(super) struct Fleet {
     pub(super) added: u64,
     pub(super) removed: u64,
     pub(super) restarted: u64,
+    /// Time of pods that have ended.
+    pub(super) lives: PodTime,
 }
 
 /// Most pods that there may be: with a lifecycle there may be those that are replaced beside those that replace them.
@@ -86,6 +89,9 @@ pub(super) fn places(spec: &PodsSpec) -> u16 {
 /// Hosts that there may be, and the host of every pod.
 pub(super) fn hosts(spec: &PodsSpec) -> (u16, Box<dyn Fn(u16) -> u16>) {
     let count = spec.hosts.count;
+    if spec.hosts.fargate.is_some() {
+        return (places(spec), Box::new(|pod| pod));
+    }
     match spec.autoscaler.as_ref().and_then(|scaler| scaler.nodes.as_ref()) {
         Some(nodes) => {
             let per_node = nodes.pods_per_node.max(1);
@@ -144,6 +150,7 @@ impl Fleet {
             added: 0,
             removed: 0,
             restarted: 0,
+            lives: PodTime::default(),
         })))
     }
 
@@ -452,6 +459,7 @@ impl Fleet {
     pub(super) fn gone(&mut self, at: usize, ctx: &mut Ctx) {
         self.changed = true;
         self.count_pod_time(ctx.now());
+        self.count_life(at, ctx.now());
         self.rows[at].stage = Stage::Absent;
         self.rows[at].contained = false;
         let Some(machines) = &mut self.machines else { return };

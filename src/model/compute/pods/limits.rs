@@ -68,17 +68,7 @@ impl Limits {
                 "connections",
                 format!("connections {}", per_pod(spec.connections())),
             ),
-            cpu: ledger.limit(
-                me,
-                "cpu",
-                format!(
-                    "{} host{} of {} vCPU, speed {}",
-                    spec.hosts.count,
-                    if spec.hosts.count == 1 { "" } else { "s" },
-                    spec.hosts.vcpu(),
-                    spec.hosts.speed
-                ),
-            ),
+            cpu: ledger.limit(me, "cpu", processors(spec)),
             cpu_limit: ledger.limit(
                 me,
                 "cpu_limit",
@@ -108,4 +98,14 @@ impl Limits {
             ),
         }
     }
+}
+
+/// What pods compute on, in words.
+fn processors(spec: &PodsSpec) -> String {
+    let (count, vcpu, speed) = (spec.hosts.count, spec.hosts.vcpu(), spec.hosts.speed);
+    if spec.hosts.fargate.is_some() {
+        return format!("Fargate's {vcpu} vCPU per pod, speed {speed}");
+    }
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} host{plural} of {vcpu} vCPU, speed {speed}")
 }

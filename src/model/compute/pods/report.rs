@@ -1,7 +1,9 @@
 //! What a service says at the end: its counters, and the hosts that it held.
 
+use super::fargate::PodTime;
 use super::service::Pods;
 use super::spec::SURPLUS;
+use crate::kernel::Time;
 use crate::model::component::NodeReport;
 use crate::model::context::Ctx;
 use crate::model::usage::UsageLine;
@@ -13,11 +15,18 @@ impl Pods {
         let machines = self.fleet.as_mut().and_then(|fleet| fleet.machines_held(now));
         let work: f64 =
             self.hosts.iter().map(|host| ctx.host(*host).work_done()).sum::<f64>() * 1e-9;
-        let whole = machines.map_or(now.as_secs_f64() * count, |own| own.0);
+        let pods = self.fargate.map(|size| (size, self.pod_time(now)));
+        let whole = pods.map(|own| own.1.held).or(machines.map(|own| own.0));
+        let whole = whole.unwrap_or(now.as_secs_f64() * count);
         let capacity = self.host_cores * self.speed * whole;
         let share = |work: f64| if capacity > 0.0 { (work / capacity).min(1.0) } else { 0.0 };
         let busy = share(work);
         let wasted = share(self.wasted.as_secs_f64()).min(busy);
+        let used = |line: UsageLine| UsageLine {
+            idle: line.quantity * (1.0 - busy),
+            wasted: line.quantity * wasted,
+            ..line
+        };
         let usage = self.instance.iter().map(|instance| {
             let line = match machines {
                 Some((seconds, at_first)) => {
@@ -28,11 +37,7 @@ impl Pods {
                 }
                 None => UsageLine::hosts(&self.name, instance, count, now),
             };
-            let line = UsageLine {
-                idle: line.quantity * (1.0 - busy),
-                wasted: line.quantity * wasted,
-                ..line
-            };
+            let line = used(line);
             self.spot_price.map_or(line.clone(), |share| line.as_spot(share))
         });
         let mut counters = vec![
@@ -56,6 +61,21 @@ impl Pods {
             counters.push(("throttled_host_seconds", burst.throttled_seconds as u64));
             UsageLine::used(&self.name, SURPLUS, burst.surplus(), "vCPU-hour")
         });
-        NodeReport { counters, usage: usage.chain(surplus).collect() }
+        let of_pods = pods
+            .map(|(size, time)| size.usage(&self.name, time, f64::from(self.replicas)).map(used));
+        let usage = usage.chain(of_pods.into_iter().flatten()).chain(surplus).collect();
+        NodeReport { counters, usage }
+    }
+
+    /// For how long pods were there; without a fleet all of them from the beginning to the end.
+    fn pod_time(&self, now: Time) -> PodTime {
+        self.fleet.as_ref().map_or_else(
+            || {
+                let mut time = PodTime::default();
+                time.add(u64::from(self.replicas), Time::ZERO, now);
+                time
+            },
+            |fleet| fleet.pod_time(now),
+        )
     }
 }

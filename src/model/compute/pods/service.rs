@@ -2,6 +2,7 @@
 
 use super::ahead::Ahead;
 use super::burst::{Burst, CREDITS};
+use super::fargate::Fargate;
 use super::fleet::{FLEET, Fleet, hosts, places};
 use super::hosts::own_host;
 use super::limits::{Gauges, Limits};
@@ -50,6 +51,8 @@ pub struct Pods {
     pub(super) host_cores: f64,
     pub(super) speed: f64,
     pub(super) instance: Option<String>,
+    pub(super) fargate: Option<Fargate>,
+    pub(super) replicas: u16,
     pub(super) spot_price: Option<f64>,
     pub(super) kind: KindOf,
     /// Connections that an event loop accepts in one turn.
@@ -144,6 +147,8 @@ impl Component for Pods {
             host_cores: spec.hosts.vcpu(),
             speed: spec.hosts.speed,
             instance: spec.hosts.instance.clone(),
+            fargate: spec.hosts.fargate,
+            replicas: spec.replicas,
             spot_price: spec.hosts.spot_price,
             kind: match spec.runtime {
                 Runtime::EventLoop(_) => KindOf::EventLoop,

@@ -1,6 +1,7 @@
 //! A service of pods as the scenario writes it.
 
 use super::autoscaler::AutoscalerSpec;
+use super::fargate::{Fargate, ITEMS};
 use super::lifecycle::Lifecycle;
 use super::runtime::{Runtime, Threads, WarmUp};
 use crate::kernel::Span;
@@ -29,6 +30,7 @@ pub const ABOUT: About = About {
         "with a lifecycle: startup, liveness and readiness probes that share the request queue or not, restarts with back-off, preStop, SIGTERM and SIGKILL beside the lag of the endpoints, rolling updates with surge and unavailable pods, a readiness gate",
         "CPU credits of burstable hosts: earned, launch credits, standard mode down to the baseline, unlimited mode with its charges",
         "loss, drain and spot interruption of hosts, within a disruption budget",
+        "pods on AWS Fargate, billed each from the pull of its image to its end",
         "an autoscaler (Horizontal Pod Autoscaler, KEDA, target tracking, step scaling, Elastic Beanstalk, schedule, forecast) with every lag: sampling, decision, machine, start, readiness, draining; without machines of its own, pods beyond the hosts' processors stay pending, by what each asks for",
     ],
     leaves_out: &[
@@ -147,11 +149,17 @@ pub struct SlowPod {
 #[serde(deny_unknown_fields)]
 pub struct Hosts {
     /// How many.
-    #[schemars(range(min = 1, max = 10_000))]
+    #[serde(default = "count_default")]
+    #[schemars(range(min = 1, max = 10_000), extend("x-source" = "one unless said; on Fargate there are none to count"))]
     pub count: u16,
     /// EC2 instance type, for the bill and the vCPUs; none: not on this bill.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance: Option<String>,
+    /// Pods run on AWS Fargate: each alone on what is given here, and on the bill from the pull of its image to its end, a minute at least;
+    /// there are no hosts to count then. None: on hosts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-source" = "on hosts unless said"))]
+    pub fargate: Option<Fargate>,
     /// Share of the on-demand price that the hosts cost as spot instances; none: on demand. Their market changes all the time, so
     /// no price table holds it; `interrupt` events take such hosts away.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -162,7 +170,7 @@ pub struct Hosts {
     pub credits: Option<CreditsSpec>,
     /// vCPUs of each; none: those of `instance`, 2 without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0.05, max = 448.0), extend("x-source" = "assumed: a small instance", "x-assumed" = true, "x-default" = 2.0, "x-follows" = "instance"))]
+    #[schemars(range(min = 0.05, max = 448.0), extend("x-source" = "assumed: a small instance", "x-assumed" = true, "x-default" = 2.0, "x-follows" = "instance fargate"))]
     pub vcpu: Option<f64>,
     /// Speed of a vCPU relative to the machine on which the work's `cpu` times were taken.
     #[serde(default = "speed_default")]
@@ -173,6 +181,9 @@ pub struct Hosts {
 /// Processor time of a full TLS handshake with RSA-2048.
 fn cpu_handshake_default() -> Span {
     Span::from_micros(440)
+}
+fn count_default() -> u16 {
+    1
 }
 fn speed_default() -> f64 {
     1.0
@@ -193,8 +204,9 @@ fn reject_default() -> u16 {
 impl Default for Hosts {
     fn default() -> Self {
         Hosts {
-            count: 1,
+            count: count_default(),
             instance: None,
+            fargate: None,
             spot_price: None,
             credits: None,
             vcpu: None,
@@ -206,10 +218,36 @@ impl Default for Hosts {
 impl Hosts {
     /// vCPUs of each.
     pub fn vcpu(&self) -> f64 {
-        instance::vcpus(self.vcpu, self.instance.as_deref())
+        let own = || instance::vcpus(self.vcpu, self.instance.as_deref());
+        self.fargate.map_or_else(own, |own| own.vcpu)
+    }
+
+    /// Tells what Fargate has not.
+    fn check_fargate(&self, nodes: bool, check: &mut Check) {
+        let Some(own) = self.fargate else { return };
+        own.check(check);
+        let beside = [
+            (self.count != 1, "hosts.count"),
+            (self.instance.is_some(), "hosts.instance"),
+            (self.spot_price.is_some(), "hosts.spot_price"),
+            (self.credits.is_some(), "hosts.credits"),
+            (self.vcpu.is_some(), "hosts.vcpu"),
+            (nodes, "autoscaler.nodes"),
+        ];
+        for (_, field) in beside.iter().filter(|(given, _)| *given) {
+            check.problem(
+                "E0411",
+                field,
+                "pods on Fargate, each on what it was given, and hosts at the same time".into(),
+                "leave it out, or leave out `hosts.fargate`",
+            );
+        }
     }
 
     fn check(&self, check: &mut Check) {
+        if self.fargate.is_some() {
+            return;
+        }
         let instance = self.instance.as_deref();
         instance::check_vcpus(check, "hosts.vcpu", self.vcpu, "hosts.instance", instance);
         if instance.is_none() {
@@ -249,6 +287,12 @@ impl PodsSpec {
         })
     }
 
+    /// vCPUs of all its hosts, or on Fargate of all its pods, at first.
+    pub fn vcpus(&self) -> f64 {
+        let count = if self.hosts.fargate.is_some() { self.replicas } else { self.hosts.count };
+        f64::from(count) * self.hosts.vcpu()
+    }
+
     /// Cores that a pod can use at a time, whatever it may.
     pub fn cores(&self) -> f64 {
         match &self.runtime {
@@ -272,6 +316,9 @@ impl PodsSpec {
     /// the requests of a node's containers together stay within its capacity. OpenShift 4.15, overcommitted nodes (read 2026-11) says
     /// the same, and that a container with a limit and no request asks for its limit.
     pub fn fitting(&self) -> Option<u32> {
+        if self.hosts.fargate.is_some() {
+            return None;
+        }
         let scaler = self.autoscaler.as_ref().filter(|own| own.nodes.is_none())?;
         let each = scaler.cpu_request.or(self.cpu)?;
         // Requests are whole thousandths of a vCPU.
@@ -386,6 +433,8 @@ impl Spec for PodsSpec {
                 );
             }
         }
+        let nodes = self.autoscaler.as_ref().is_some_and(|own| own.nodes.is_some());
+        self.hosts.check_fargate(nodes, check);
         self.hosts.check(check);
     }
     fn check_event(&self, action: &Action, check: &mut Check) {
@@ -425,6 +474,8 @@ impl Spec for PodsSpec {
     }
     fn items(&self, _era: Era) -> Vec<String> {
         let surplus = self.hosts.credits.iter().map(|_| SURPLUS.to_owned());
-        self.hosts.instance.iter().map(|name| format!("ec2.{name}")).chain(surplus).collect()
+        let fargate = self.hosts.fargate.iter().flat_map(|_| ITEMS.map(str::to_owned));
+        let instance = self.hosts.instance.iter().map(|name| format!("ec2.{name}"));
+        instance.chain(surplus).chain(fargate).collect()
     }
 }

@@ -6,7 +6,6 @@ use super::pod::{
 };
 use super::service::Pods;
 use crate::kernel::Span;
-use crate::model::calls::Op;
 use crate::model::context::Ctx;
 use crate::model::dist::Sampler;
 use crate::model::message::{CallId, Cause, Event, Message, NodeId, Outcome};
@@ -56,7 +55,7 @@ impl Pods {
         self.connections = self.connections.wrapping_add(1);
         // A server that is told so waits for the first message of the connection.
         let startup = self.store_pool(store).map_or(Span::ZERO, |pool| pool.spec.startup_cpu);
-        let child = ctx.call_store(store, call, Op::Connect, startup, self.connections);
+        let child = ctx.connect_store(store, call, startup, self.connections);
         let row = ctx.calls.get(call);
         row.b = OPENING;
         row.child = child;
@@ -69,7 +68,7 @@ impl Pods {
         let zero = Sampler::Constant(0.0);
         let law = if let Some(Step::Query(_, law)) = step { law } else { &zero };
         let amount = law.sample(&mut ctx.calls.get(call).step_stream());
-        let child = ctx.call_store(store, call, Op::Query, amount, connection);
+        let child = ctx.call_store(store, call, amount, connection);
         let row = ctx.calls.get(call);
         row.b = RUNNING;
         row.child = child;

@@ -59,7 +59,11 @@ impl Limits {
             listen: ledger.limit(me, "listen_queue", format!("listen queue of {listen_max}")),
             descriptors: ledger.limit(me, "nofile", format!("{nofile} descriptors per worker")),
             slots: ledger.limit(me, "worker_connections", format!("worker_connections {wc}")),
-            cpu: ledger.limit(me, "cpu", format!("{workers} worker processes")),
+            cpu: ledger.limit(
+                me,
+                "cpu",
+                format!("{workers} worker process{}", if workers == 1 { "" } else { "es" }),
+            ),
             upstream: ledger.limit(
                 me,
                 "upstream",

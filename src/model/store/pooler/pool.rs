@@ -286,7 +286,7 @@ impl Pooler {
             }
         }
         self.servers[server as usize].running = true;
-        let child = ctx.call_store(self.policy.to, call, Op::Query, row.amount, server);
+        let child = ctx.call_store(self.policy.to, call, row.amount, server);
         let row = ctx.calls.get(call);
         row.b = number;
         row.child = child;
@@ -394,13 +394,11 @@ impl Pooler {
         self.opened_ever += 1;
         self.server_count += 1;
         ctx.ledger.set(self.gauges.servers, ctx.queue.now(), self.server_count as u64);
-        let call = Call {
-            op: Op::Connect,
+        ctx.connect(Call {
             tag: at as u32,
             key: self.key.with(self.opened_ever),
             ..Call::request(ctx.me, self.policy.to, CallId::NONE)
-        };
-        ctx.call(call, Span::ZERO);
+        });
     }
 
     fn opened(&mut self, server: u32, ctx: &mut Ctx) {
