@@ -655,4 +655,14 @@ pub(super) const ERRORS: &[Code] = &[
         "the price of something else",
         "The class of a database or cache is an item of the price table, and this item prices something else: a bare host, another engine, another service. The bill would be wrong. A server that you run yourself on a host is priced by an item of your own (prices/README.md), whose name begins with none of the table's families.",
     ),
+    code(
+        "E0420",
+        "an order of what waits in the kernel",
+        "Sync workers have no waiting line of their own: a connection waits in the kernel's accept queue, which is first in, first out. `queue_discipline` is for event loops and threads.",
+    ),
+    code(
+        "E0421",
+        "two ways to share connections among workers",
+        "`accept_mutex` lets one worker at a time accept, and `accept_share` says how many of the connections the first one gets.",
+    ),
 ];

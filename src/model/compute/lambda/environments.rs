@@ -138,9 +138,7 @@ impl Environments {
             Pick::Newest => self.idle.pop_back()?,
             Pick::Oldest => self.idle.pop_front()?,
             Pick::Any(_) if self.idle.is_empty() => return None,
-            Pick::Any(stream) => {
-                self.idle.remove(stream.below(self.idle.len() as u64) as usize)?
-            }
+            Pick::Any(stream) => self.idle.remove(stream.below(self.idle.len() as u64) as usize)?,
         };
         self.rows[at as usize].used = 1;
         if self.room > 1 {
