@@ -7,6 +7,10 @@
 //! missing; but it does not stop to listen either, so that it goes on to accept beside whoever has the lock meanwhile. After EMFILE
 //! it stops to listen, does without one try, and has no timer.
 //!
+//! Held against nginx 1.22.1, 1,100 connections at once, 2 and 4 workers: with 256 and 512 worker_connections one worker serves its 119 and 239,
+//! and a second one more if its try falls into the burst. With 512 descriptors each more succeed than here (502 to 588 of two workers, here
+//! 337 to 464): a worker that reads many requests in one iteration does not accept between them.
+//!
 //! Events that the model handles outside the loop (an upstream's answer, the end of a client's connection) end a wait.
 
 use super::proxy::{ACCEPT_AGAIN, Nginx};
