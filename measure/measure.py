@@ -417,6 +417,9 @@ def measure(case, options):
     if options.baseline:
         case["baseline"] = json.loads(options.baseline.read_text())
     if idle := repetitions[0]["nginx_idle_fds_per_worker"]:
+        if case["config"]["nginx"].get("reuseport"):
+            # The constant is without the listening sockets of the other workers.
+            idle = [count - len(idle) + 1 for count in idle]
         case.setdefault("baseline", {})["nginx_idle_fds_per_worker"] = {f"worker_processes={len(idle)}": idle}
     case["observed"] = {"summary": summary(repetitions), "repetitions": repetitions}
     rates = " ".join(f"{one['success_rate_counting_unfinished']:.3f}" for one in repetitions)

@@ -52,7 +52,7 @@ fn send_again(ctx: &mut Ctx, call: CallId) {
     let row = ctx.calls.get(call);
     let (hop, me) = (row.hop, row.to);
     let (wait, last) = match row.via {
-        Via::New => row.opening.syn_retry().wait_after(times),
+        Via::New => row.opening.wait_after(times),
         Via::Open(_) => (data_retry(times, hop * 2), times > DATA_RETRIES),
     };
     // The sender's timer ran from when the packet left.

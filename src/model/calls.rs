@@ -4,7 +4,7 @@
 //! That is how work outlives its client.
 
 use super::batch::Batches;
-use super::listener::SynRetry;
+use super::listener::{SYN_RETRIES, SYN_RETRIES_MAX, SynRetry};
 use super::message::{CallId, NodeId, Outcome};
 use crate::kernel::{Key, Span, Stream, Time, TimerId, prefetch};
 
@@ -34,7 +34,7 @@ pub enum Via {
     Open(u32),
 }
 
-/// How a connection is opened, in one byte: how the caller's kernel sends a lost SYN again, and whether the handshake
+/// How a connection is opened, in one byte: how the caller's kernel sends a lost SYN again and how often, and whether the handshake
 /// costs the server a TLS signature.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Opening(u8);
@@ -42,6 +42,8 @@ pub struct Opening(u8);
 impl Opening {
     const LINEAR: u8 = 1;
     const TLS: u8 = 2;
+    /// From this bit on `tcp_syn_retries`, of which the usual number is written as zero.
+    const RETRIES: u8 = 2;
 
     /// Without TLS.
     #[inline]
@@ -56,6 +58,19 @@ impl Opening {
         Opening(self.0 | if signed { Opening::TLS } else { 0 })
     }
 
+    /// The same with other `tcp_syn_retries` than the usual.
+    #[must_use]
+    pub fn syn_retries(self, retries: u8) -> Opening {
+        let written = retries.min(SYN_RETRIES_MAX) ^ SYN_RETRIES;
+        Opening(self.0 & (Opening::LINEAR | Opening::TLS) | written << Opening::RETRIES)
+    }
+
+    /// How long the caller's kernel waits after the `tries`-th SYN, and whether it gives up then.
+    pub fn wait_after(self, tries: u32) -> (Span, bool) {
+        let retries = (self.0 >> Opening::RETRIES) ^ SYN_RETRIES;
+        self.syn_retry().wait_after(tries, retries)
+    }
+
     /// Whether the handshake costs the server a TLS signature.
     #[inline]
     pub fn tls(self) -> bool {
@@ -64,7 +79,7 @@ impl Opening {
 
     /// When the caller's kernel sends a lost SYN again.
     #[inline]
-    pub fn syn_retry(self) -> SynRetry {
+    fn syn_retry(self) -> SynRetry {
         if self.0 & Opening::LINEAR != 0 { SynRetry::Linear } else { SynRetry::Exponential }
     }
 }

@@ -290,7 +290,7 @@ impl Ctx<'_> {
         let now = self.now();
         let row = self.calls.get(id);
         row.a += 1;
-        let (wait, last) = row.opening.syn_retry().wait_after(row.a);
+        let (wait, last) = row.opening.wait_after(row.a);
         // The client's timer ran from when the SYN left.
         let due = timer_wheel(Time::ZERO + now.since(Time::ZERO + row.hop), wait) + row.hop;
         self.ledger.waited_for(limit, now, due);

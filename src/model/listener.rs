@@ -33,21 +33,24 @@ pub enum SynRetry {
     Linear,
 }
 
-impl SynRetry {
-    /// Seconds after the first SYN of every resend; the last one is the end of patience.
-    fn times(self) -> &'static [u64] {
-        match self {
-            SynRetry::Exponential => &[1, 3, 7, 15, 31, 63, 127],
-            SynRetry::Linear => &[1, 2, 3, 4, 5, 7, 11, 19, 35, 67, 131],
-        }
-    }
+/// `net.ipv4.tcp_syn_retries` unless said otherwise (Linux ip-sysctl).
+pub const SYN_RETRIES: u8 = 6;
+/// Most that a scenario may say: 24 days.
+pub const SYN_RETRIES_MAX: u8 = 20;
+/// `tcp_syn_linear_timeouts` (Linux ip-sysctl: 4): resends a second apart that come before the others.
+const LINEAR_TIMEOUTS: u32 = 4;
 
-    /// How long to wait after the `tries`-th SYN (1 is the first) and whether the next thing is to give up.
-    pub fn wait_after(self, tries: u32) -> (Span, bool) {
-        let times = self.times();
-        let at = (tries.max(1) as usize - 1).min(times.len() - 1);
-        let before = if at == 0 { 0 } else { times[at - 1] };
-        (Span::from_secs(times[at] - before), at + 1 >= times.len())
+impl SynRetry {
+    /// How long to wait after the `tries`-th SYN (1 is the first) and whether the next thing is to give up, with so many `tcp_syn_retries`:
+    /// at the first of these times at which so many doubling ones would be over (measured on Linux 6.18: with four linear ones and 1 or 2
+    /// retries at 3 and 7 s, as without them).
+    pub fn wait_after(self, tries: u32, retries: u8) -> (Span, bool) {
+        let linear = if self == SynRetry::Linear { LINEAR_TIMEOUTS } else { 0 };
+        let resends = tries.max(1) - 1;
+        let doublings = resends.saturating_sub(linear).min(u32::from(SYN_RETRIES_MAX));
+        let at = u64::from(resends.min(linear)) + (2 << doublings) - 1;
+        let over = at >= (2 << retries) - 1;
+        (Span::from_secs(1 << doublings), over)
     }
 }
 
@@ -280,12 +283,12 @@ mod tests {
     use super::*;
     use crate::kernel::Key;
 
-    fn schedule(kernel: SynRetry) -> Vec<u64> {
+    fn schedule(kernel: SynRetry, retries: u8) -> Vec<u64> {
         let mut at = 0;
         (1..)
             .map_while(|tries| {
-                let (wait, _) = kernel.wait_after(tries);
-                let over = tries > 1 && kernel.wait_after(tries - 1).1;
+                let (wait, _) = kernel.wait_after(tries, retries);
+                let over = tries > 1 && kernel.wait_after(tries - 1, retries).1;
                 at += wait.nanos() / 1_000_000_000;
                 (!over).then_some(at)
             })
@@ -294,8 +297,17 @@ mod tests {
 
     #[test]
     fn t_tcp_3_never_accepted_ends_at_127_or_131_seconds() {
-        assert_eq!(schedule(SynRetry::Exponential), [1, 3, 7, 15, 31, 63, 127]);
-        assert_eq!(schedule(SynRetry::Linear), [1, 2, 3, 4, 5, 7, 11, 19, 35, 67, 131]);
+        assert_eq!(schedule(SynRetry::Exponential, 6), [1, 3, 7, 15, 31, 63, 127]);
+        assert_eq!(schedule(SynRetry::Linear, 6), [1, 2, 3, 4, 5, 7, 11, 19, 35, 67, 131]);
+    }
+
+    #[test]
+    fn fewer_syn_retries_end_earlier() {
+        // Measured on a 6.18 kernel at a full accept queue: ETIMEDOUT after 3.03, 7.13, 3.07 and 7.12 s.
+        assert_eq!(schedule(SynRetry::Exponential, 2), [1, 3, 7]);
+        assert_eq!(schedule(SynRetry::Exponential, 1), [1, 3]);
+        assert_eq!(schedule(SynRetry::Linear, 2), [1, 2, 3, 4, 5, 7]);
+        assert_eq!(schedule(SynRetry::Linear, 1), [1, 2, 3]);
     }
 
     #[test]

@@ -111,21 +111,44 @@ pub enum RetryOn {
     Timeout,
     /// No connection, refused, reset, closed without an answer.
     Connection,
+    /// Connection refused.
+    Refused,
+    /// Reset, closed without an answer, or no connection for another reason than a refusal.
+    Closed,
     /// HTTP 429.
     #[serde(rename = "429")]
     TooManyRequests,
     /// HTTP 500 to 599.
     #[serde(rename = "5xx")]
     ServerError,
+    /// HTTP 500.
+    #[serde(rename = "500")]
+    InternalServerError,
+    /// HTTP 502.
+    #[serde(rename = "502")]
+    BadGateway,
+    /// HTTP 503.
+    #[serde(rename = "503")]
+    ServiceUnavailable,
+    /// HTTP 504.
+    #[serde(rename = "504")]
+    GatewayTimeout,
 }
 
 impl RetryOn {
     fn covers(self, failure: Outcome) -> bool {
         let timeout = failure.cause == Some(Cause::ClientTimeout);
+        let refused = failure.cause == Some(Cause::Refused);
         match self {
             RetryOn::Timeout => failure.status == 0 && timeout,
             RetryOn::Connection => failure.status == 0 && !timeout,
+            RetryOn::Refused => failure.status == 0 && refused,
+            RetryOn::Closed => failure.status == 0 && !timeout && !refused,
             RetryOn::TooManyRequests => failure.status == 429,
+            RetryOn::InternalServerError => failure.status == 500,
+            RetryOn::BadGateway => failure.status == 502,
+            RetryOn::ServiceUnavailable => failure.status == 503,
+            RetryOn::GatewayTimeout => failure.status == 504,
             RetryOn::ServerError => (500..600).contains(&failure.status),
         }
     }

@@ -665,4 +665,14 @@ pub(super) const ERRORS: &[Code] = &[
         "Fargate beside hosts",
         "A pod on Fargate runs alone on processors and memory of its own, which come and go with it. Hosts, their instance type, their credits and machines of an autoscaler are of pods that are not on Fargate.",
     ),
+    code(
+        "E0420",
+        "an order of what waits in the kernel",
+        "Sync workers have no waiting line of their own: a connection waits in the kernel's accept queue, which is first in, first out. `queue_discipline` is for event loops and threads.",
+    ),
+    code(
+        "E0421",
+        "two ways to share connections among workers",
+        "`accept_mutex` lets one worker at a time accept, and `accept_share` says how many of the connections the first one gets.",
+    ),
 ];

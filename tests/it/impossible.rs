@@ -130,3 +130,14 @@ fn work_that_leads_to_itself_through_a_queue_or_an_event_is_a_circle() {
         assert!(codes(&scenario.to_string()).contains(&"E0305"), "{step}");
     }
 }
+
+#[test]
+fn settings_that_exclude_one_another_are_refused() {
+    let edge = json!({"upstream": ["api"], "accept_mutex": true, "accept_share": 0.6});
+    let found = errors("edge.nginx", &edge);
+    assert!(found.iter().any(|(code, _)| code == "E0421"), "{found:?}");
+    let api = json!({"replicas": 1, "runtime": {"sync_workers": {"workers": 8}}, "queue_discipline": "lifo",
+        "pool": {"pool": {"max": 10}}});
+    let found = errors("api.pods", &api);
+    assert!(found.iter().any(|(code, _)| code == "E0420"), "{found:?}");
+}

@@ -143,7 +143,9 @@ fn model(spec: &ClassSpec, entry: NodeId) -> Call {
         keep_alive: connection.keepalive,
         idempotent: spec.idempotent,
         bytes: u32::try_from(spec.body.0).unwrap_or(u32::MAX),
-        opening: Opening::plain(connection.syn_retry).signed(connection.tls),
+        opening: Opening::plain(connection.syn_retry)
+            .syn_retries(connection.syn_retries)
+            .signed(connection.tls),
         ..Call::request(NodeId(0), entry, CallId::NONE)
     }
 }

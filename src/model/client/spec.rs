@@ -4,7 +4,7 @@ use super::addresses::Addresses;
 use super::load::Load;
 use crate::kernel::Span;
 use crate::model::dist::Dist;
-use crate::model::listener::SynRetry;
+use crate::model::listener::{SYN_RETRIES, SynRetry};
 use crate::model::retry::Retry;
 use crate::units::Bytes;
 use schemars::JsonSchema;
@@ -159,6 +159,11 @@ pub struct Connection {
     #[serde(default)]
     #[schemars(extend("x-source" = "Linux ip-sysctl: tcp_syn_retries 6"))]
     pub syn_retry: SynRetry,
+    /// `net.ipv4.tcp_syn_retries` of the users' kernel: how often it sends a lost SYN again after doubling pauses before the connect
+    /// fails; the first four of `linear` come within that time.
+    #[serde(default = "syn_retries_default", skip_serializing_if = "is_syn_retries_default")]
+    #[schemars(range(min = 1, max = 20), extend("x-source" = "Linux ip-sysctl: tcp_syn_retries 6"))]
+    pub syn_retries: u8,
     /// What they do with the further addresses of a name (entry by a `dns` node).
     #[serde(default, skip_serializing_if = "Addresses::is_first")]
     #[schemars(extend("x-source" = "the first only, as Node.js up to 18 and most simple clients"))]
@@ -196,6 +201,13 @@ fn lifetime_default() -> Span {
 fn one() -> u32 {
     1
 }
+fn syn_retries_default() -> u8 {
+    SYN_RETRIES
+}
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_syn_retries_default(retries: &u8) -> bool {
+    *retries == syn_retries_default()
+}
 fn rtt_default() -> Span {
     Span::from_millis(30)
 }
@@ -212,6 +224,7 @@ impl Default for Connection {
             rtt: rtt_default(),
             send_delay: Span::ZERO,
             syn_retry: SynRetry::default(),
+            syn_retries: syn_retries_default(),
             addresses: Addresses::default(),
         }
     }

@@ -89,12 +89,10 @@ pub(super) struct RetryConfig {
     pub(super) base_ms: f64,
     #[serde(default)]
     pub(super) factor: f64,
-    #[serde(default)]
-    pub(super) cap_ms: f64,
+    pub(super) cap_ms: Option<f64>,
     #[serde(default)]
     pub(super) jitter: String,
-    #[serde(default)]
-    pub(super) on: Vec<String>,
+    pub(super) on: Option<Vec<String>>,
 }
 
 /// A piece of constant rate.
@@ -126,6 +124,7 @@ pub struct NginxConfig {
     pub(super) multi_accept: bool,
     #[serde(default)]
     pub(super) accept_mutex: bool,
+    pub(super) accept_mutex_delay_s: Option<f64>,
     #[serde(default)]
     pub(super) reuseport: bool,
     pub(super) keepalive_timeout_s: Option<f64>,
@@ -161,6 +160,8 @@ pub struct HaproxyConfig {
     pub(super) timeout_connect_s: Option<f64>,
     pub(super) timeout_server_s: Option<f64>,
     pub(super) timeout_queue_s: Option<f64>,
+    pub(super) timeout_client_s: Option<f64>,
+    pub(super) timeout_http_keep_alive_s: Option<f64>,
     pub(super) retries: Option<u32>,
     pub(super) server_maxconn: Option<u32>,
 }
@@ -181,6 +182,7 @@ pub struct PodConfig {
     pub(super) on_sigterm: Option<String>,
     pub(super) workers: Option<u32>,
     pub(super) threads: Option<u32>,
+    pub(super) worker_connections: Option<u32>,
     pub(super) worker_timeout_s: Option<f64>,
     #[serde(default)]
     pub(super) initially_down: bool,
@@ -193,6 +195,8 @@ pub(super) struct DbConfig {
     pub(super) mode: String,
     pub(super) pool_max: Option<u32>,
     pub(super) acquire_timeout_ms: Option<f64>,
+    pub(super) connect_timeout_ms: Option<f64>,
+    pub(super) idle_ms: Option<f64>,
     pub(super) work: Law,
     pub(super) port: Option<u32>,
 }
@@ -203,6 +207,8 @@ pub struct PostgresConfig {
     pub(super) max_connections: u32,
     pub(super) superuser_reserved: Option<u32>,
     pub(super) auth: Option<String>,
+    #[serde(default)]
+    pub(super) role_is_superuser: bool,
 }
 
 /// PgBouncer.
@@ -233,7 +239,8 @@ pub struct LambdaConfig {
 pub struct EventConfig {
     pub(super) t_s: f64,
     pub(super) action: String,
-    pub(super) pod: usize,
+    #[serde(default)]
+    pub(super) pod: Value,
     pub(super) ms: Option<f64>,
 }
 

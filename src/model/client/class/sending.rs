@@ -185,7 +185,8 @@ impl Class {
             call.established = now;
         }
         if !SIMPLE {
-            let opening = Opening::plain(self.connection.syn_retry);
+            let connection = &self.connection;
+            let opening = Opening::plain(connection.syn_retry).syn_retries(connection.syn_retries);
             let opening = opening.signed(self.connection.tls && !resumes);
             (call.visit, call.work, call.address) = (leaving.attempt, leaving.work, address);
             (call.amount, call.opening) = (handshake, opening);

@@ -1,5 +1,6 @@
 //! The execution environments of one function: rows, and the idle ones in order of last use.
 
+use super::initial::Pick;
 use crate::kernel::{Span, Time, prefetch};
 use crate::model::message::CallId;
 use std::collections::{BTreeMap, VecDeque};
@@ -55,10 +56,12 @@ pub(super) struct Environments {
     /// Idle ones of the provisioned, the most recently used last.
     provisioned_idle: Vec<u32>,
     provisioned: usize,
+    /// Which of the idle ones is taken.
+    pick: Pick,
 }
 
 impl Environments {
-    pub(super) fn new(room: u32) -> Environments {
+    pub(super) fn new(room: u32, pick: Pick) -> Environments {
         Environments {
             rows: Vec::new(),
             free: Vec::new(),
@@ -68,6 +71,7 @@ impl Environments {
             partial: Vec::new(),
             provisioned_idle: Vec::new(),
             provisioned: 0,
+            pick,
         }
     }
 
@@ -126,10 +130,16 @@ impl Environments {
         used.map(|row| (row.first_use, row.last_use.max(row.first_use)))
     }
 
-    /// Takes the most recently used idle environment (observed in 99.7 % of 23,230 choices on AWS, 2020).
+    /// Takes an idle environment: the most recently used one (observed in 99.7 % of 23,230 choices on AWS, 2020) unless the scenario
+    /// says otherwise.
     #[inline]
     pub(super) fn take_idle(&mut self) -> Option<u32> {
-        let at = self.idle.pop_back()?;
+        let at = match &mut self.pick {
+            Pick::Newest => self.idle.pop_back()?,
+            Pick::Oldest => self.idle.pop_front()?,
+            Pick::Any(_) if self.idle.is_empty() => return None,
+            Pick::Any(stream) => self.idle.remove(stream.below(self.idle.len() as u64) as usize)?,
+        };
         self.rows[at as usize].used = 1;
         if self.room > 1 {
             self.partial.push(at);
@@ -193,10 +203,11 @@ impl Environments {
     }
 
     /// Creates one that is idle at once; nobody has used it yet.
-    pub(super) fn create_idle(&mut self, now: Time) {
+    pub(super) fn create_idle(&mut self, now: Time) -> u32 {
         let at = self.create(CallId::NONE);
         self.rows[at as usize].starting = false;
         self.release_unused(at, now);
+        at
     }
 
     /// Creates one of the provisioned, ready for work.

@@ -3,6 +3,7 @@
 use super::admission::{Admission, Refusal, Side};
 use super::environments::Environments;
 use super::events::Events;
+use super::initial::{InitialSpec, Pick};
 use super::meter::{Meter, Payer};
 use super::provisioned::Provisioned;
 use super::shared::Shared;
@@ -69,7 +70,9 @@ pub struct Lambda {
     pub(super) warm_up: Option<Box<WarmUpSpec>>,
     pub(super) pings_sent: u64,
     /// Memory that one environment takes of the VPC's network interfaces, MB, in the era that attaches them.
-    interface_mb: Option<u64>,
+    pub(super) interface_mb: Option<u64>,
+    /// Environments that there are from the beginning, and what they have served.
+    pub(super) initial: Option<(u32, Option<u16>)>,
     platform_errors: f64,
     crashes: f64,
     pub(super) connections: StoreConnection,
@@ -132,9 +135,18 @@ impl Component for Lambda {
             Some(provisioned) => Some(Box::new(Provisioned::new(provisioned, wiring)?)),
             None => None,
         };
+        let initial = match &spec.initial {
+            Some(InitialSpec { environments, served }) => {
+                Some((*environments, served.as_ref().map(|work| wiring.work(work)).transpose()?))
+            }
+            None => None,
+        };
         Ok(Lambda {
             admission,
-            environments: Environments::new(spec.per_environment),
+            environments: Environments::new(
+                spec.per_environment,
+                Pick::new(spec.pick_idle, wiring.key()),
+            ),
             start: ColdStart::new(spec, wiring)?,
             pace: 1.0 / spec.cpu_share(era),
             timeout: wiring.queue.lane(spec.timeout, Rank::Timeout),
@@ -146,6 +158,7 @@ impl Component for Lambda {
             warm_up: spec.warm_up.clone().map(Box::new),
             pings_sent: 0,
             interface_mb,
+            initial,
             platform_errors: if spec.platform_errors_of_era {
                 era.platform_errors()
             } else {
@@ -165,6 +178,7 @@ impl Component for Lambda {
     }
 
     fn start(&mut self, ctx: &mut Ctx) {
+        self.start_initial(ctx);
         self.start_provisioned(ctx);
         self.start_fleet(ctx);
         if self.warm_up.is_some() {

@@ -82,7 +82,7 @@ impl Lambda {
         }
     }
 
-    fn store_bit(&mut self, store: NodeId) -> u64 {
+    pub(super) fn store_bit(&mut self, store: NodeId) -> u64 {
         let at = self.stores.iter().position(|known| *known == store).unwrap_or_else(|| {
             self.stores.push(store);
             self.stores.len() - 1
@@ -161,8 +161,11 @@ impl Lambda {
             }
             Op::Event | Op::Query | Op::Connect | Op::Batch => ctx.calls.close(child),
         }
-        if op == Op::Event && call == CallId::NONE {
-            // What went to the failure destination.
+        if call == CallId::NONE {
+            // What went to the failure destination, or a connection from before the run.
+            if op == Op::Connect {
+                self.initial_answered(outcome.is_ok(), (tag, to), ctx);
+            }
             return;
         }
         ctx.calls.get(call).child = CallId::NONE;

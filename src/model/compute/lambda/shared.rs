@@ -232,7 +232,7 @@ impl Lambda {
         };
         let (min, every) = (spec.min, spec.every);
         for _ in 0..min {
-            self.environments.create_idle(ctx.now());
+            let _ = self.environments.create_idle(ctx.now());
         }
         self.show_environments(ctx);
         ctx.wake(every, SCALE, 0, 0);

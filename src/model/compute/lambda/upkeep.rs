@@ -177,7 +177,7 @@ impl Lambda {
         }
     }
 
-    fn arm_expiry(&mut self, ctx: &mut Ctx) {
+    pub(super) fn arm_expiry(&mut self, ctx: &mut Ctx) {
         if self.upkeep.armed {
             return;
         }

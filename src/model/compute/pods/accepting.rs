@@ -1,6 +1,7 @@
 //! The accept queue from the process's side: whether it takes a connection now, and which.
 
-use super::service::{KindOf, Pods};
+use super::runtime::KindOf;
+use super::service::Pods;
 use crate::model::context::Ctx;
 use crate::model::message::CallId;
 

@@ -1,7 +1,8 @@
 //! What pods do on their processors: one thread of an event loop, workers, threads, and threads beside an event loop.
 
 use super::pod::{GREETING, LATE, OFFLOADED, PREPARING, READING, REFUSED, SIGNING};
-use super::service::{CPU, KindOf, Pods};
+use super::runtime::KindOf;
+use super::service::{CPU, Pods};
 use crate::kernel::{Span, Time};
 use crate::model::calls::Call;
 use crate::model::context::Ctx;

@@ -18,6 +18,24 @@ pub enum Runtime {
     Threads(Threads),
 }
 
+/// What distinguishes runtimes for whoever takes connections.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum KindOf {
+    EventLoop,
+    SyncWorkers,
+    Threads,
+}
+
+impl KindOf {
+    pub(super) fn of(runtime: &Runtime) -> KindOf {
+        match runtime {
+            Runtime::EventLoop(_) => KindOf::EventLoop,
+            Runtime::SyncWorkers(_) => KindOf::SyncWorkers,
+            Runtime::Threads(_) => KindOf::Threads,
+        }
+    }
+}
+
 impl Default for Runtime {
     fn default() -> Self {
         Runtime::EventLoop(EventLoop::default())

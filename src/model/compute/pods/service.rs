@@ -8,9 +8,10 @@ use super::hosts::own_host;
 use super::limits::{Gauges, Limits};
 use super::operations::THAW;
 use super::pod::{AGAIN, IDLE, LOOK, Life, Pod, RUNNING, SIGNING, StorePool, TOO_OLD};
-use super::runtime::{Pace, Runtime};
+use super::runtime::{KindOf, Pace, Runtime};
 use super::spec::PodsSpec;
 use super::supervisor::{SILENT_WORKER, Supervisor, WORKER_UP};
+use super::waiting::Discipline;
 use crate::kernel::{Span, Time};
 use crate::model::calls::{Op, Via};
 use crate::model::component::{Component, NodeReport};
@@ -64,6 +65,7 @@ pub struct Pods {
     /// Most connections with a request in a pod, of threads.
     pub(super) held_max: u32,
     queue_max: usize,
+    discipline: Discipline,
     reject_status: u16,
     cancel: bool,
     pub(super) pools: Vec<StorePool>,
@@ -83,13 +85,6 @@ pub struct Pods {
     pub(super) supervisor: Option<Supervisor>,
     /// The kind of request whose steps are done, by kind; empty: each kind's own.
     own_work: Vec<u16>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum KindOf {
-    EventLoop,
-    SyncWorkers,
-    Threads,
 }
 
 #[derive(Default)]
@@ -150,11 +145,7 @@ impl Component for Pods {
             fargate: spec.hosts.fargate,
             replicas: spec.replicas,
             spot_price: spec.hosts.spot_price,
-            kind: match spec.runtime {
-                Runtime::EventLoop(_) => KindOf::EventLoop,
-                Runtime::SyncWorkers(_) => KindOf::SyncWorkers,
-                Runtime::Threads(_) => KindOf::Threads,
-            },
+            kind: KindOf::of(&spec.runtime),
             accepts: match &spec.runtime {
                 Runtime::EventLoop(event_loop) => event_loop.accepts,
                 Runtime::SyncWorkers(_) | Runtime::Threads(_) => u32::MAX,
@@ -164,6 +155,7 @@ impl Component for Pods {
             places,
             held_max: spec.connections(),
             queue_max: spec.queue.map_or(usize::MAX, |n| n as usize),
+            discipline: Discipline::new(spec.queue_discipline, wiring.key()),
             reject_status: spec.reject_status,
             cancel: spec.cancel,
             pools,
@@ -567,7 +559,8 @@ impl Pods {
             return;
         }
         while self.pods[pod as usize].running < self.places {
-            let Some(call) = self.pods[pod as usize].waiting.pop_front() else { return };
+            let waiting = &mut self.pods[pod as usize].waiting;
+            let Some(call) = self.discipline.next(waiting) else { return };
             let since = ctx.calls.get(call).mark;
             ctx.ledger.waited_for(self.limits.places, since, now);
             if self.cancel && ctx.calls.get(call).abandoned {

@@ -4,6 +4,7 @@ use super::autoscaler::AutoscalerSpec;
 use super::fargate::{Fargate, ITEMS};
 use super::lifecycle::Lifecycle;
 use super::runtime::{Runtime, Threads, WarmUp};
+use super::waiting::QueueDiscipline;
 use crate::kernel::Span;
 use crate::model::component::{About, Check, Spec};
 use crate::model::credits::{Burstable, CreditsSpec, mode_of};
@@ -21,7 +22,7 @@ pub const ABOUT: About = About {
     models: &[
         "the kernel's accept queue of min(backlog, somaxconn) + 1 places; a SYN beyond them is dropped and resent",
         "runtimes: an event loop (one thread for processor time, turns in which it does what is ready and accepts one connection or all that wait), sync workers (accept one connection when idle, no keep-alive, killed when they are silent for too long), threads, where told with interpreters that let one of them compute at a time",
-        "a limit of concurrent requests with a waiting line of its own and rejection beyond it",
+        "a limit of concurrent requests with a waiting line of its own, its order and rejection beyond it",
         "timers of an event loop that count whole milliseconds, and the warm-up of a process whose code is compiled while it runs",
         "processor time shared by the threads of a host; with a limit, which is a quota for all threads of a pod in every 100 ms, shared by its pods",
         "processor time of TLS handshakes, where clients come straight to the pods",
@@ -81,6 +82,10 @@ pub struct PodsSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 10_000_000))]
     pub queue: Option<u32>,
+    /// Who of those that wait in a pod is served next. A request that finds the line full is rejected whatever the order.
+    #[serde(default, skip_serializing_if = "QueueDiscipline::is_fifo")]
+    #[schemars(extend("x-source" = "first in, first out; B. Maurer, Fail at Scale, ACM Queue 13(8), 2015, puts the newest first under overload"))]
+    pub queue_discipline: QueueDiscipline,
     /// Status with which a request is rejected that finds the waiting line full.
     #[serde(default = "reject_default")]
     #[schemars(range(min = 400, max = 599), extend("x-source" = "503 Service Unavailable (RFC 9110, section 15.6.4)"))]
@@ -396,6 +401,14 @@ impl Spec for PodsSpec {
         }
         if let Some(lifecycle) = &self.lifecycle {
             lifecycle.check(check);
+        }
+        if matches!(self.runtime, Runtime::SyncWorkers(_)) && !self.queue_discipline.is_fifo() {
+            check.problem(
+                "E0420",
+                "queue_discipline",
+                "what waits for sync workers waits in the kernel's accept queue, which is first in, first out".into(),
+                "leave it out, or name another `runtime`",
+            );
         }
         if self.hosts.count > super::fleet::places(self) {
             check.problem(

@@ -16,8 +16,6 @@ use crate::model::host::ThreadOf;
 use crate::model::listener::Connect;
 use crate::model::message::{CallId, Cause, NodeId};
 
-/// After EMFILE a worker stops listening for this long (`ngx_event_accept.c`: accept_mutex_delay 500 ms).
-const ACCEPT_PAUSE: Span = Span::from_millis(500);
 /// Accepts after which a worker goes to the end of the line.
 const REORDER: u32 = 16;
 
@@ -116,6 +114,7 @@ impl Nginx {
         self.show_queue(ctx);
         match self.accept_share {
             Some(share) => self.notify_one(call, share, ctx),
+            None if self.mutex.is_some() => self.notify_listeners(ctx),
             None => self.notify(queue, ctx),
         }
     }
@@ -170,18 +169,24 @@ impl Nginx {
     }
 
     /// A worker turns to what is ready next; it takes effect when its processor time is spent.
-    fn turn(&mut self, worker: usize, ctx: &mut Ctx) {
+    pub(super) fn turn(&mut self, worker: usize, ctx: &mut Ctx) {
         let now = ctx.now();
         loop {
             let queue = worker.min(self.sockets.len() - 1);
             let empty = self.sockets[queue].waiting.is_empty();
+            let next = match self.mutex {
+                Some(_) => self.next_in_batch(worker, ctx),
+                None => self.workers[worker].ready.pop_front(),
+            };
+            let Some((task, since)) = next else { return };
             let row = &mut self.workers[worker];
-            let Some((task, since)) = row.ready.pop_front() else { return };
             let cost = match task {
                 Task::Listen if empty => {
                     row.listening = false;
+                    self.unlock(worker);
                     continue;
                 }
+                Task::Listen if self.mutex.is_some() => self.cpu_accept,
                 Task::Listen => {
                     row.ready.push_back((Task::Listen, now));
                     self.cpu_accept
@@ -209,7 +214,10 @@ impl Nginx {
     pub(super) fn turned(&mut self, worker: usize, ctx: &mut Ctx) {
         let Some(task) = self.workers[worker].current.take() else { return };
         match task {
-            Task::Listen => self.accept(worker, ctx),
+            Task::Listen => {
+                self.accept(worker, ctx);
+                self.unlock(worker);
+            }
             Task::Handshake(call) => {
                 if ctx.calls.alive(call) {
                     self.await_request(call, worker, ctx);
@@ -271,11 +279,14 @@ impl Nginx {
     /// accept() failed with EMFILE.
     fn pause(&mut self, worker: usize, ctx: &mut Ctx) {
         self.counts.accept_pauses += 1;
+        if self.mutex.is_some() {
+            return self.give_up_listening(worker);
+        }
         let row = &mut self.workers[worker];
         row.paused = true;
         row.listening = false;
         row.ready.retain(|(task, _)| !matches!(task, Task::Listen));
-        ctx.wake(ACCEPT_PAUSE, RESUME, worker as u32, 0);
+        ctx.wake(self.accept_pause, RESUME, worker as u32, 0);
     }
 
     /// The pause after EMFILE is over.
@@ -294,6 +305,7 @@ impl Nginx {
 
     fn accepted_by(&mut self, worker: usize, call: CallId, ctx: &mut Ctx) {
         let now = ctx.now();
+        self.note_free(worker);
         self.drain(worker, ctx);
         if !self.workers[worker].has_slot() {
             // Closed at once, without an answer.

@@ -2,6 +2,7 @@
 mod accept;
 mod exchange;
 mod limits;
+mod mutex;
 mod parts;
 mod peers;
 mod ports;

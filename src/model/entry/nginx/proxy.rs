@@ -1,6 +1,7 @@
 //! The proxy as it runs: what it holds, and who handles which message.
 
 use super::limits::RequestLimits;
+use super::mutex::AcceptMutex;
 use super::parts::{Counts, Exchange, Limits, NextUpstream, Socket};
 use super::peers::{Peers, Server, Standing};
 use super::ports::Ports;
@@ -30,6 +31,9 @@ pub(super) const DATA: u8 = 7;
 /// A request that `limit_req` held back goes on.
 pub(super) const DELAYED: u8 = 8;
 
+/// A worker asks for the accept mutex again.
+pub(super) const ACCEPT_AGAIN: u8 = 9;
+
 /// nginx as it runs.
 pub struct Nginx {
     pub(super) name: String,
@@ -50,6 +54,10 @@ pub struct Nginx {
     pub(super) accept_share: Option<f64>,
     /// Whether workers go to the end of the line from time to time.
     pub(super) reorders: bool,
+    /// `accept_mutex`, where there are workers to exclude.
+    pub(super) mutex: Option<AcceptMutex>,
+    /// How long a worker does not listen after EMFILE.
+    pub(super) accept_pause: Span,
     pub(super) keepalive: (LaneId, u32),
     pub(super) upstream_keepalive: u32,
     pub(super) connect_timeout: LaneId,
@@ -123,6 +131,10 @@ impl Component for Nginx {
         };
         let sockets = if spec.reuseport { spec.workers } else { 1 };
         let listen_max = socket().listener.places() * usize::from(sockets);
+        let mutex = spec.excludes().then(|| {
+            let lane = wiring.queue.lane(spec.accept_mutex_delay, Rank::Timeout);
+            AcceptMutex::new(spec.accept_mutex_delay, lane, spec.worker_connections, wiring.key())
+        });
         let ledger = &mut *wiring.ledger;
         let workers = u64::from(spec.workers);
         let limits = Limits::announce(spec, listen_max, me, ledger);
@@ -141,7 +153,9 @@ impl Component for Nginx {
             line: (0..usize::from(spec.workers)).collect(),
             multi_accept: spec.multi_accept,
             accept_share: spec.accept_share,
-            reorders: spec.version == Version::V1_22,
+            reorders: spec.version == Version::V1_22 && mutex.is_none(),
+            mutex,
+            accept_pause: spec.accept_mutex_delay,
             keepalive: (
                 wiring.queue.lane(spec.keepalive_timeout, Rank::Timeout),
                 spec.keepalive_requests,
@@ -172,10 +186,15 @@ impl Component for Nginx {
         })
     }
 
+    fn start(&mut self, ctx: &mut Ctx) {
+        self.start_mutex(ctx);
+    }
+
     fn handle(&mut self, event: Event, ctx: &mut Ctx) {
         match event.message() {
             Message::Arrive(call) => self.arrive(call, ctx),
-            Message::Reply(child) => self.answered(child, ctx),
+            Message::Reply(child) if self.mutex.is_none() => self.answered(child, ctx),
+            Message::Reply(child) => self.answered_in_turn(child, ctx),
             Message::Cancel(call) => self.client_left(call, ctx),
             Message::Wake(LOOP, worker, _) => self.turned(worker as usize, ctx),
             Message::Wake(READ, slot, turn) => self.read(CallId { slot, turn }, ctx),
@@ -215,14 +234,18 @@ impl Nginx {
             Message::HangUp(owner, connection, tag) => {
                 let row = self.connections.get_mut(connection as usize);
                 let Some(own) = row.filter(|c| c.owner == (owner, tag)) else { return };
+                let worker = usize::from(own.worker);
                 match own.state {
+                    State::Closed => return,
                     State::Idle => self.close_connection(connection, ctx),
                     // It hears later of those that were given up.
                     State::Active if own.http2 => own.leaving = true,
                     _ => {}
                 }
+                self.stir(worker, ctx);
             }
             Message::Wake(RESUME, worker, _) => self.resume(worker as usize, ctx),
+            Message::Wake(ACCEPT_AGAIN, worker, _) => self.stir(worker as usize, ctx),
             Message::Wake(IDLE, connection, turn) => {
                 let row = &self.connections[connection as usize];
                 if row.state == State::Idle && row.turn == turn {

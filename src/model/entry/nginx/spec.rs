@@ -15,9 +15,9 @@ pub const ABOUT: About = About {
     what: "nginx as a reverse proxy: worker processes with descriptor and connection limits, keep-alive, upstream peers.",
     models: &[
         "the listen queue of min(backlog, somaxconn) + 1 places shared by the workers; SYNs beyond it are dropped and resent",
-        "the order in which workers wake and accept: exclusive wake-ups, multi_accept, reuseport, the turn-taking of 1.21.6 and later",
+        "the order in which workers wake and accept: exclusive wake-ups, multi_accept, reuseport, the turn-taking of 1.21.6 and later; accept_mutex",
         "half-open connections when a handshake ends at a full listen queue",
-        "descriptors per worker: one for the client, one for the upstream; accept without one pauses the worker for 500 ms and leaves the connection in the kernel, an upstream connection without one is a 500 at once and closes the client's connection",
+        "descriptors per worker: one for the client, one for the upstream; accept without one pauses the worker for accept_mutex_delay and leaves the connection in the kernel, an upstream connection without one is a 500 at once and closes the client's connection",
         "worker_connections counts both sides; since 1.19.2 a sixteenth is kept free by closing idle and not yet used connections",
         "smooth weighted round robin, least_conn, random and ip_hash over upstream peers and their weights, max_fails, fail_timeout and max_conns per worker or, with a zone, for all",
         "servers that are down; backup servers, for requests that find no other: all failed, full or tried",
@@ -63,9 +63,10 @@ pub struct NginxSpec {
     #[serde(default = "nofile_default")]
     #[schemars(range(min = 1, max = 10_000_000), extend("x-source" = "systemd services: soft limit 1,024"))]
     pub nofile: u32,
-    /// Descriptors that an idle worker holds; none: 9 + workers, and one for each of `listeners` beyond the first.
+    /// Descriptors that an idle worker holds; none: 9 + workers, and one for each listening socket beyond the first: of `listeners`, and with
+    /// `reuseport` as many of each as there are workers, which every worker has open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 10_000), extend("x-source" = "measured on nginx 1.22.1: 10, 11, 13, 17 with 1, 2, 4, 8 workers"))]
+    #[schemars(range(min = 1, max = 10_000), extend("x-source" = "measured on nginx 1.22.1: 10, 11, 13, 17 with 1, 2, 4, 8 workers; with reuseport 1 more with 2 and 3 more with 4"))]
     pub base_descriptors: Option<u32>,
     /// Whether one wake-up accepts all waiting connections.
     #[serde(default)]
@@ -75,6 +76,15 @@ pub struct NginxSpec {
     #[serde(default)]
     #[schemars(extend("x-source" = "nginx default: off"))]
     pub reuseport: bool,
+    /// `accept_mutex`: one worker at a time waits for new connections. Nothing changes with one worker, nor for `reuseport`'s sockets.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(extend("x-source" = "nginx default: off (on before 1.11.3)"))]
+    pub accept_mutex: bool,
+    /// `accept_mutex_delay`: when a worker that did not get the mutex tries again; without the mutex, how long one does not
+    /// listen after EMFILE.
+    #[serde(default = "mutex_delay_default", skip_serializing_if = "is_mutex_delay_default")]
+    #[schemars(extend("x-source" = "nginx default: 500 ms"))]
+    pub accept_mutex_delay: Span,
     /// Share of new connections that the first worker accepts, the others alike; none: what the workers' event loops and the
     /// kernel's wake-ups make of it. On cores that are shared with other work it may be well above even.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -310,6 +320,13 @@ fn streams_default() -> u32 {
 fn is_streams_default(n: &u32) -> bool {
     *n == streams_default()
 }
+fn mutex_delay_default() -> Span {
+    Span::from_millis(500)
+}
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_mutex_delay_default(delay: &Span) -> bool {
+    *delay == mutex_delay_default()
+}
 fn minute() -> Span {
     Span::from_secs(60)
 }
@@ -362,10 +379,16 @@ impl NginxSpec {
         }
     }
 
+    /// Whether workers wait for new connections one at a time.
+    pub(super) fn excludes(&self) -> bool {
+        self.accept_mutex && self.workers > 1 && !self.reuseport
+    }
+
     /// Descriptors that an idle worker holds.
     pub fn base(&self) -> u32 {
-        let listeners = self.listeners.saturating_sub(1);
-        self.base_descriptors.unwrap_or(9 + u32::from(self.workers) + listeners)
+        let sockets = if self.reuseport { u32::from(self.workers) } else { 1 };
+        let more = (self.listeners * sockets).saturating_sub(1);
+        self.base_descriptors.unwrap_or(9 + u32::from(self.workers) + more)
     }
 }
 
@@ -430,6 +453,14 @@ impl Spec for NginxSpec {
                 "accept_share",
                 format!("{share} is not what the fullest of {} workers accepts", self.workers),
                 "give at least 1 / `workers`, and none with `reuseport`",
+            );
+        }
+        if self.accept_share.is_some() && self.accept_mutex {
+            check.problem(
+                "E0421",
+                "accept_share",
+                "with `accept_mutex` connections go to whoever has the mutex".into(),
+                "give one of the two",
             );
         }
         let instance = self.host.instance.as_deref();

@@ -1,5 +1,6 @@
 //! One worker process: what it has of descriptors and connection slots, and which connections it may close.
 
+use super::mutex::Turn;
 use super::peers::Peers;
 use super::spec::Version;
 use crate::kernel::{Span, Time, TimerId};
@@ -82,6 +83,8 @@ pub(super) struct Worker {
     pub(super) accepts: u32,
     /// Idle connections that it keeps to upstream servers.
     pub(super) idle_upstream: u32,
+    /// With `accept_mutex`: whether it listens, and what it does in the present iteration.
+    pub(super) turn: Turn,
 }
 
 impl Worker {
@@ -109,6 +112,7 @@ impl Worker {
             owed: Span::ZERO,
             accepts: 0,
             idle_upstream: 0,
+            turn: Turn::new(),
         }
     }
 
@@ -130,6 +134,11 @@ impl Worker {
     pub(super) fn give(&mut self) {
         self.descriptors_free += 1;
         self.slots_free += 1;
+    }
+
+    /// Connection slots that are free.
+    pub(super) fn slots_free(&self) -> u32 {
+        self.slots_free
     }
 
     /// Connection slots in use.

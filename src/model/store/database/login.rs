@@ -6,7 +6,7 @@
 
 use super::server::{CPU, Connection, Database, SYN_END, UNGREETED, WAITED};
 use super::spec::WhenFull;
-use crate::kernel::{Rank, Span};
+use crate::kernel::{Rank, Span, Time};
 use crate::model::context::{Ctx, Purpose};
 use crate::model::host::ThreadOf;
 use crate::model::message::{CallId, Cause, Event, Message, Outcome};
@@ -27,6 +27,9 @@ const REFUSED_END: f64 = 0.67;
 
 impl Database {
     pub(super) fn connect(&mut self, call: CallId, ctx: &mut Ctx) {
+        if ctx.calls.get(call).established < Time::MAX {
+            return self.stands(call, ctx);
+        }
         // A SYN that is sent again has its path behind it.
         if ctx.calls.get(call).a == 0 && !self.sessions {
             let wait = self.login_wait.sample(&mut ctx.stream(call, Purpose::FrontDoor));
@@ -35,6 +38,17 @@ impl Database {
             }
         }
         self.listen(call, ctx);
+    }
+
+    /// A connection that was opened before the run began takes its slots.
+    #[cold]
+    fn stands(&mut self, call: CallId, ctx: &mut Ctx) {
+        let slots = u32::from(ctx.calls.get(call).weight);
+        if self.taken + slots > self.slots {
+            return self.refuse(call, ctx);
+        }
+        self.take(slots, ctx);
+        self.connected(call, ctx);
     }
 
     /// A SYN: accepted, in the listen queue, or lost.
