@@ -3,12 +3,14 @@
 
 use super::case::{
     Baseline, Config, DbConfig, HaproxyConfig, LambdaConfig, Law, LoadConfig, MeasuredCase,
-    NginxConfig, PodConfig,
+    PodConfig,
 };
 use super::machine::{
     AT_END, BEFORE, EXIT, FIRST, FORK, LOGIN, MANY, NICE, PROCESSORS, REFUSED, STARTUP, WARM,
-    WARMED, accept_cpu, driver_cpu, factor, node_cpu, trust,
+    WARMED, driver_cpu, factor, node_cpu, trust,
 };
+use super::nginx::nginx_node;
+use super::settings::{ms, s, somaxconn, syn_retry, syncookies, sysctl};
 use super::unsupported::refuse;
 use serde_json::{Map, Value, json};
 
@@ -72,15 +74,6 @@ pub fn scenario(case: &MeasuredCase) -> Result<Value, String> {
     }))
 }
 
-/// A time in seconds as a text that keeps microseconds.
-fn s(seconds: f64) -> String {
-    format!("{}us", (seconds * 1e6).round())
-}
-
-fn ms(milliseconds: f64) -> String {
-    s(milliseconds / 1e3)
-}
-
 /// The failures after which the load generator tries again, from prefixes of its error kinds.
 fn retry_on(prefixes: &[String]) -> Vec<&'static str> {
     let kinds = [
@@ -91,27 +84,6 @@ fn retry_on(prefixes: &[String]) -> Vec<&'static str> {
     ];
     let covered = |kind: &str| prefixes.iter().any(|prefix| kind.starts_with(prefix.as_str()));
     kinds.iter().filter(|(kind, _)| covered(kind)).map(|(_, on)| *on).collect()
-}
-
-fn sysctl(config: &Config, name: &str) -> Option<f64> {
-    let settings = config.sysctl.as_ref()?;
-    let (_, value) = settings.iter().find(|(key, _)| key.ends_with(name))?;
-    value.as_f64().or_else(|| value.as_str()?.trim().parse().ok())
-}
-
-/// `net.core.somaxconn`; the measuring machine's kernel has 4,096.
-fn somaxconn(config: &Config) -> u32 {
-    sysctl(config, "somaxconn").map_or(4096, |value| value as u32)
-}
-
-/// When a lost SYN is sent again: as on Linux 6.5 and later, unless the case says otherwise.
-fn syn_retry(config: &Config) -> &'static str {
-    let classic = sysctl(config, "tcp_syn_linear_timeouts") == Some(0.0);
-    if classic { "exponential" } else { "linear" }
-}
-
-fn syncookies(config: &Config) -> bool {
-    sysctl(config, "tcp_syncookies") != Some(0.0)
 }
 
 fn law(law: &Law) -> Result<Value, String> {
@@ -513,82 +485,4 @@ fn haproxy_node(
     set("timeout_server", haproxy.timeout_server_s.map(|t| s(t).into()));
     set("retries", haproxy.retries.map(Into::into));
     Ok(node)
-}
-
-fn nginx_node(
-    nginx: &NginxConfig,
-    servers: &[String],
-    config: &Config,
-    base: &Baseline,
-) -> Result<Value, String> {
-    let upstream = &nginx.upstream;
-    let old = nginx.version.as_deref().is_some_and(|v| version(v) < (1, 19, 2));
-    let kept = upstream.keepalive.unwrap_or(0);
-    let mut node = json!({
-        "upstream": servers,
-        "workers": nginx.worker_processes,
-        "worker_connections": nginx.worker_connections,
-        "multi_accept": nginx.multi_accept,
-        "reuseport": nginx.reuseport,
-        "syncookies": syncookies(config),
-        "abort_on_overflow": sysctl(config, "tcp_abort_on_overflow") == Some(1.0),
-        "version": if old { "1.18" } else { "1.22" },
-        "somaxconn": somaxconn(config),
-        "listeners": 1,
-        "upstream_keepalive": kept,
-        "upstream_rtt": ms(base.tcp_connect_loopback_ms),
-        "upstream_syn_retry": syn_retry(config),
-        "next_upstream": nginx.proxy_next_upstream.as_deref() != Some("off"),
-        "balance": match upstream.lb.as_deref().unwrap_or("round_robin") {
-            "least_conn" => "least_conn",
-            "random" => "random",
-            "ip_hash" => "ip_hash",
-            "round_robin" => "round_robin",
-            other => return Err(format!("balancing \"{other}\" is not known")),
-        },
-    });
-    // One descriptor for the channel to each worker: known counts are carried on to other numbers of workers.
-    let idle = base.nginx_idle_fds_per_worker.iter().find_map(|(key, counts)| {
-        let workers: u32 = key.strip_prefix("worker_processes=")?.parse().ok()?;
-        Some(counts.first()?.saturating_sub(workers) + u32::from(nginx.worker_processes))
-    });
-    node["base_descriptors"] = idle.unwrap_or(8 + u32::from(nginx.worker_processes)).into();
-    let mut set = |key: &str, value: Option<Value>| {
-        if let Some(value) = value {
-            node[key] = value;
-        }
-    };
-    set("nofile", nginx.worker_rlimit_nofile.map(Into::into));
-    set("backlog", nginx.backlog.map(Into::into));
-    set("keepalive_timeout", nginx.keepalive_timeout_s.map(|t| s(t).into()));
-    set("keepalive_requests", nginx.keepalive_requests.map(Into::into));
-    set("proxy_connect_timeout", nginx.proxy_connect_timeout_s.map(|t| s(t).into()));
-    set("proxy_read_timeout", nginx.proxy_read_timeout_s.map(|t| s(t).into()));
-    set("max_conns", upstream.max_conns.map(Into::into));
-    set("zone", Some(upstream.zone.into()));
-    set("next_upstream_tries", Some(nginx.proxy_next_upstream_tries.into()));
-    set("next_upstream_timeout", Some(s(nginx.proxy_next_upstream_timeout_s).into()));
-    set("max_fails", upstream.max_fails.map(Into::into));
-    set("fail_timeout", upstream.fail_timeout_s.map(|t| s(t).into()));
-    // What a request on kept connections takes beyond one without nginx is lost in the noise of the constants.
-    let request = if kept > 0 {
-        0.011
-    } else {
-        base.http_nginx_no_upstream_keepalive_ms
-            - base.http_node_direct_keepalive_ms
-            - accept_cpu(base)
-    };
-    set("cpu_request", Some(ms(request.max(0.011)).into()));
-    let accept = base.http_nginx_no_keepalive_ms
-        - base.http_nginx_no_upstream_keepalive_ms
-        - base.tcp_connect_loopback_ms;
-    set("cpu_accept", Some(ms(accept.max(0.0)).into()));
-    Ok(node)
-}
-
-/// A version's numbers.
-fn version(text: &str) -> (u32, u32, u32) {
-    let mut parts = text.split('.').map(|part| part.parse().unwrap_or(0));
-    let mut next = || parts.next().unwrap_or(0);
-    (next(), next(), next())
 }

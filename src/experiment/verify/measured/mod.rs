@@ -5,6 +5,8 @@ mod convert;
 mod figures;
 mod judge;
 mod machine;
+mod nginx;
+mod settings;
 mod unsupported;
 pub use case::MeasuredCase;
 pub use convert::scenario;

@@ -1,6 +1,8 @@
 //! What a case may have configured that no scenario can say: refused, not left out.
 
 use super::case::Config;
+use super::nginx::next_upstream;
+use crate::model::entry::nginx::NextOn;
 
 /// Kernel settings that scenarios know.
 const SYSCTLS: [&str; 4] =
@@ -36,6 +38,10 @@ pub(super) fn refuse(config: &Config) -> Result<(), String> {
     if config.nginx.as_ref().is_some_and(|nginx| nginx.accept_mutex && nginx.worker_processes > 1) {
         found.push("nginx.accept_mutex with several workers".into());
     }
+    let known = |word: &&str| serde_json::from_value::<NextOn>((*word).into()).is_ok();
+    let words = config.nginx.iter().flat_map(next_upstream);
+    let unknown = words.filter(|word| !known(word));
+    found.extend(unknown.map(|word| format!("nginx.proxy_next_upstream \"{word}\"")));
     let settings = config.sysctl.iter().flat_map(|settings| settings.keys());
     let unknown = settings.filter(|name| !SYSCTLS.iter().any(|known| name.ends_with(known)));
     found.extend(unknown.map(|name| format!("sysctl {name}")));
