@@ -142,7 +142,8 @@ pub struct Call {
     pub amount: Span,
     /// Address within the callee (a pod, a node of the cluster), where it has several.
     pub address: u16,
-    /// Connection slots that a login takes ([`Op::Connect`]); of a statement [`SHARED`], if its owner may hang up for another's sake.
+    /// Connection slots that a login takes ([`Op::Connect`]); of a statement [`SHARED`], if its owner may hang up for another's sake; of
+    /// a request from users the last digits of its user's number, which tells apart who has a slot one after the other.
     pub weight: u16,
     /// How its connection is opened.
     pub opening: Opening,

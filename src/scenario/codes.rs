@@ -656,6 +656,16 @@ pub(super) const ERRORS: &[Code] = &[
         "The class of a database or cache is an item of the price table, and this item prices something else: a bare host, another engine, another service. The bill would be wrong. A server that you run yourself on a host is priced by an item of your own (prices/README.md), whose name begins with none of the table's families.",
     ),
     code(
+        "E0400",
+        "proxy_next_upstream contradicts itself",
+        "`next_upstream` true or false is nginx's `proxy_next_upstream error timeout` or `off`. Where the parameters are listed in `proxy_next_upstream`, they hold alone: a list cannot stand beside `off`, and an empty one says nothing.",
+    ),
+    code(
+        "E0401",
+        "a directive that this nginx does not have",
+        "`keepalive_time`, toward clients and toward servers, came with nginx 1.19.10. Under the rules of 1.18 a connection is kept whatever its age.",
+    ),
+    code(
         "E0410",
         "a pod that Fargate has not",
         "Fargate provides pods in fixed combinations of vCPU and memory (Amazon EKS user guide, Understand Fargate Pod configuration details). On EKS the memory that a pod asks for is raised by 256 MB for Kubernetes' components and rounded up to the next combination: that is the one to give.",

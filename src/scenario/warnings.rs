@@ -105,6 +105,16 @@ pub(super) const WARNINGS: &[Code] = &[
         "A monthly figure takes the run as one window and adds up so many of them. Together they last longer than the 730 hours of a month, so no month could have them.",
     ),
     code(
+        "W0440",
+        "a setting of connections that are not kept",
+        "Without `upstream_keepalive` nginx opens a connection to a server for every request. After how many requests, which time or which idle time it would close one that it keeps changes nothing then.",
+    ),
+    code(
+        "W0441",
+        "addresses that nobody asks for",
+        "How many addresses or networks the users come from matters to ip_hash, and the addresses to a limit_req or limit_conn whose key is the client. Where there is none of these the number changes nothing.",
+    ),
+    code(
         "W0445",
         "requests in flight grow until the load ends",
         "In the second half of the time with a steady rate, more requests came than left, in 95 % confidence. Either the rate is beyond what the design can serve, and its queue met the thresholds only because the load ended in time; or the design had not settled yet. A longer load would be slower, and a search would find a lower rate. Make the load longer (`for`) until it no longer grows.",

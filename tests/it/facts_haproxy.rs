@@ -79,13 +79,13 @@ fn with_abortonclose_the_queue_holds_those_who_wait() {
 }
 
 /// Five clients leave at 0.5 s, one comes at 0.8 s; a server that takes one request at a time and a second for it.
-fn late(connection: &Value, abortonclose: bool) -> Outturn {
+fn late(connection: &Value, limit: &str, abortonclose: bool) -> Outturn {
     let mut early = burst(5, "0s", "job");
     early["patience"] = json!({"timeout": "500ms"});
     let mut late = burst(1, "800ms", "job");
     late["connection"] = connection.clone();
     early["connection"] = connection.clone();
-    let haproxy = json!({"server_maxconn": 1, "abortonclose": abortonclose});
+    let haproxy = json!({limit: 1, "abortonclose": abortonclose});
     let job = wait(&constant(1_000.0));
     run(&json!({"early": early, "late": late}), &job, &haproxy, &threads(100_000), &json!([]))
 }
@@ -96,13 +96,22 @@ fn t_hap_2_a_late_request_waits_for_those_whose_clients_have_left() {
     for (connection, abortonclose, measured) in
         [(no_network(), false, 5.21), (no_network(), true, 1.0), (http2, false, 1.0)]
     {
-        let row = late(&connection, abortonclose);
+        let row = late(&connection, "server_maxconn", abortonclose);
         let class = row.ledger.classes.iter().find(|class| class.ok == 1).unwrap();
         near(class.latency.quantile(1.0), measured, 0.03);
         let api = row.names.iter().position(|name| name.0 == "api").unwrap();
         // Those who leave at one instant hand on their place to one another: measured, 2 to 6 get to the server.
         let arrived = row.ledger.nodes[api].arrived;
         assert!(arrived == 6 || measured < 2.0 && arrived >= 2, "{arrived}");
+    }
+}
+
+#[test]
+fn t_hap_9_clients_that_left_before_they_were_accepted_are_served_for_nobody() {
+    for (abortonclose, measured) in [(false, 5.23), (true, 1.01)] {
+        let row = late(&no_network(), "maxconn", abortonclose);
+        let class = row.ledger.classes.iter().find(|class| class.ok == 1).unwrap();
+        near(class.latency.quantile(1.0), measured, 0.05);
     }
 }
 

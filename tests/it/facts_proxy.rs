@@ -6,21 +6,27 @@ use headroom::model::message::Cause;
 use headroom::model::world::Outturn;
 use serde_json::{Value, json};
 
-fn first(scenario: &Value) -> Outturn {
+pub(crate) fn first(scenario: &Value) -> Outturn {
     outturns(&scenario.to_string()).remove(0).remove(0)
 }
 
-fn arrived(row: &Outturn, node: &str) -> u64 {
+pub(crate) fn arrived(row: &Outturn, node: &str) -> u64 {
     let at = row.names.iter().position(|n| n.0 == node).unwrap();
     row.ledger.nodes[at].arrived
 }
 
-fn failures(row: &Outturn) -> Vec<(Cause, u16, u64)> {
+pub(crate) fn failures(row: &Outturn) -> Vec<(Cause, u16, u64)> {
     row.ledger.failures.iter().map(|f| (f.cause, f.status, f.count)).collect()
 }
 
 /// Users in front of one nginx with upstream nodes `a` and `b` (both pods of threads, or as given).
-fn behind(users: &Value, job: &Value, front: &Value, nodes: &Value, events: &Value) -> Value {
+pub(crate) fn behind(
+    users: &Value,
+    job: &Value,
+    front: &Value,
+    nodes: &Value,
+    events: &Value,
+) -> Value {
     let mut all = nodes.clone();
     all["front"] = json!({"nginx": front});
     json!({"name": "proxy", "workload": {"users": users}, "work": {"job": job},
@@ -28,11 +34,11 @@ fn behind(users: &Value, job: &Value, front: &Value, nodes: &Value, events: &Val
         "run": {"replications": 2, "horizon": "1h"}})
 }
 
-fn two() -> Value {
+pub(crate) fn two() -> Value {
     json!({"a": threads(100_000), "b": threads(100_000)})
 }
 
-fn kill(node: &str) -> Value {
+pub(crate) fn kill(node: &str) -> Value {
     json!({"at": "0s", "node": node, "do": {"kill": {"pod": 0}}})
 }
 

@@ -27,6 +27,7 @@ mod facts_cluster;
 mod facts_events;
 mod facts_haproxy;
 mod facts_lambda;
+mod facts_nginx;
 mod facts_proxy;
 mod facts_services;
 mod failures;

@@ -64,6 +64,8 @@ fn what_no_scenario_can_say_is_refused_all_at_once() {
         &[("/pods/0/threads", json!(4))],
         "not modelled: pods.threads of gunicorn with several workers",
     );
+    let next = [("/nginx/proxy_next_upstream", json!("error http_418"))];
+    refused("E9-03", &next, "not modelled: nginx.proxy_next_upstream \"http_418\"");
     refused(
         "E3-03",
         &[("/load/think", json!({"kind": "uniform", "low_s": 1}))],
@@ -230,6 +232,45 @@ fn servers_do_the_work_that_was_measured_at_each() {
     let unlike = [("/pods/1/queue_limit", json!(9))];
     let names = json!({"to": ["pods0", "pods1", "pods2"], "ttl": "0s", "rotation": "random"});
     converted("E3-10", &unlike, &[(&node("names/dns"), names)]);
+}
+
+#[test]
+fn the_parameters_of_proxy_next_upstream_are_read_as_nginx_writes_them() {
+    let node = |text: &str, version: &str| {
+        let settings = [
+            ("/nginx/proxy_next_upstream", json!(text)),
+            ("/nginx/version", json!(version)),
+            ("/nginx/keepalive_requests", Value::Null),
+            ("/nginx/upstream/keepalive", json!(8)),
+            ("/nginx/upstream/keepalive_timeout_s", json!(5)),
+        ];
+        let scenario = scenario(&variant("E9-03", &settings)).unwrap();
+        let (read, findings) = headroom::scenario::read(scenario.to_string().as_bytes());
+        assert!(read.is_some() && !findings.has_errors(), "{findings:?}");
+        scenario["designs"]["measured"]["nodes"]["nginx"]["nginx"].clone()
+    };
+    for (text, on, words) in [
+        ("error timeout", true, Value::Null),
+        ("off", false, Value::Null),
+        ("error off", false, Value::Null),
+        (
+            "error timeout http_503 non_idempotent",
+            true,
+            json!(["error", "timeout", "http_503", "non_idempotent"]),
+        ),
+    ] {
+        let node = node(text, "1.22.1");
+        assert_eq!((&node["next_upstream"], &node["proxy_next_upstream"]), (&json!(on), &words));
+        assert_eq!(node["upstream_keepalive_timeout"], "5000000us");
+        assert!(node["keepalive_requests"].is_null() && node["version"] == "1.22");
+    }
+    // 1.19.2 keeps a sixteenth free, and closes after 100 requests still.
+    let between = node("error", "1.19.5");
+    assert_eq!(
+        (&between["version"], &between["keepalive_requests"]),
+        (&json!("1.22"), &json!(100))
+    );
+    assert_eq!(between["upstream_keepalive_requests"], 100);
 }
 
 /// One or two of every kind of limit, those that run quickly; the whole ledger is `headroom verify --measured`.

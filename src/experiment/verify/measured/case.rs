@@ -129,6 +129,7 @@ pub struct NginxConfig {
     pub(super) reuseport: bool,
     pub(super) keepalive_timeout_s: Option<f64>,
     pub(super) keepalive_requests: Option<u32>,
+    pub(super) keepalive_time_s: Option<f64>,
     pub(super) proxy_connect_timeout_s: Option<f64>,
     pub(super) proxy_read_timeout_s: Option<f64>,
     pub(super) proxy_next_upstream: Option<String>,
@@ -144,6 +145,9 @@ pub struct NginxConfig {
 pub(super) struct UpstreamConfig {
     pub(super) lb: Option<String>,
     pub(super) keepalive: Option<u32>,
+    pub(super) keepalive_requests: Option<u32>,
+    pub(super) keepalive_time_s: Option<f64>,
+    pub(super) keepalive_timeout_s: Option<f64>,
     pub(super) max_fails: Option<u32>,
     pub(super) fail_timeout_s: Option<f64>,
     pub(super) max_conns: Option<u32>,

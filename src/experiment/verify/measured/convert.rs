@@ -1,10 +1,11 @@
 //! From the configuration of a measured case to a scenario: what was configured and the machine's constants, never what was
 //! observed.
 
-use super::case::{Baseline, Config, HaproxyConfig, LambdaConfig, MeasuredCase, NginxConfig};
-use super::kernel::{local_ports, somaxconn, syn_retry, syncookies, sysctl};
+use super::case::{Baseline, Config, HaproxyConfig, LambdaConfig, MeasuredCase};
+use super::kernel::{somaxconn, syn_retry, sysctl};
 use super::load::{arrivals, law, ms, retry, s};
-use super::machine::{NICE, PROCESSORS, accept_cpu};
+use super::machine::{NICE, PROCESSORS};
+use super::nginx::nginx_node;
 use super::servers::{REQUEST, Servers, events, servers, work};
 use super::unsupported::refuse;
 use serde_json::{Map, Value, json};
@@ -189,88 +190,4 @@ fn haproxy_node(
     set("timeout_http_keep_alive", haproxy.timeout_http_keep_alive_s.map(|t| s(t).into()));
     set("retries", haproxy.retries.map(Into::into));
     Ok(node)
-}
-
-fn nginx_node(
-    nginx: &NginxConfig,
-    servers: &[String],
-    config: &Config,
-    base: &Baseline,
-) -> Result<Value, String> {
-    let upstream = &nginx.upstream;
-    let old = nginx.version.as_deref().is_some_and(|v| version(v) < (1, 19, 2));
-    let kept = upstream.keepalive.unwrap_or(0);
-    let mut node = json!({
-        "upstream": servers,
-        "workers": nginx.worker_processes,
-        "worker_connections": nginx.worker_connections,
-        "multi_accept": nginx.multi_accept,
-        "reuseport": nginx.reuseport,
-        "accept_mutex": nginx.accept_mutex,
-        "syncookies": syncookies(config),
-        "abort_on_overflow": sysctl(config, "tcp_abort_on_overflow") == Some(1.0),
-        "version": if old { "1.18" } else { "1.22" },
-        "somaxconn": somaxconn(config),
-        "listeners": 1,
-        "upstream_keepalive": kept,
-        "upstream_rtt": ms(base.tcp_connect_loopback_ms),
-        "upstream_syn_retry": syn_retry(config),
-        "next_upstream": nginx.proxy_next_upstream.as_deref() != Some("off"),
-        "balance": match upstream.lb.as_deref().unwrap_or("round_robin") {
-            "least_conn" => "least_conn",
-            "random" => "random",
-            "ip_hash" => "ip_hash",
-            "round_robin" => "round_robin",
-            other => return Err(format!("balancing \"{other}\" is not known")),
-        },
-    });
-    // One descriptor for the channel to each worker: known counts are carried on to other numbers of workers. With reuseport there is
-    // a listening socket for each worker, and every worker has them all open.
-    let sockets = if nginx.reuseport { u32::from(nginx.worker_processes) } else { 1 };
-    let idle = base.nginx_idle_fds_per_worker.iter().find_map(|(key, counts)| {
-        let workers: u32 = key.strip_prefix("worker_processes=")?.parse().ok()?;
-        Some(counts.first()?.saturating_sub(workers) + u32::from(nginx.worker_processes))
-    });
-    let idle = idle.unwrap_or(8 + u32::from(nginx.worker_processes));
-    node["base_descriptors"] = (idle + sockets - 1).into();
-    let mut set = |key: &str, value: Option<Value>| {
-        if let Some(value) = value {
-            node[key] = value;
-        }
-    };
-    set("nofile", nginx.worker_rlimit_nofile.map(Into::into));
-    set("backlog", nginx.backlog.map(Into::into));
-    set("accept_mutex_delay", nginx.accept_mutex_delay_s.map(|t| s(t).into()));
-    set("local_ports", local_ports(config).map(Into::into));
-    set("keepalive_timeout", nginx.keepalive_timeout_s.map(|t| s(t).into()));
-    set("keepalive_requests", nginx.keepalive_requests.map(Into::into));
-    set("proxy_connect_timeout", nginx.proxy_connect_timeout_s.map(|t| s(t).into()));
-    set("proxy_read_timeout", nginx.proxy_read_timeout_s.map(|t| s(t).into()));
-    set("max_conns", upstream.max_conns.map(Into::into));
-    set("zone", Some(upstream.zone.into()));
-    set("next_upstream_tries", Some(nginx.proxy_next_upstream_tries.into()));
-    set("next_upstream_timeout", Some(s(nginx.proxy_next_upstream_timeout_s).into()));
-    set("max_fails", upstream.max_fails.map(Into::into));
-    set("fail_timeout", upstream.fail_timeout_s.map(|t| s(t).into()));
-    // What a request on kept connections takes beyond one without nginx is lost in the noise of the constants.
-    let request = if kept > 0 {
-        0.011
-    } else {
-        base.http_nginx_no_upstream_keepalive_ms
-            - base.http_node_direct_keepalive_ms
-            - accept_cpu(base)
-    };
-    set("cpu_request", Some(ms(request.max(0.011)).into()));
-    let accept = base.http_nginx_no_keepalive_ms
-        - base.http_nginx_no_upstream_keepalive_ms
-        - base.tcp_connect_loopback_ms;
-    set("cpu_accept", Some(ms(accept.max(0.0)).into()));
-    Ok(node)
-}
-
-/// A version's numbers.
-fn version(text: &str) -> (u32, u32, u32) {
-    let mut parts = text.split('.').map(|part| part.parse().unwrap_or(0));
-    let mut next = || parts.next().unwrap_or(0);
-    (next(), next(), next())
 }

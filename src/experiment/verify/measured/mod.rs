@@ -7,6 +7,7 @@ mod judge;
 mod kernel;
 mod load;
 mod machine;
+mod nginx;
 mod servers;
 mod unsupported;
 pub use case::MeasuredCase;

@@ -2,6 +2,8 @@
 
 use super::case::Config;
 use super::kernel::{CONVERTED, WITHOUT_INFLUENCE, beyond};
+use super::nginx::next_upstream;
+use crate::model::entry::nginx::NextOn;
 
 /// Which idle instance is taken.
 const ORDERS: [&str; 3] = ["most recently used", "least recently used", "random"];
@@ -49,6 +51,10 @@ pub(super) fn refuse(config: &Config) -> Result<(), String> {
             "nginx.upstream.lb \"ip_hash\" with several servers and one client address".into(),
         );
     }
+    let known = |word: &&str| serde_json::from_value::<NextOn>((*word).into()).is_ok();
+    let words = config.nginx.iter().flat_map(next_upstream);
+    let unknown = words.filter(|word| !known(word));
+    found.extend(unknown.map(|word| format!("nginx.proxy_next_upstream \"{word}\"")));
     let settings = config.sysctl.iter().flat_map(|settings| settings.keys());
     let known = |name: &&String| {
         CONVERTED.iter().chain(&WITHOUT_INFLUENCE).any(|known| name.ends_with(known))

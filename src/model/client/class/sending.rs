@@ -12,6 +12,7 @@ use std::num::NonZeroU32;
 pub(super) struct Leaving {
     pub(super) slot: u32,
     pub(super) turn: u32,
+    pub(super) index: u32,
     pub(super) key: Key,
     pub(super) attempt: u16,
     pub(super) work: u16,
@@ -132,7 +133,8 @@ impl Class {
             Some(http2) => http2.kept(slot),
         };
         let work = self.rounds[user.step as usize].work;
-        let leaving = Leaving { slot, turn: user.turn, key, attempt: user.attempt, work, kept };
+        let (turn, index, attempt) = (user.turn, user.index, user.attempt);
+        let leaving = Leaving { slot, turn, index, key, attempt, work, kept };
         self.goes::<false>(&leaving, ctx);
     }
 
@@ -181,6 +183,7 @@ impl Class {
         self.users[slot as usize].call = id;
         (call.to, call.parent) = (to, CallId { slot, turn: leaving.turn });
         (call.key, call.via, call.tag, call.sent) = (leaving.key, via, tag, now);
+        call.weight = leaving.index as u16;
         if !opening {
             call.established = now;
         }

@@ -43,7 +43,8 @@ impl Class {
             user.timer = ctx.arm(lane, TIMEOUT, slot, turn);
         }
         let key = self.key.with(u64::from(index)).with(0);
-        let leaving = Leaving { slot, turn, key, attempt: 0, work: self.rounds[0].work, kept };
+        let leaving =
+            Leaving { slot, turn, index, key, attempt: 0, work: self.rounds[0].work, kept };
         self.goes::<true>(&leaving, ctx);
         self.schedule_arrival(ctx);
     }

@@ -26,7 +26,6 @@ pub const ABOUT: About = About {
         "health checks, redispatch to another server, cookies and stick tables",
         "weights of servers",
         "CPU credits of a burstable host",
-        "clients that leave while they wait for a place of maxconn: none of them is served (of the real one's a few are)",
         "pool-max-conn, pool-low-conn and another pool-purge-delay than 5 s; TLS to servers; timeout client while a request is read",
     ],
     example: r#"{"upstream": ["api"], "server_maxconn": 50}"#,

@@ -1,7 +1,8 @@
 //! One proxied request: choosing a peer, connecting, waiting, trying the next, answering.
 
-use super::parts::{Exchange, NextUpstream};
-use super::peers::{Peers, bit};
+use super::next::NextOn;
+use super::parts::Exchange;
+use super::peers::{Idle, Peers};
 use super::proxy::{CONNECT_TIMEOUT, DELAYED, IDLE, Nginx, READ_TIMEOUT};
 use super::spec::Closer;
 use super::worker::State;
@@ -18,19 +19,18 @@ const BEGUN: u32 = 2;
 /// The call's second word from its arrival on a connection that stands until its worker turns to it.
 pub(super) const ARRIVED: u32 = 3;
 
-/// `keepalive_timeout` of the upstream: nginx closes an idle connection to a server after this (default since 1.15.3; before, never).
-const UPSTREAM_IDLE: Span = Span::from_secs(60);
-
 impl Nginx {
     /// Notes what is done for a request.
     pub(super) fn new_exchange(&mut self, call: CallId, connection: u32, ctx: &mut Ctx) {
         let row = &mut self.connections[connection as usize];
         row.requests += 1;
         let worker = row.worker;
-        if row.http2 && row.requests >= self.keepalive.1 && !row.leaving {
+        if !row.leaving && self.keepalive.ends(row, ctx.now()) {
             row.leaving = true;
-            let way = ctx.calls.get(call).hop;
-            ctx.go_away(row.owner, way);
+            if row.http2 {
+                let way = ctx.calls.get(call).hop;
+                ctx.go_away(row.owner, way);
+            }
         }
         let exchange = Exchange {
             connection,
@@ -41,6 +41,8 @@ impl Nginx {
             holds: false,
             cached: false,
             counted: false,
+            requests: 0,
+            opened: Time::ZERO,
             since: ctx.now(),
             connect_timer: TimerId::NONE,
             timer: TimerId::NONE,
@@ -55,6 +57,7 @@ impl Nginx {
                 u32::try_from(self.exchanges.len() - 1).unwrap_or(u32::MAX)
             }
         };
+        self.further.clear(at);
         let row = ctx.calls.get(call);
         row.a = at;
         row.b = BEGUN;
@@ -62,13 +65,18 @@ impl Nginx {
 
     /// What the worker sees of a peer group: its own, or with a zone everybody's.
     fn peers(&mut self, worker: usize) -> &mut Peers {
-        let at = if self.zone { 0 } else { worker };
+        let at = self.seen_by(worker);
         &mut self.workers[at].peers
     }
 
-    /// The client of a connection, by the number of its user.
-    fn client_of(&self, connection: u32) -> u32 {
-        self.connections[connection as usize].owner.1
+    /// The worker whose peer group a worker looks at.
+    fn seen_by(&self, worker: usize) -> usize {
+        if self.zone { 0 } else { worker }
+    }
+
+    /// The address that a connection comes from.
+    fn client_of(&self, connection: u32) -> u64 {
+        self.connections[connection as usize].client
     }
 
     /// The request has been read: it passes the limits, waits, or is refused.
@@ -121,18 +129,20 @@ impl Nginx {
         let worker = exchange.worker as usize;
         let mut stream = ctx.stream(call, Purpose::Routing);
         let client = self.client_of(exchange.connection);
-        let peers = self.peers(worker);
+        let seen_by = self.seen_by(worker);
+        let peers = &mut self.workers[seen_by].peers;
         peers.follow(&ctx.endpoints);
-        let Some(peer) = peers.choose(exchange.tried, client, now, &mut stream) else {
+        let tried = self.further.with(at, exchange.tried);
+        let Some(peer) = peers.choose(tried, client, now, &mut stream) else {
             let ports = self.peers(worker).lack_ports();
             let limit = if ports { self.limits.ports } else { self.limits.upstream };
             ctx.ledger.refused_by(limit, now);
             return self.answer(call, Outcome::failed(Cause::NoLiveUpstreams, ctx.me, 502), ctx);
         };
         self.let_closed_go(worker, peer, ctx);
-        let kept = &mut self.peers(worker).get(peer).idle;
-        let own = kept.iter().rposition(|(of, _)| usize::from(*of) == worker);
-        let cached = own.map(|at| kept.remove(at).1);
+        let idle = &mut self.peers(worker).get(peer).idle;
+        let own = idle.iter().rposition(|idle| usize::from(idle.worker) == worker);
+        let cached = own.map(|at| idle.remove(at));
         self.workers[worker].idle_upstream -= u32::from(cached.is_some());
         if cached.is_none() && !self.take_connection(call, peer, ctx) {
             return;
@@ -145,10 +155,10 @@ impl Nginx {
         let child = Call {
             address,
             visit: parent.visit | exchange.tries << 8,
-            via: cached.map_or(Via::New, |kept| Via::Open(kept.connection)),
+            via: cached.map_or(Via::New, |idle| Via::Open(idle.kept.connection)),
             established: if cached.is_some() { now } else { Time::MAX },
-            mark: cached.map_or(Time::ZERO, Kept::closes),
-            keep_alive: self.upstream_keepalive > 0,
+            mark: cached.map_or(Time::ZERO, |idle| idle.kept.closes()),
+            keep_alive: self.upstream_keepalive.idle > 0,
             amount: self.upstream_hop * 2,
             hop: self.upstream_hop,
             opening: Opening::plain(self.upstream_syn_retry),
@@ -161,22 +171,30 @@ impl Nginx {
         };
         let timer = ctx.arm(self.read_timeout, READ_TIMEOUT, call.slot, call.turn);
         ctx.calls.get(call).child = child;
-        let exchange = &mut self.exchanges[at as usize];
-        exchange.peer = peer as u16;
-        exchange.tried |= bit(peer);
-        exchange.tries += 1;
+        let exchange = self.tries(at, peer);
         exchange.holds = true;
         exchange.cached = cached.is_some();
+        (exchange.requests, exchange.opened) =
+            cached.map_or((1, now), |idle| (idle.requests + 1, idle.opened));
         exchange.connect_timer = connect_timer;
         exchange.timer = timer;
+    }
+
+    /// Notes that a request tries a peer.
+    fn tries(&mut self, at: u32, peer: usize) -> &mut Exchange {
+        let exchange = &mut self.exchanges[at as usize];
+        exchange.peer = peer as u16;
+        exchange.tried = self.further.add(at, exchange.tried, peer);
+        exchange.tries += 1;
+        exchange
     }
 
     /// Takes what a new upstream connection needs of the worker: a descriptor, a slot, a port. Where one is lacking the request has
     /// been answered, or asks another peer.
     fn take_connection(&mut self, call: CallId, peer: usize, ctx: &mut Ctx) -> bool {
         let now = ctx.now();
-        let at = ctx.calls.get(call).a as usize;
-        let worker = self.exchanges[at].worker as usize;
+        let at = ctx.calls.get(call).a;
+        let worker = self.exchanges[at as usize].worker as usize;
         if !self.workers[worker].has_descriptor() {
             ctx.ledger.refused_by(self.limits.descriptors, now);
             self.answer(call, Outcome::failed(Cause::Descriptors, ctx.me, 500), ctx);
@@ -190,12 +208,10 @@ impl Nginx {
         }
         if !self.ports[peer].take(self.local_ports, now) {
             ctx.ledger.refused_by(self.limits.ports, now);
-            let exchange = &mut self.exchanges[at];
-            exchange.peer = peer as u16;
-            exchange.tried |= bit(peer);
-            exchange.tries += 1;
+            self.tries(at, peer);
             self.peers(worker).portless(peer, now);
-            self.try_next(call, Outcome::failed(Cause::PortsExhausted, ctx.me, 502), true, ctx);
+            let outcome = Outcome::failed(Cause::PortsExhausted, ctx.me, 502);
+            self.try_next(call, outcome, NextOn::Error, false, ctx);
             return false;
         }
         self.workers[worker].take();
@@ -217,7 +233,7 @@ impl Nginx {
         self.release_upstream(at, None, true, ctx);
         self.blame(at, ctx);
         let outcome = Outcome::failed(Cause::UpstreamConnectTimeout, ctx.me, 504);
-        self.try_next(call, outcome, true, ctx);
+        self.try_next(call, outcome, NextOn::Timeout, false, ctx);
     }
 
     pub(super) fn read_timed_out(&mut self, call: CallId, ctx: &mut Ctx) {
@@ -243,7 +259,7 @@ impl Nginx {
         self.release_upstream(row.a, None, true, ctx);
         self.blame(row.a, ctx);
         let outcome = Outcome::failed(Cause::UpstreamTimeout, ctx.me, 504);
-        self.try_next(call, outcome, row.idempotent, ctx);
+        self.try_next(call, outcome, NextOn::Timeout, true, ctx);
     }
 
     fn blame(&mut self, at: u32, ctx: &mut Ctx) {
@@ -258,22 +274,24 @@ impl Nginx {
         ctx.queue.cancel(exchange.timer);
         ctx.queue.cancel(exchange.connect_timer);
         let (worker, peer) = (exchange.worker as usize, exchange.peer as usize);
+        let (requests, opened) = (exchange.requests, exchange.opened);
         let (now, hop, keep) = (ctx.now(), self.upstream_hop, self.upstream_keepalive);
         let row = self.peers(worker).get(peer);
         row.connections -= 1;
         match idle {
-            Some(connection) if keep > 0 => {
+            Some(connection) if keep.idle > 0 && !keep.worn(requests, opened, now) => {
                 let kept = Kept::new(connection, now, hop, row.keepalive);
-                row.idle.push((worker as u16, kept));
+                row.idle.push(Idle { worker: worker as u16, requests, opened, kept });
                 self.workers[worker].idle_upstream += 1;
-                if self.workers[worker].idle_upstream > keep {
+                if self.workers[worker].idle_upstream > keep.idle {
                     self.close_oldest_idle(worker, ctx);
                 }
             }
             _ => {
                 self.workers[worker].give();
-                let closes = aborted || self.upstream_closed_by == Closer::Nginx;
-                self.ports[peer].give(closes, ctx.now());
+                // What the server would keep, nginx closes.
+                let closes = aborted || idle.is_some() || self.upstream_closed_by == Closer::Nginx;
+                self.ports[peer].give(closes, now);
             }
         }
         self.show_connections(ctx);
@@ -297,25 +315,34 @@ impl Nginx {
     /// Lets the idle connections to a peer go that the peer has closed, or nginx for being idle too long.
     fn let_closed_go(&mut self, worker: usize, peer: usize, ctx: &mut Ctx) {
         let (now, hop) = (ctx.now(), self.upstream_hop);
-        let too_old = |kept: &Kept| now - kept.since() >= UPSTREAM_IDLE;
+        let most = self.upstream_keepalive.timeout;
+        let too_old = |kept: Kept| now - kept.since() >= most;
         let idle = &self.peers(worker).get(peer).idle;
-        let gone = idle.iter().take_while(|(_, kept)| kept.gone(now, hop) || too_old(kept)).count();
+        let gone = |idle: &&Idle| idle.kept.gone(now, hop) || too_old(idle.kept);
+        let gone = idle.iter().take_while(gone).count();
         for _ in 0..gone {
-            let (of, kept) = self.peers(worker).get(peer).idle.remove(0);
-            self.let_idle_go(usize::from(of), peer, !kept.gone(now, hop), ctx);
+            let idle = self.peers(worker).get(peer).idle.remove(0);
+            self.let_idle_go(usize::from(idle.worker), peer, !idle.kept.gone(now, hop), ctx);
         }
     }
 
-    /// Passes the request to the next peer if the rules allow, else answers.
-    fn try_next(&mut self, call: CallId, outcome: Outcome, may_repeat: bool, ctx: &mut Ctx) {
-        let at = ctx.calls.get(call).a;
+    /// Whether a request may have another server: one is left, and it is not too late.
+    fn may_go_on(&mut self, at: u32, now: Time) -> bool {
         let exchange = self.exchanges[at as usize];
         let all = self.peers(usize::from(exchange.worker)).tries();
-        let NextUpstream { on, tries, timeout } = self.next;
+        let (tries, timeout) = (self.next.tries, self.next.timeout);
         let most = if tries == 0 { all } else { tries.min(all) };
-        let left = usize::from(exchange.tries) < most;
-        let late = !timeout.is_zero() && ctx.now() - exchange.since >= timeout;
-        if on && may_repeat && left && !late {
+        let late = !timeout.is_zero() && now - exchange.since >= timeout;
+        usize::from(exchange.tries) < most && !late
+    }
+
+    /// Passes the request to the next peer if the rules allow, else answers. `sent`: the peer may have got it.
+    fn try_next(&mut self, call: CallId, outcome: Outcome, on: NextOn, sent: bool, ctx: &mut Ctx) {
+        let (at, idempotent) = {
+            let row = ctx.calls.get(call);
+            (row.a, row.idempotent)
+        };
+        if self.next.takes(on, sent && !idempotent) && self.may_go_on(at, ctx.now()) {
             self.counts.next_upstream += 1;
             return self.send_upstream(call, ctx);
         }
@@ -341,6 +368,12 @@ impl Nginx {
             }
             _ => None,
         };
+        if self.next.answers
+            && let Some(on) = self.next.takes_answer(answer.outcome.status, idempotent)
+            && self.may_go_on(at, ctx.now())
+        {
+            return self.pass_over(call, on, kept.is_some(), ctx);
+        }
         self.release_upstream(at, kept, false, ctx);
         let exchange = self.exchanges[at as usize];
         if answer.outcome.status != 0 {
@@ -364,9 +397,26 @@ impl Nginx {
             exchange.tries -= 1;
             if only {
                 exchange.tried = 0;
+                self.further.clear(at);
             }
         }
-        self.try_next(call, outcome, !sent || idempotent, ctx);
+        self.try_next(call, outcome, NextOn::Error, sent, ctx);
+    }
+
+    /// A server's answer is not what the client is to get: the request goes to the next one. Its connection is closed, as its body has
+    /// not been read (`ngx_http_upstream_test_next`).
+    #[cold]
+    fn pass_over(&mut self, call: CallId, on: NextOn, kept: bool, ctx: &mut Ctx) {
+        let at = ctx.calls.get(call).a;
+        self.release_upstream(at, None, kept, ctx);
+        if on.counts_as_failure() {
+            self.blame(at, ctx);
+        } else {
+            let exchange = self.exchanges[at as usize];
+            self.peers(exchange.worker as usize).answered(exchange.peer as usize);
+        }
+        self.counts.next_upstream += 1;
+        self.send_upstream(call, ctx);
     }
 
     /// Answers the client; keeps its connection unless the rules say otherwise.
@@ -391,7 +441,7 @@ impl Nginx {
         } else {
             // nginx's own 500 clears keep-alive; 502, 503 and 504 do not (ngx_http_special_response.c), nor a 500 of the application.
             let closes = outcome.status == 500 && outcome.node == ctx.me;
-            row.keep_alive && !closes && own.requests < self.keepalive.1
+            row.keep_alive && !closes && !own.leaving
         };
         let (http2, streams) = (own.http2, own.streams);
         let call_row = ctx.calls.get(call);
@@ -426,7 +476,7 @@ impl Nginx {
         kept.state = State::Idle;
         kept.turn = kept.turn.wrapping_add(1);
         let turn = kept.turn;
-        kept.timer = ctx.arm(self.keepalive.0, IDLE, connection, turn);
+        kept.timer = ctx.arm(self.keepalive.lane, IDLE, connection, turn);
         self.now_reusable(worker, connection, turn);
     }
 

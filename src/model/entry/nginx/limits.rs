@@ -13,15 +13,15 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LimitKey {
-    /// `$binary_remote_addr`: every user for itself.
+    /// `$binary_remote_addr`: every address for itself (`clients`).
     #[default]
     Client,
-    /// `$server_name`: all together.
+    /// `$server_name`: all together. The server has to have a name: what has an empty key is not limited.
     Server,
 }
 
 impl LimitKey {
-    fn of(self, client: u32) -> u32 {
+    fn of(self, client: u64) -> u64 {
         match self {
             LimitKey::Client => client,
             LimitKey::Server => 0,
@@ -101,20 +101,20 @@ impl RequestLimits {
 
     /// A request of `client` at `limit_req`: how long it is held back, or the status with which it is refused.
     #[inline]
-    pub(super) fn hold_back(&mut self, client: u32, now: Time) -> Result<Span, u16> {
+    pub(super) fn hold_back(&mut self, client: u64, now: Time) -> Result<Span, u16> {
         let Some((buckets, key, status)) = &mut self.rate else { return Ok(Span::ZERO) };
         buckets.admit(key.of(client), now).ok_or(*status)
     }
 
     /// A request of `client` at `limit_conn`, behind `limit_req`: it counts as in progress until it leaves, or is refused with a status.
     #[inline]
-    pub(super) fn enter(&mut self, client: u32) -> Result<(), u16> {
+    pub(super) fn enter(&mut self, client: u64) -> Result<(), u16> {
         let Some((limit, key, status)) = &mut self.in_progress else { return Ok(()) };
         if limit.enter(key.of(client)) { Ok(()) } else { Err(*status) }
     }
 
     /// A request that counted has ended.
-    pub(super) fn leave(&mut self, client: u32) {
+    pub(super) fn leave(&mut self, client: u64) {
         if let Some((limit, key, _)) = &mut self.in_progress {
             limit.leave(key.of(client));
         }
@@ -130,7 +130,7 @@ struct Buckets {
     burst: u64,
     /// Up to this excess requests pass at once.
     at_once: u64,
-    rows: BTreeMap<u32, (u64, u64)>,
+    rows: BTreeMap<u64, (u64, u64)>,
 }
 
 impl Buckets {
@@ -144,7 +144,7 @@ impl Buckets {
     }
 
     /// How long the request is held back; none: it is refused.
-    fn admit(&mut self, key: u32, now: Time) -> Option<Span> {
+    fn admit(&mut self, key: u64, now: Time) -> Option<Span> {
         let ms = now.nanos() / 1_000_000;
         let Some((excess, last)) = self.rows.get_mut(&key) else {
             self.rows.insert(key, (0, ms));
@@ -167,7 +167,7 @@ impl Buckets {
 #[derive(Debug)]
 struct InProgress {
     max: u32,
-    rows: BTreeMap<u32, u32>,
+    rows: BTreeMap<u64, u32>,
 }
 
 impl InProgress {
@@ -176,7 +176,7 @@ impl InProgress {
     }
 
     /// Counts a request, unless there are too many already.
-    fn enter(&mut self, key: u32) -> bool {
+    fn enter(&mut self, key: u64) -> bool {
         let n = self.rows.entry(key).or_insert(0);
         let room = *n < self.max;
         *n += u32::from(room);
@@ -184,7 +184,7 @@ impl InProgress {
     }
 
     /// A counted request has ended.
-    fn leave(&mut self, key: u32) {
+    fn leave(&mut self, key: u64) {
         if let Some(n) = self.rows.get_mut(&key) {
             *n -= 1;
             if *n == 0 {

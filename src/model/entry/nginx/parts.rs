@@ -1,7 +1,8 @@
 //! What the proxy notes: a request under way, the limits it announces, what it counts.
 
 use super::spec::NginxSpec;
-use crate::kernel::{Span, Time, TimerId};
+use super::worker::Connection;
+use crate::kernel::{LaneId, Span, Time, TimerId};
 use crate::model::ledger::{Ledger, LimitId};
 use crate::model::listener::Listener;
 use crate::model::message::{CallId, NodeId};
@@ -20,6 +21,7 @@ pub(super) struct Exchange {
     pub(super) connection: u32,
     pub(super) worker: u16,
     pub(super) peer: u16,
+    /// The servers it has tried of the first 64, a bit each.
     pub(super) tried: u64,
     pub(super) tries: u16,
     /// Whether an upstream connection is held.
@@ -28,6 +30,9 @@ pub(super) struct Exchange {
     pub(super) cached: bool,
     /// Whether it counts for `limit_conn`.
     pub(super) counted: bool,
+    /// Requests on the upstream connection, this one included, and since when that stands.
+    pub(super) requests: u32,
+    pub(super) opened: Time,
     /// When it was to be sent on for the first time.
     pub(super) since: Time,
     /// Connect timeout, then nothing.
@@ -79,15 +84,72 @@ impl Limits {
     }
 }
 
-/// When a request goes to another server (`proxy_next_upstream`).
+/// Connections to servers that are kept idle, and for how long one is used.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct NextUpstream {
-    pub(super) on: bool,
-    /// Most servers; 0: each once.
-    pub(super) tries: usize,
-    /// No other server after this; zero: no limit.
+pub(super) struct UpstreamKeepalive {
+    /// How many a worker keeps.
+    pub(super) idle: u32,
+    /// After so many requests one is closed.
+    pub(super) requests: u32,
+    /// After a request that ends later than this one is closed.
+    pub(super) time: Span,
+    /// So long one may be idle.
     pub(super) timeout: Span,
 }
+
+impl UpstreamKeepalive {
+    pub(super) fn new(spec: &NginxSpec) -> UpstreamKeepalive {
+        let (requests, time) = spec.version.keepalive();
+        UpstreamKeepalive {
+            idle: spec.upstream_keepalive,
+            requests: spec.upstream_keepalive_requests.unwrap_or(requests),
+            time: spec.upstream_keepalive_time.unwrap_or(time),
+            timeout: spec.upstream_keepalive_timeout,
+        }
+    }
+
+    /// Whether a connection is at its end with the request that has just ended (`ngx_http_upstream_free_keepalive_peer`).
+    pub(super) fn worn(&self, requests: u32, opened: Time, now: Time) -> bool {
+        requests >= self.requests || now - opened > self.time
+    }
+}
+
+/// How long connections of clients are kept.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ClientKeepalive {
+    /// The lane in which idle ones wait for their end.
+    pub(super) lane: LaneId,
+    /// With the request of this number one ends.
+    requests: u32,
+    /// The same of HTTP/2.
+    http2_requests: u32,
+    /// With the first request after this one ends.
+    time: Span,
+}
+
+impl ClientKeepalive {
+    pub(super) fn new(spec: &NginxSpec, lane: LaneId) -> ClientKeepalive {
+        let (requests, time) = spec.version.keepalive();
+        let said = spec.keepalive_requests;
+        ClientKeepalive {
+            lane,
+            requests: said.unwrap_or(requests),
+            http2_requests: said.unwrap_or(HTTP2_REQUESTS),
+            time: spec.keepalive_time.unwrap_or(time),
+        }
+    }
+
+    /// Whether the request that has come is the last of its connection (`ngx_http_update_location_config`,
+    /// `ngx_http_v2_state_headers`).
+    #[inline]
+    pub(super) fn ends(&self, row: &Connection, now: Time) -> bool {
+        let most = if row.http2 { self.http2_requests } else { self.requests };
+        row.requests >= most || now - row.accepted > self.time
+    }
+}
+
+/// `http2_max_requests`, and `keepalive_requests` from 1.19.10.
+const HTTP2_REQUESTS: u32 = 1000;
 
 #[derive(Default)]
 pub(super) struct Counts {

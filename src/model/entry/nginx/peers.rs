@@ -1,6 +1,7 @@
 //! The upstream servers as one worker sees them: whose turn it is, who is marked as failed. Pure decisions.
 
 use super::spec::Balance;
+use super::tried::Tried;
 use crate::kernel::{Key, Span, Stream, Time};
 use crate::model::endpoints::Endpoints;
 use crate::model::kept::Kept;
@@ -24,14 +25,25 @@ pub(super) struct Peer {
     pub(super) connections: u32,
     /// How long the server keeps an idle connection.
     pub(super) keepalive: Option<Span>,
-    /// Idle connections kept to it, and whose worker's, those that wait longest first.
-    pub(super) idle: Vec<(u16, Kept)>,
+    /// Idle connections kept to it, those that wait longest first.
+    pub(super) idle: Vec<Idle>,
     /// The standing that its line in the configuration gives it.
     line: Standing,
     /// That standing, while it is in the configuration at all: an endpoint of its service.
     standing: Standing,
     /// Its last failure was that no port was left toward it.
     portless: bool,
+}
+
+/// An idle connection to a server.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Idle {
+    /// Whose it is.
+    pub(super) worker: u16,
+    /// Requests that it has carried, and since when it stands.
+    pub(super) requests: u32,
+    pub(super) opened: Time,
+    pub(super) kept: Kept,
 }
 
 /// Whether a server takes requests.
@@ -69,10 +81,10 @@ impl Peer {
     }
 }
 
-/// A request that looks for a server: those it has tried (a bit each), its client, the second it is.
-struct Request {
-    tried: u64,
-    client: u32,
+/// A request that looks for a server: those it has tried, its client, the second it is.
+struct Request<'a> {
+    tried: Tried<'a>,
+    client: u64,
     second: u64,
 }
 
@@ -81,6 +93,8 @@ struct Request {
 pub(super) struct Peers {
     rows: Vec<Peer>,
     balance: Balance,
+    /// Networks that clients come from; 0: each has its own.
+    networks: u64,
     /// `max_fails`; 0 is as good as never.
     max_fails: u32,
     fail_timeout: u64,
@@ -91,8 +105,8 @@ pub(super) struct Peers {
     tries: usize,
     /// Whether there is one server only by it, which is never marked as failed.
     single: bool,
-    /// The backup servers (a bit each, as in `tried`).
-    backups: u64,
+    /// Whether there are backup servers.
+    backups: bool,
 }
 
 /// A server behind the proxy: its node and address, how long it keeps an idle connection, and what its line says.
@@ -105,15 +119,10 @@ pub(super) struct Server {
     pub(super) standing: Standing,
 }
 
-/// The bit of a server in a set of those that were tried; those from the 64th on share one.
-pub(super) fn bit(at: usize) -> u64 {
-    1 << at.min(63)
-}
-
 impl Peers {
     pub(super) fn new(
         servers: &[Server],
-        balance: Balance,
+        (balance, networks): (Balance, u32),
         (max_fails, fail_timeout): (u32, u64),
         max_conns: u32,
     ) -> Peers {
@@ -136,13 +145,14 @@ impl Peers {
         let mut peers = Peers {
             rows: servers.iter().map(peer).collect(),
             balance,
+            networks: u64::from(networks),
             max_fails: if max_fails == 0 { u32::MAX } else { max_fails },
             fail_timeout,
             max_conns,
             version: 0,
             tries: 0,
             single: false,
-            backups: 0,
+            backups: false,
         };
         peers.count();
         peers
@@ -154,9 +164,7 @@ impl Peers {
         let (primary, backup) = (of(Standing::Primary), of(Standing::Backup));
         self.tries = primary + backup;
         self.single = primary + of(Standing::Down) == 1 && backup == 0;
-        let backups = self.rows.iter().enumerate();
-        let backups = backups.filter(|(_, peer)| peer.standing == Standing::Backup);
-        self.backups = backups.fold(0, |bits, (at, _)| bits | bit(at));
+        self.backups = backup > 0;
     }
 
     /// How many servers a request may be passed to.
@@ -171,10 +179,10 @@ impl Peers {
 
     /// Takes the connection of a worker that has been idle longest, whichever server it leads to: which that is.
     pub(super) fn take_oldest_idle(&mut self, worker: usize) -> Option<usize> {
-        let of = |(of, _): &(u16, Kept)| usize::from(*of) == worker;
+        let of = |idle: &Idle| usize::from(idle.worker) == worker;
         let oldest = |(at, peer): (usize, &Peer)| {
             let first = peer.idle.iter().position(of)?;
-            Some((peer.idle[first].1.since(), at, first))
+            Some((peer.idle[first].kept.since(), at, first))
         };
         let (_, at, first) = self.rows.iter().enumerate().filter_map(oldest).min()?;
         self.rows[at].idle.remove(first);
@@ -197,21 +205,21 @@ impl Peers {
         }
     }
 
-    /// The server for a request of `client` that has tried those in `tried` (a bit each); none: no live upstream. A request that
+    /// The server for a request of `client` that has tried those in `tried`; none: no live upstream. A request that
     /// finds no primary server goes to the backups, and stays with them (`rrp->peers = peers->next`).
     pub(super) fn choose(
         &mut self,
-        tried: u64,
-        client: u32,
+        tried: Tried,
+        client: u64,
         now: Time,
         stream: &mut Stream,
     ) -> Option<usize> {
         let second = now.nanos() / 1_000_000_000;
         let request = Request { tried, client, second };
-        let with_backups = tried & self.backups != 0;
+        let with_backups = self.backups && !tried.none() && self.has_tried_backup(tried);
         let first = if with_backups { Standing::Backup } else { Standing::Primary };
         let best = match self.choose_among(first, &request, stream) {
-            None if self.backups != 0 => self.choose_among(Standing::Backup, &request, stream)?,
+            None if self.backups => self.choose_among(Standing::Backup, &request, stream)?,
             best => best?,
         };
         let peer = &mut self.rows[best];
@@ -219,6 +227,19 @@ impl Peers {
             peer.checked = second;
         }
         Some(best)
+    }
+
+    /// The network of a client: what ip_hash looks at (`ngx_http_upstream_init_ip_hash_peer`: three bytes of an IPv4 address).
+    fn network(&self, client: u64) -> u64 {
+        match self.networks {
+            0 => client,
+            n => Key::root(client, 1).stream().below(n),
+        }
+    }
+
+    fn has_tried_backup(&self, tried: Tried) -> bool {
+        let mut rows = self.rows.iter().enumerate();
+        rows.any(|(at, peer)| peer.standing == Standing::Backup && tried.has(at))
     }
 
     /// The server of a standing by the balancing method.
@@ -236,7 +257,7 @@ impl Peers {
             let failed =
                 !single && peer.fails >= max_fails && second - peer.checked <= fail_timeout;
             let full = max_conns > 0 && peer.connections >= max_conns;
-            peer.standing == standing && tried & bit(at) == 0 && !failed && !full
+            peer.standing == standing && !tried.has(at) && !failed && !full
         };
         match self.balance {
             Balance::RoundRobin => self.round_robin(usable),
@@ -249,7 +270,7 @@ impl Peers {
             }
             Balance::IpHash => {
                 // A server that is out passes its clients to the next hash; after 20 to the turns.
-                let mut hash = Key::root(u64::from(client), 0).stream();
+                let mut hash = Key::root(self.network(client), 0).stream();
                 let total = self.weight(|_, _| true);
                 (0..20)
                     .filter_map(|_| self.at_weight(hash.below(total), |_, _| true))
@@ -347,12 +368,12 @@ mod tests {
     }
     fn peers(n: u16, balance: Balance) -> Peers {
         let servers: Vec<_> = (0..n).map(server).collect();
-        Peers::new(&servers, balance, (1, 10), 0)
+        Peers::new(&servers, (balance, 0), (1, 10), 0)
     }
     fn weighted(weights: &[u16], balance: Balance) -> Peers {
         let of = |(i, weight): (usize, &u16)| Server { weight: *weight, ..server(i as u16) };
         let servers: Vec<_> = weights.iter().enumerate().map(of).collect();
-        Peers::new(&servers, balance, (1, 10), 0)
+        Peers::new(&servers, (balance, 0), (1, 10), 0)
     }
     fn at(seconds: u64) -> Time {
         Time::from_nanos(seconds * 1_000_000_000)
@@ -363,7 +384,7 @@ mod tests {
         let mut peers = peers(3, Balance::RoundRobin);
         let mut stream = Key::root(1, 0).stream();
         let turns: Vec<_> =
-            (0..6).map(|_| peers.choose(0, 0, at(0), &mut stream).unwrap()).collect();
+            (0..6).map(|_| peers.choose(Tried::first(0), 0, at(0), &mut stream).unwrap()).collect();
         assert_eq!(turns, [0, 1, 2, 0, 1, 2]);
     }
 
@@ -373,14 +394,20 @@ mod tests {
         let mut stream = Key::root(1, 0).stream();
         peers.failed(0, at(5));
         for second in 5..=15 {
-            assert_eq!(peers.choose(0, 0, at(second), &mut stream), Some(1), "second {second}");
+            assert_eq!(
+                peers.choose(Tried::first(0), 0, at(second), &mut stream),
+                Some(1),
+                "second {second}"
+            );
         }
-        let later: Vec<_> =
-            (0..4).map(|_| peers.choose(0, 0, at(16), &mut stream).unwrap()).collect();
+        let later: Vec<_> = (0..4)
+            .map(|_| peers.choose(Tried::first(0), 0, at(16), &mut stream).unwrap())
+            .collect();
         assert_eq!(later.iter().filter(|&&p| p == 0).count(), 1, "one probe: {later:?}");
         peers.answered(0);
-        let after: Vec<_> =
-            (0..4).map(|_| peers.choose(0, 0, at(16), &mut stream).unwrap()).collect();
+        let after: Vec<_> = (0..4)
+            .map(|_| peers.choose(Tried::first(0), 0, at(16), &mut stream).unwrap())
+            .collect();
         assert_eq!(after.iter().filter(|&&p| p == 0).count(), 2, "{after:?}");
     }
 
@@ -389,23 +416,23 @@ mod tests {
         let mut one = peers(1, Balance::RoundRobin);
         let mut stream = Key::root(1, 0).stream();
         one.failed(0, at(1));
-        assert_eq!(one.choose(0, 0, at(1), &mut stream), Some(0));
+        assert_eq!(one.choose(Tried::first(0), 0, at(1), &mut stream), Some(0));
         let mut two = peers(2, Balance::RoundRobin);
         two.failed(0, at(1));
         two.failed(1, at(1));
-        assert_eq!(two.choose(0, 0, at(2), &mut stream), None);
+        assert_eq!(two.choose(Tried::first(0), 0, at(2), &mut stream), None);
     }
 
     #[test]
     fn max_conns_is_a_limit_without_a_queue() {
         let servers: Vec<_> = (0..2).map(server).collect();
-        let mut peers = Peers::new(&servers, Balance::RoundRobin, (1, 10), 3);
+        let mut peers = Peers::new(&servers, (Balance::RoundRobin, 0), (1, 10), 3);
         let mut stream = Key::root(1, 0).stream();
         for _ in 0..6 {
-            let at = peers.choose(0, 0, at(0), &mut stream).unwrap();
+            let at = peers.choose(Tried::first(0), 0, at(0), &mut stream).unwrap();
             peers.get(at).connections += 1;
         }
-        assert_eq!(peers.choose(0, 0, at(0), &mut stream), None);
+        assert_eq!(peers.choose(Tried::first(0), 0, at(0), &mut stream), None);
     }
 
     #[test]
@@ -413,7 +440,9 @@ mod tests {
         let mut peers = peers(3, Balance::IpHash);
         let mut stream = Key::root(1, 0).stream();
         let of = |peers: &mut Peers, stream: &mut Stream| -> Vec<usize> {
-            (0..300).map(|client| peers.choose(0, client, at(1), stream).unwrap()).collect()
+            (0..300)
+                .map(|client| peers.choose(Tried::first(0), client, at(1), stream).unwrap())
+                .collect()
         };
         let first = of(&mut peers, &mut stream);
         assert_eq!(first, of(&mut peers, &mut stream));
@@ -435,7 +464,7 @@ mod tests {
         peers.get(1).connections = 1;
         peers.get(2).connections = 1;
         let mut turns: Vec<_> =
-            (0..2).map(|_| peers.choose(0, 0, at(0), &mut stream).unwrap()).collect();
+            (0..2).map(|_| peers.choose(Tried::first(0), 0, at(0), &mut stream).unwrap()).collect();
         turns.sort_unstable();
         assert_eq!(turns, [1, 2]);
     }
@@ -446,7 +475,7 @@ mod tests {
         let mut peers = weighted(&[5, 1, 1], Balance::RoundRobin);
         let mut stream = Key::root(1, 0).stream();
         let turns: Vec<_> =
-            (0..7).map(|_| peers.choose(0, 0, at(0), &mut stream).unwrap()).collect();
+            (0..7).map(|_| peers.choose(Tried::first(0), 0, at(0), &mut stream).unwrap()).collect();
         assert_eq!(turns, [0, 0, 1, 0, 2, 0, 0]);
     }
 
@@ -456,10 +485,10 @@ mod tests {
         let mut stream = Key::root(1, 0).stream();
         let mut peers = weighted(&[1, 3], Balance::LeastConn);
         (peers.get(0).connections, peers.get(1).connections) = (1, 2);
-        assert_eq!(peers.choose(0, 0, at(0), &mut stream), Some(1));
+        assert_eq!(peers.choose(Tried::first(0), 0, at(0), &mut stream), Some(1));
         peers.get(1).connections = 3;
         let turns: Vec<_> =
-            (0..4).map(|_| peers.choose(0, 0, at(0), &mut stream).unwrap()).collect();
+            (0..4).map(|_| peers.choose(Tried::first(0), 0, at(0), &mut stream).unwrap()).collect();
         assert_eq!(turns, [1, 0, 1, 1], "as round robin with weights 1 and 3");
     }
 
@@ -468,7 +497,8 @@ mod tests {
         for balance in [Balance::Random, Balance::IpHash] {
             let mut peers = weighted(&[1, 3], balance);
             let mut stream = Key::root(1, 0).stream();
-            let mut of = |client| peers.choose(0, client, at(0), &mut stream).unwrap();
+            let mut of =
+                |client| peers.choose(Tried::first(0), client, at(0), &mut stream).unwrap();
             let second: usize = (0..10_000).map(&mut of).sum();
             // 7,500 with a standard deviation of 43.
             assert!((7_350..7_650).contains(&second), "{balance:?}: {second}");
@@ -480,15 +510,19 @@ mod tests {
         let standings = [Standing::Primary, Standing::Backup, Standing::Down];
         let of = |(i, standing)| Server { standing, ..server(i as u16) };
         let servers: Vec<_> = standings.into_iter().enumerate().map(of).collect();
-        let mut peers = Peers::new(&servers, Balance::RoundRobin, (1, 10), 0);
+        let mut peers = Peers::new(&servers, (Balance::RoundRobin, 0), (1, 10), 0);
         let mut stream = Key::root(1, 0).stream();
         assert_eq!(peers.tries(), 2, "what is down is not tried");
-        assert!((0..3).all(|_| peers.choose(0, 0, at(0), &mut stream) == Some(0)));
-        assert_eq!(peers.choose(bit(0), 0, at(0), &mut stream), Some(1), "the next server");
+        assert!((0..3).all(|_| peers.choose(Tried::first(0), 0, at(0), &mut stream) == Some(0)));
+        assert_eq!(
+            peers.choose(Tried::first(1), 0, at(0), &mut stream),
+            Some(1),
+            "the next server"
+        );
         peers.failed(0, at(1));
-        assert_eq!(peers.choose(0, 0, at(1), &mut stream), Some(1));
+        assert_eq!(peers.choose(Tried::first(0), 0, at(1), &mut stream), Some(1));
         // A request that is with the backups stays there, though the primary server may be probed again.
-        assert_eq!(peers.choose(bit(1), 0, at(60), &mut stream), None);
-        assert_eq!(peers.choose(0, 0, at(60), &mut stream), Some(0));
+        assert_eq!(peers.choose(Tried::first(2), 0, at(60), &mut stream), None);
+        assert_eq!(peers.choose(Tried::first(0), 0, at(60), &mut stream), Some(0));
     }
 }

@@ -1,11 +1,14 @@
 //! The proxy as it runs: what it holds, and who handles which message.
 
+use super::clients::Clients;
 use super::limits::RequestLimits;
 use super::mutex::AcceptMutex;
-use super::parts::{Counts, Exchange, Limits, NextUpstream, Socket};
+use super::next::NextUpstream;
+use super::parts::{ClientKeepalive, Counts, Exchange, Limits, Socket, UpstreamKeepalive};
 use super::peers::{Peers, Server, Standing};
 use super::ports::Ports;
 use super::spec::{Closer, NginxSpec, ServerLine, Version};
+use super::tried::Further;
 use super::worker::{Connection, State, Worker};
 use crate::kernel::{LaneId, Rank, Span};
 use crate::model::component::{Component, NodeReport};
@@ -45,6 +48,8 @@ pub struct Nginx {
     pub(super) free: Vec<u32>,
     pub(super) exchanges: Vec<Exchange>,
     pub(super) free_exchanges: Vec<u32>,
+    /// What the exchanges have tried beyond the 64th server.
+    pub(super) further: Further,
     /// Listening sockets: one, or one a worker with reuseport.
     pub(super) sockets: Vec<Socket>,
     /// Workers in the order in which the kernel wakes them.
@@ -58,8 +63,8 @@ pub struct Nginx {
     pub(super) mutex: Option<AcceptMutex>,
     /// How long a worker does not listen after EMFILE.
     pub(super) accept_pause: Span,
-    pub(super) keepalive: (LaneId, u32),
-    pub(super) upstream_keepalive: u32,
+    pub(super) keepalive: ClientKeepalive,
+    pub(super) upstream_keepalive: UpstreamKeepalive,
     pub(super) connect_timeout: LaneId,
     pub(super) read_timeout: LaneId,
     pub(super) read_span: Span,
@@ -71,6 +76,7 @@ pub struct Nginx {
     pub(super) local_ports: u32,
     pub(super) upstream_closed_by: Closer,
     pub(super) requests: RequestLimits,
+    pub(super) clients: Clients,
     pub(super) upstream_hop: Span,
     pub(super) upstream_syn_retry: SynRetry,
     pub(super) cpu_accept: Span,
@@ -121,7 +127,8 @@ impl Component for Nginx {
         let slots = spec.worker_connections.saturating_sub(spec.listeners + 1);
         let worker = |_| {
             let fails = (spec.max_fails, fail_timeout);
-            let peers = Peers::new(&servers, spec.balance, fails, spec.max_conns);
+            let balance = (spec.balance, spec.networks);
+            let peers = Peers::new(&servers, balance, fails, spec.max_conns);
             Worker::new(peers, descriptors, slots, spec.worker_connections / 16, spec.version)
         };
         let socket = || Socket {
@@ -138,6 +145,7 @@ impl Component for Nginx {
         let ledger = &mut *wiring.ledger;
         let workers = u64::from(spec.workers);
         let limits = Limits::announce(spec, listen_max, me, ledger);
+        let idle = wiring.queue.lane(spec.keepalive_timeout, Rank::Timeout);
         let connections_gauge = ledger.gauge(me, "connections", Some(workers * u64::from(slots)));
         let listen_gauge = ledger.gauge(me, "listen queue", Some(listen_max as u64));
         Ok(Nginx {
@@ -149,6 +157,7 @@ impl Component for Nginx {
             free: Vec::new(),
             exchanges: Vec::new(),
             free_exchanges: Vec::new(),
+            further: Further::new(servers.len()),
             sockets: (0..sockets).map(|_| socket()).collect(),
             line: (0..usize::from(spec.workers)).collect(),
             multi_accept: spec.multi_accept,
@@ -156,24 +165,18 @@ impl Component for Nginx {
             reorders: spec.version == Version::V1_22 && mutex.is_none(),
             mutex,
             accept_pause: spec.accept_mutex_delay,
-            keepalive: (
-                wiring.queue.lane(spec.keepalive_timeout, Rank::Timeout),
-                spec.keepalive_requests,
-            ),
-            upstream_keepalive: spec.upstream_keepalive,
+            keepalive: ClientKeepalive::new(spec, idle),
+            upstream_keepalive: UpstreamKeepalive::new(spec),
             connect_timeout: wiring.queue.lane(spec.proxy_connect_timeout, Rank::Timeout),
             read_timeout: wiring.queue.lane(spec.proxy_read_timeout, Rank::Timeout),
             read_span: spec.proxy_read_timeout,
-            next: NextUpstream {
-                on: spec.next_upstream,
-                tries: usize::from(spec.next_upstream_tries),
-                timeout: spec.next_upstream_timeout,
-            },
+            next: NextUpstream::new(spec),
             zone: spec.zone,
             ports: vec![Ports::default(); servers.len()],
             local_ports: spec.local_ports,
             upstream_closed_by: spec.upstream_closed_by,
             requests: RequestLimits::new(spec),
+            clients: Clients::new(spec, wiring.key()),
             upstream_hop: wiring.way(spec.upstream_rtt),
             upstream_syn_retry: spec.upstream_syn_retry,
             cpu_accept: spec.cpu_accept,

@@ -1,6 +1,8 @@
 //! nginx as the scenario writes it: its directives, under their own names where they fit one word.
 
+use super::clients::asks_for_clients;
 use super::limits::{LimitConn, LimitReq};
+use super::next::{self, NextOn};
 use crate::kernel::Span;
 use crate::model::component::{About, Check, Spec};
 use crate::model::era::Era;
@@ -21,20 +23,19 @@ pub const ABOUT: About = About {
         "worker_connections counts both sides; since 1.19.2 a sixteenth is kept free by closing idle and not yet used connections",
         "smooth weighted round robin, least_conn, random and ip_hash over upstream peers and their weights, max_fails, fail_timeout and max_conns per worker or, with a zone, for all",
         "servers that are down; backup servers, for requests that find no other: all failed, full or tried",
-        "limit_req (leaky bucket with burst, delay and nodelay) and limit_conn, per client or for the server",
+        "limit_req (leaky bucket with burst, delay and nodelay) and limit_conn, per client address or for the server",
         "ephemeral ports toward each upstream server, in TIME_WAIT for 60 s where nginx closes first",
-        "next upstream on refused, reset and timeout; a POST that was sent is not repeated; connect and read timeouts",
-        "client keep-alive with timeout and request limit, cleared by nginx's own 500, not by the application's",
-        "upstream keep-alive: so many idle connections per worker to all servers together, the one idle longest closed first, none idle for more than 60 s",
-        "HTTP/2 from clients: one descriptor and one connection slot for many requests, an upstream connection for each; http2_max_concurrent_streams, GOAWAY after keepalive_requests or keepalive_timeout; a 500 or a client that gives up a request leaves the connection open",
+        "next upstream on refused, reset and timeout, and on the statuses that are named; such an answer counts as a failure of its server (403 and 404 do not) and closes the connection to it, that of the last try goes to the client; a POST that was sent is not repeated unless non_idempotent is named; connect and read timeouts",
+        "client keep-alive with timeout, request limit and keepalive_time, cleared by nginx's own 500, not by the application's",
+        "upstream keep-alive: so many idle connections per worker to all servers together, the one idle longest closed first; keepalive_timeout, keepalive_requests and keepalive_time of them",
+        "HTTP/2 from clients: one descriptor and one connection slot for many requests, an upstream connection for each; http2_max_concurrent_streams, GOAWAY after keepalive_requests, keepalive_time or keepalive_timeout; a 500 or a client that gives up a request leaves the connection open",
         "processor time of a worker for TLS handshakes and for proxying",
         "a client that leaves closes its upstream connection",
     ],
     leaves_out: &[
         "request and response bodies, buffering to disk, caching",
         "HTTP/2 to upstream servers, server push, priorities of streams; what a client assumes before the first SETTINGS frame (mostly 100 streams)",
-        "keepalive_requests (1,000) and keepalive_time (1 h) of connections to upstream servers, and other keepalive_timeouts of them than 60 s",
-        "ip_hash takes every user for a network of its own (a /24 of IPv4)",
+        "clients of a proxy in front have its one address, as without the realip module; a user's address does not change",
         "CPU credits of a burstable host",
     ],
     example: r#"{"workers": 2, "worker_connections": 4096, "nofile": 65536, "upstream": ["api"]}"#,
@@ -90,9 +91,9 @@ pub struct NginxSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0, max = 1.0), extend("x-source" = "own measurement, 1,100 connections at once on 2 busy cores, 2 workers: 0.52 to 0.59 without multi_accept, 0.73 to 0.80 with it; 1.18: 0.52 to 0.85"))]
     pub accept_share: Option<f64>,
-    /// Which rules of connection reuse apply.
+    /// Which rules and defaults of connection reuse apply.
     #[serde(default)]
-    #[schemars(extend("x-source" = "nginx changes: 1.19.2 frees a sixteenth in advance"))]
+    #[schemars(extend("x-source" = "nginx changes: 1.19.2 frees a sixteenth in advance; 1.19.10 has keepalive_requests of 1,000 and keepalive_time"))]
     pub version: Version,
     /// Listen backlog.
     #[serde(default = "backlog_default")]
@@ -114,14 +115,20 @@ pub struct NginxSpec {
     #[serde(default = "listeners_default")]
     #[schemars(range(min = 1, max = 100), extend("x-source" = "ports 80 and 443"))]
     pub listeners: u32,
-    /// `keepalive_timeout` toward clients; of HTTP/2 before 1.19.7 `http2_idle_timeout`.
+    /// `keepalive_timeout` toward clients; of HTTP/2 before 1.19.7 `http2_idle_timeout`, whose default was 3 min.
     #[serde(default = "keepalive_timeout_default")]
     #[schemars(extend("x-source" = "nginx default: 75 s"))]
     pub keepalive_timeout: Span,
-    /// `keepalive_requests` toward clients; of HTTP/2 before 1.19.7 `http2_max_requests`.
-    #[serde(default = "keepalive_requests_default")]
-    #[schemars(range(min = 1, max = 1_000_000_000), extend("x-source" = "nginx default: 1,000 (100 before 1.19.10)"))]
-    pub keepalive_requests: u32,
+    /// `keepalive_requests` toward clients, of HTTP/2 before 1.19.7 `http2_max_requests`; none: 1,000, but 100 of HTTP/1.1 where `version`
+    /// is "1.18".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000_000), extend("x-source" = "nginx default: 1,000 (100 before 1.19.10; http2_max_requests 1,000)"))]
+    pub keepalive_requests: Option<u32>,
+    /// `keepalive_time` toward clients: the first request later than this is the last of its connection; none: 1 h, but no limit where
+    /// `version` is "1.18".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-source" = "nginx default: 1 h (from 1.19.10)"))]
+    pub keepalive_time: Option<Span>,
     /// `http2_max_concurrent_streams`: requests at a time on one HTTP/2 connection. Whether HTTP/2 is spoken is the client's choice
     /// (`connection.http2`).
     #[serde(default = "streams_default", skip_serializing_if = "is_streams_default")]
@@ -131,6 +138,20 @@ pub struct NginxSpec {
     #[serde(default)]
     #[schemars(range(min = 0, max = 1_000_000), extend("x-source" = "nginx default: off (32 from 1.29.7)"))]
     pub upstream_keepalive: u32,
+    /// `keepalive_requests` of the upstream: after so many requests nginx closes a connection to a server; none: 1,000, but 100 where
+    /// `version` is "1.18".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000_000), extend("x-source" = "nginx default: 1,000 (100 before 1.19.10)"))]
+    pub upstream_keepalive_requests: Option<u32>,
+    /// `keepalive_time` of the upstream: after a request that ends later than this nginx closes a connection to a server; none: 1 h, but
+    /// no limit where `version` is "1.18".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-source" = "nginx default: 1 h (from 1.19.10)"))]
+    pub upstream_keepalive_time: Option<Span>,
+    /// `keepalive_timeout` of the upstream: so long a connection to a server may be idle.
+    #[serde(default = "minute", skip_serializing_if = "is_minute")]
+    #[schemars(extend("x-source" = "nginx default: 60 s (from 1.15.3)"))]
+    pub upstream_keepalive_timeout: Span,
     /// Balancing method.
     #[serde(default)]
     #[schemars(extend("x-source" = "nginx default"))]
@@ -143,13 +164,16 @@ pub struct NginxSpec {
     #[serde(default = "minute")]
     #[schemars(extend("x-source" = "nginx default: 60 s"))]
     pub proxy_read_timeout: Span,
-    /// `proxy_next_upstream error timeout` (true) or off.
+    /// `proxy_next_upstream error timeout` (true) or off; other parameters stand in `proxy_next_upstream`.
     #[serde(default = "yes")]
     #[schemars(extend("x-source" = "nginx default: error timeout"))]
     pub next_upstream: bool,
+    /// Parameters of `proxy_next_upstream`, as `["error", "timeout", "http_503"]`; none: as `next_upstream` says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy_next_upstream: Option<Vec<NextOn>>,
     /// `proxy_next_upstream_tries`: most servers for one request; 0: each once.
     #[serde(default)]
-    #[schemars(range(min = 0, max = 64), extend("x-source" = "nginx default: 0"))]
+    #[schemars(range(min = 0, max = 65_535), extend("x-source" = "nginx default: 0"))]
     pub next_upstream_tries: u16,
     /// `proxy_next_upstream_timeout`: no other server after this; 0s: no limit.
     #[serde(default)]
@@ -161,6 +185,16 @@ pub struct NginxSpec {
     /// `limit_conn`: most requests in progress; none: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit_conn: Option<LimitConn>,
+    /// How many addresses the users come from, for `limit_req`, `limit_conn` and ip_hash; 0: each from its own. Users behind one proxy,
+    /// or played by one load generator, have 1.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    #[schemars(range(min = 0, max = 1_000_000), extend("x-source" = "each from its own unless said"))]
+    pub clients: u32,
+    /// How many networks these addresses lie in, for ip_hash, which looks at the first three bytes of an IPv4 address (a /24); 0: each
+    /// in its own.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    #[schemars(range(min = 0, max = 1_000_000), extend("x-source" = "each in its own unless said"))]
+    pub networks: u32,
     /// Who closes an upstream connection that is not kept: the upstream server (HTTP/1.0 or `Connection: close`), or nginx
     /// (HTTP/1.1 with another `Connection` header and no upstream keepalive), whose port is in TIME_WAIT then.
     #[serde(default)]
@@ -257,6 +291,16 @@ pub enum Version {
     V1_22,
 }
 
+impl Version {
+    /// Defaults of `keepalive_requests` and `keepalive_time`, toward clients as toward servers.
+    pub(super) fn keepalive(self) -> (u32, Span) {
+        match self {
+            Version::V1_18 => (100, Span::MAX),
+            Version::V1_22 => (1000, Span::from_secs(3600)),
+        }
+    }
+}
+
 /// How a worker chooses among upstream servers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -310,8 +354,9 @@ fn local_ports_default() -> u32 {
 fn keepalive_timeout_default() -> Span {
     Span::from_secs(75)
 }
-fn keepalive_requests_default() -> u32 {
-    1000
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_zero(n: &u32) -> bool {
+    *n == 0
 }
 fn streams_default() -> u32 {
     128
@@ -329,6 +374,10 @@ fn is_mutex_delay_default(delay: &Span) -> bool {
 }
 fn minute() -> Span {
     Span::from_secs(60)
+}
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_minute(span: &Span) -> bool {
+    *span == minute()
 }
 fn yes() -> bool {
     true
@@ -384,6 +433,50 @@ impl NginxSpec {
         self.accept_mutex && self.workers > 1 && !self.reuseport
     }
 
+    /// Settings that this version does not have, or that do nothing here.
+    fn check_idle_settings(&self, check: &mut Check) {
+        for (field, time) in [
+            ("keepalive_time", self.keepalive_time),
+            ("upstream_keepalive_time", self.upstream_keepalive_time),
+        ] {
+            if time.is_some() && self.version == Version::V1_18 {
+                check.problem(
+                    "E0401",
+                    field,
+                    "nginx has it from 1.19.10, and `version` is \"1.18\"".into(),
+                    "leave it out, or set `version` to \"1.22\"",
+                );
+            }
+        }
+        for (field, said, does) in [
+            ("clients", self.clients > 0, asks_for_clients(self)),
+            ("networks", self.networks > 0, self.balance == Balance::IpHash),
+        ] {
+            if said && !does {
+                check.problem(
+                    "W0441",
+                    field,
+                    "nothing here asks where clients come from".into(),
+                    "set `balance` to \"ip_hash\", or leave it out; `clients` is also for limits with the key \"client\"",
+                );
+            }
+        }
+        for (field, said) in [
+            ("upstream_keepalive_requests", self.upstream_keepalive_requests.is_some()),
+            ("upstream_keepalive_time", self.upstream_keepalive_time.is_some()),
+            ("upstream_keepalive_timeout", !is_minute(&self.upstream_keepalive_timeout)),
+        ] {
+            if said && self.upstream_keepalive == 0 {
+                check.problem(
+                    "W0440",
+                    field,
+                    "no connection to a server is kept, as `upstream_keepalive` is 0".into(),
+                    "set `upstream_keepalive`, or leave this out",
+                );
+            }
+        }
+    }
+
     /// Descriptors that an idle worker holds.
     pub fn base(&self) -> u32 {
         let sockets = if self.reuseport { u32::from(self.workers) } else { 1 };
@@ -421,6 +514,8 @@ impl Spec for NginxSpec {
             );
         }
         self.check_servers(check);
+        self.check_idle_settings(check);
+        next::check(self, check);
         if self.limit_req.as_ref().is_some_and(|limit| limit.nodelay && limit.delay > 0) {
             check.problem(
                 "E0398",

@@ -40,14 +40,17 @@ pub(super) struct Connection {
     pub(super) state: State,
     /// Who holds the other end, and its name for the connection.
     pub(super) owner: (NodeId, u32),
+    /// The address it comes from, where anything asks for that.
+    pub(super) client: u64,
     pub(super) requests: u32,
+    pub(super) accepted: Time,
     /// The request that it carries; of HTTP/2 the first one.
     pub(super) call: CallId,
     /// Requests in progress.
     pub(super) streams: u32,
     /// Whether it may carry several at a time.
     pub(super) http2: bool,
-    /// Whether it takes no more of them (GOAWAY) and is closed after the last.
+    /// Whether it takes no more requests (of HTTP/2: GOAWAY) and is closed after the last.
     pub(super) leaving: bool,
     pub(super) timer: TimerId,
     /// Raised whenever the connection enters or leaves the list of reusable ones.
