@@ -85,7 +85,7 @@ fn late(connection: &Value, limit: &str, abortonclose: bool) -> Outturn {
     let mut late = burst(1, "800ms", "job");
     late["connection"] = connection.clone();
     early["connection"] = connection.clone();
-    let haproxy = json!({limit: 1, "abortonclose": abortonclose});
+    let haproxy = json!({limit: 1, "backlog": 4096, "abortonclose": abortonclose});
     let job = wait(&constant(1_000.0));
     run(&json!({"early": early, "late": late}), &job, &haproxy, &threads(100_000), &json!([]))
 }

@@ -49,6 +49,7 @@ mod lambda_starts;
 mod machines;
 mod measured;
 mod models;
+mod own_work;
 mod pod_life;
 mod pools;
 mod precision;

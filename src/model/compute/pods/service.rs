@@ -26,6 +26,7 @@ use crate::model::probe::PROBE;
 use crate::model::sdk::SdkClients;
 use crate::model::wiring::Wiring;
 use crate::model::work::Step;
+use std::collections::BTreeMap;
 
 const READ: u8 = 0;
 const STEP: u8 = 1;
@@ -95,6 +96,18 @@ pub(super) struct Counts {
     pub(super) connections_max: u64,
 }
 
+/// The kind of request whose steps are done, by kind; empty: each kind's own.
+fn own_work(said: &BTreeMap<String, String>, wiring: &Wiring) -> Result<Vec<u16>, String> {
+    if said.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut works: Vec<u16> = (0..wiring.works.len() as u16).collect();
+    for (kind, own) in said {
+        works[usize::from(wiring.work(kind)?)] = wiring.work(own)?;
+    }
+    Ok(works)
+}
+
 impl Component for Pods {
     type Spec = PodsSpec;
 
@@ -123,19 +136,12 @@ impl Component for Pods {
         for slow in &spec.slow {
             pods[usize::from(slow.pod)].slow = slow.factor;
         }
-        let mut own_work = Vec::new();
-        if !spec.work.is_empty() {
-            own_work = (0..wiring.works.len() as u16).collect();
-        }
-        for (kind, own) in &spec.work {
-            own_work[usize::from(wiring.work(kind)?)] = wiring.work(own)?;
-        }
         let places = spec.places();
         let limits = Limits::announce(spec, accept_max, wiring);
         let gauges = Gauges::announce(places, accept_max, u64::from(pod_count), wiring);
         Ok(Pods {
             name: wiring.name.to_owned(),
-            own_work,
+            own_work: own_work(&spec.work, wiring)?,
             sdk: SdkClients::default(),
             pods,
             hosts,
