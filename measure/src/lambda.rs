@@ -53,21 +53,25 @@ struct Platform {
 
 /// Serves until it is ended.
 pub async fn run(config: Config) {
-    let listener = listen(config.port);
     let platform = Rc::new(Platform {
         random: RefCell::new(StdRng::seed_from_u64(config.seed)),
         idle: RefCell::default(),
-        count: Cell::new(0),
+        count: Cell::new(config.prewarm),
         config,
     });
     LocalSet::new()
         .run_until(async {
-            for _ in 0..platform.config.prewarm {
-                platform.count.set(platform.count.get() + 1);
-                if let Some(environment) = platform.start().await {
-                    platform.idle.borrow_mut().push(environment);
-                }
+            // All at once, before anybody can connect.
+            let start = |_| {
+                let platform = platform.clone();
+                tokio::task::spawn_local(async move { platform.start().await })
+            };
+            let starting: Vec<_> = (0..platform.config.prewarm).map(start).collect();
+            for environment in starting {
+                let environment = environment.await.ok().flatten();
+                platform.idle.borrow_mut().extend(environment);
             }
+            let listener = listen(platform.config.port);
             tokio::task::spawn_local(expire(platform.clone()));
             while let Ok((stream, _)) = listener.accept().await {
                 tokio::task::spawn_local(serve(platform.clone(), stream));
@@ -177,6 +181,7 @@ impl Platform {
         let stdout = BufReader::new(process.stdout.take().expect("piped"));
         let mut environment = Environment { process, stdin, stdout, used: Instant::now() };
         if environment.answer().await.as_deref() == Some("ready") {
+            environment.used = Instant::now();
             return Some(environment);
         }
         self.count.set(self.count.get() - 1);

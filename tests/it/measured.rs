@@ -8,7 +8,11 @@ use serde_json::{Value, json};
 use std::path::PathBuf;
 
 fn cases() -> Vec<MeasuredCase> {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/measured");
+    cases_of("measured")
+}
+
+fn cases_of(folder: &str) -> Vec<MeasuredCase> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(folder);
     let mut files: Vec<PathBuf> =
         std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.retain(|path| path.extension().is_some_and(|e| e == "json"));
@@ -287,6 +291,24 @@ fn predictions_of_quick_cases_are_within_their_tolerances() {
         let off: Vec<_> = judged.metrics.iter().filter(|metric| !metric.within).collect();
         assert!(off.is_empty(), "{}: {off:?}", case.id);
     }
+}
+
+/// Cases whose settings were drawn at random (tests/data/measured-random/README.md), at the marks of the given ones.
+#[test]
+fn cases_drawn_at_random_come_out() {
+    let cases = cases_of("measured-random");
+    assert_eq!(cases.len(), 90);
+    let (mut figures, mut within, mut whole) = (0, 0, 0);
+    for case in &cases {
+        let judged = predict(case, 20, &Silent).unwrap();
+        assert!(judged.note.is_none(), "{}: {:?}", case.id, judged.note);
+        let good = judged.metrics.iter().filter(|metric| metric.within).count();
+        figures += judged.metrics.len();
+        within += good;
+        whole += usize::from(good == judged.metrics.len());
+    }
+    assert!(within * 100 >= figures * 95, "{within} of {figures} figures");
+    assert!(whole * 10 >= cases.len() * 9, "{whole} of {} cases", cases.len());
 }
 
 /// A shipped case with other settings (JSON pointer, value).
