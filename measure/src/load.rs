@@ -64,8 +64,8 @@ struct Retry {
     cap_ms: f64,
     #[serde(default)]
     jitter: String,
-    #[serde(default)]
-    on: Vec<String>,
+    /// Prefixes of the errors that are tried again; none: all.
+    on: Option<Vec<String>>,
 }
 
 /// A request that is over: start and length in seconds, attempts, and `ok` or the error of the last attempt.
@@ -225,7 +225,8 @@ async fn request(world: &World, user: &mut User) {
 /// How long to wait before the next attempt, if there is one: `min(cap, base * factor^attempt)`.
 fn pause(world: &World, user: &mut User, attempts: u32, kind: &str) -> Option<Duration> {
     let retry = world.load.retry.as_ref()?;
-    if attempts > retry.max || !retry.on.iter().any(|prefix| kind.starts_with(prefix.as_str())) {
+    let named = |on: &Vec<String>| on.iter().any(|prefix| kind.starts_with(prefix.as_str()));
+    if attempts > retry.max || !retry.on.as_ref().is_none_or(named) {
         return None;
     }
     let power = retry.factor.powi(attempts as i32 - 1);

@@ -92,6 +92,21 @@ impl Wiring<'_> {
         at.map(|i| i as u16).ok_or_else(|| format!("no work \"{name}\""))
     }
 
+    /// The kind of request whose steps are done, by kind; empty where that is each kind's own.
+    ///
+    /// # Errors
+    /// No work of a name.
+    pub fn own_work(&self, said: &BTreeMap<String, String>) -> Result<Vec<u16>, String> {
+        if said.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut works: Vec<u16> = (0..self.works.len() as u16).collect();
+        for (kind, own) in said {
+            works[usize::from(self.work(kind)?)] = self.work(own)?;
+        }
+        Ok(works)
+    }
+
     /// Index of an account by name.
     ///
     /// # Errors

@@ -4,7 +4,6 @@ use super::case::{Baseline, Config, NginxConfig};
 use super::kernel::{local_ports, somaxconn, syn_retry, syncookies, sysctl};
 use super::load::{ms, s};
 use super::machine::accept_cpu;
-
 use serde_json::{Value, json};
 
 /// nginx as a case configured it.
@@ -37,13 +36,7 @@ pub(super) fn nginx_node(
         "upstream_rtt": ms(base.tcp_connect_loopback_ms),
         "upstream_syn_retry": syn_retry(config),
         "next_upstream": !next_upstream(nginx).contains(&"off"),
-        "balance": match upstream.lb.as_deref().unwrap_or("round_robin") {
-            "least_conn" => "least_conn",
-            "random" => "random",
-            "ip_hash" => "ip_hash",
-            "round_robin" => "round_robin",
-            other => return Err(format!("balancing \"{other}\" is not known")),
-        },
+        "balance": balance(upstream.lb.as_deref())?,
     });
     node["base_descriptors"] = idle_descriptors(nginx, base).into();
     let mut set = |key: &str, value: Option<Value>| {
@@ -82,6 +75,14 @@ pub(super) fn nginx_node(
         - base.tcp_connect_loopback_ms;
     set("cpu_accept", Some(ms(accept.max(0.0)).into()));
     Ok(node)
+}
+
+/// The balancing method: nginx's words are the scenario's.
+fn balance(method: Option<&str>) -> Result<&str, String> {
+    match method.unwrap_or("round_robin") {
+        known @ ("least_conn" | "random" | "ip_hash" | "round_robin") => Ok(known),
+        other => Err(format!("balancing \"{other}\" is not known")),
+    }
 }
 
 /// Descriptors of an idle worker. One is for the channel to each worker: known counts are carried on to other numbers of workers. With

@@ -26,7 +26,6 @@ use crate::model::probe::PROBE;
 use crate::model::sdk::SdkClients;
 use crate::model::wiring::Wiring;
 use crate::model::work::Step;
-use std::collections::BTreeMap;
 
 const READ: u8 = 0;
 const STEP: u8 = 1;
@@ -96,18 +95,6 @@ pub(super) struct Counts {
     pub(super) connections_max: u64,
 }
 
-/// The kind of request whose steps are done, by kind; empty: each kind's own.
-fn own_work(said: &BTreeMap<String, String>, wiring: &Wiring) -> Result<Vec<u16>, String> {
-    if said.is_empty() {
-        return Ok(Vec::new());
-    }
-    let mut works: Vec<u16> = (0..wiring.works.len() as u16).collect();
-    for (kind, own) in said {
-        works[usize::from(wiring.work(kind)?)] = wiring.work(own)?;
-    }
-    Ok(works)
-}
-
 impl Component for Pods {
     type Spec = PodsSpec;
 
@@ -141,7 +128,7 @@ impl Component for Pods {
         let gauges = Gauges::announce(places, accept_max, u64::from(pod_count), wiring);
         Ok(Pods {
             name: wiring.name.to_owned(),
-            own_work: own_work(&spec.work, wiring)?,
+            own_work: wiring.own_work(&spec.work)?,
             sdk: SdkClients::default(),
             pods,
             hosts,
