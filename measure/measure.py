@@ -70,8 +70,13 @@ class Repetition:
                     self.start_pod(index)
             targets = self.entry()
             time.sleep(0.3)
+            before = tcp_counters()
             records, unfinished = self.load(targets)
-            return records, unfinished, self.pod_stats()
+            after = tcp_counters()
+            seen = {"tcp_counters": {name: after[name] - before[name] for name in TCP_COUNTERS}, "pod_stats": self.pod_stats()}
+            if self.config["load"]["entry"] == "nginx":
+                seen["nginx_requests_per_worker"] = self.requests_per_worker()
+            return records, unfinished, seen
         finally:
             for process in reversed(self.processes):
                 process.send_signal(signal.SIGCONT)
@@ -212,6 +217,11 @@ class Repetition:
             return {}
         return json.load(urllib.request.urlopen(f"http://127.0.0.1:{pods[0]['port']}/stats"))
 
+    def requests_per_worker(self):
+        """Requests that nginx's workers wrote down, the busiest first."""
+        workers = (self.folder / "access.log").read_text().split()
+        return sorted((workers.count(worker) for worker in set(workers)), reverse=True)
+
     def happen(self, event):
         """An event at a pod."""
         index = event["pod"]
@@ -253,7 +263,7 @@ worker_processes {nginx["worker_processes"]};
 {f"worker_rlimit_nofile {nginx['worker_rlimit_nofile']};" if nginx.get("worker_rlimit_nofile") else ""}
 events {{ worker_connections {nginx["worker_connections"]}; multi_accept {flag("multi_accept")}; accept_mutex {flag("accept_mutex")}; }}
 http {{
-  access_log {folder}/access.log; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
+  log_format worker $pid; access_log {folder}/access.log worker; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
   keepalive_requests {nginx.get("keepalive_requests") or 1000};
   upstream pods {{ {method} {"zone pods 64k;" if upstream.get("zone") else ""} {" ".join(map(server, ports))} {kept} }}
   server {{
@@ -322,6 +332,16 @@ def listening6():
     """Local ports on which IPv6 sockets listen, each as `:PORT `."""
     lines = [line.split() for line in Path("/proc/net/tcp6").read_text().splitlines()[1:]]
     return " ".join(":" + words[1].rsplit(":", 1)[1] for words in lines if words[3] == "0A") + " "
+
+
+# What the kernel counts of a namespace (man 8 nstat): SYNs that found a full listen queue, SYNs and segments sent again.
+TCP_COUNTERS = ["ListenOverflows", "TCPSynRetrans", "TCPTimeouts"]
+
+
+def tcp_counters():
+    """Counters of TCP so far."""
+    names, values = (line.split() for line in Path("/proc/net/netstat").read_text().splitlines()[:2])
+    return dict(zip(names[1:], map(int, values[1:])))
 
 
 def quantile(ordered, share):
@@ -395,10 +415,10 @@ def one_repetition(program):
         pass
     with tempfile.TemporaryDirectory(prefix="headroom-measure-") as folder:
         repetition = Repetition(order["config"], order["seed"], program, folder)
-        records, unfinished, stats = repetition.run()
+        records, unfinished, seen = repetition.run()
     if order["records"]:
         Path(order["records"]).write_text("".join(json.dumps(record) + "\n" for record in records))
-    inside = {"nginx_idle_fds_per_worker": repetition.idle_descriptors, "pod_stats": stats}
+    inside = {"nginx_idle_fds_per_worker": repetition.idle_descriptors, **seen}
     print(json.dumps({**inside, **figures(order["config"], records, unfinished)}))
 
 

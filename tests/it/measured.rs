@@ -11,7 +11,7 @@ fn cases() -> Vec<MeasuredCase> {
     cases_of("measured")
 }
 
-fn cases_of(folder: &str) -> Vec<MeasuredCase> {
+pub(crate) fn cases_of(folder: &str) -> Vec<MeasuredCase> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(folder);
     let mut files: Vec<PathBuf> =
         std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();

@@ -6,7 +6,10 @@
 //! the connections (measured with `multi_accept on`, two workers: 73 to 80 %, section 5.5).
 
 use super::common::outturns;
+use super::measured::cases_of;
 use super::theory::no_network;
+use headroom::experiment::Silent;
+use headroom::experiment::verify::measured::predict;
 use headroom::model::world::Outturn;
 use serde_json::{Value, json};
 
@@ -41,7 +44,18 @@ fn success(run: Run) -> f64 {
 }
 
 /// Success in per cent, with these settings of nginx beside the run's.
-fn succeeds((_, version, connections, nofile, users, _): Run, settings: &Value) -> f64 {
+fn succeeds(run: Run, settings: &Value) -> f64 {
+    let load = json!({"closed": {"users": run.4, "for": "10s"}});
+    succeeds_with(run, settings, &load, &json!({"request": "200us"}))
+}
+
+/// The same under another load, from another load generator.
+fn succeeds_with(
+    (_, version, connections, nofile, ..): Run,
+    settings: &Value,
+    load: &Value,
+    generator: &Value,
+) -> f64 {
     let mut connection = no_network();
     connection["keepalive"] = true.into();
     let mut edge = json!({"upstream": ["api"], "version": version, "workers": 2, "worker_connections": connections,
@@ -50,8 +64,7 @@ fn succeeds((_, version, connections, nofile, users, _): Run, settings: &Value) 
     let scenario = json!({
         "name": "reference run",
         "workload": {"users": {
-            "load": {"closed": {"users": users, "for": "10s"}}, "request": "job", "connection": connection,
-            "generator": {"request": "200us"},
+            "load": load, "request": "job", "connection": connection, "generator": generator,
         }},
         "work": {"job": [{"wait": {"constant": "2s"}}]},
         "designs": {"d": {"enter": {"users": "edge"}, "nodes": {
@@ -81,6 +94,42 @@ fn n1_to_n10_come_out_within_three_points_of_the_sheet_and_races_of_repetitions(
             "{id}: {predicted} against {least} to {most}"
         );
     }
+}
+
+#[test]
+fn the_same_runs_with_a_known_client_come_out_as_measured() {
+    // N1 to N8 with `multi_accept` on and off, and six more with it (tests/data/measured-reference/README.md).
+    let cases = cases_of("measured-reference");
+    assert_eq!(cases.len(), 22);
+    let (mut figures, mut within) = (0, 0);
+    for case in &cases {
+        let judged = predict(case, 20, &Silent).unwrap();
+        for metric in &judged.metrics {
+            assert!(metric.within || metric.name != "success_rate", "{}: {metric:?}", case.id);
+        }
+        figures += judged.metrics.len();
+        within += judged.metrics.iter().filter(|metric| metric.within).count();
+    }
+    assert!(within * 100 >= figures * 95, "{within} of {figures} figures");
+}
+
+#[test]
+fn a_worker_that_was_woken_is_awake_before_it_runs() {
+    // A connection every 15 us; a worker accepts one in 9. Were it on its processor at once it would be asleep again each time,
+    // and as the first in line take all, though it has descriptors for 506 requests. As it is, the second one is woken as well.
+    let succeed = |latency: &str| {
+        let user = json!({"closed": {"users": 900, "requests_per_user": 1, "for": "10s"}});
+        let generator = json!({"connect": "15us"});
+        let run = ("", "1.22", 4096, 1024, 900, 0.0);
+        succeeds_with(
+            run,
+            &json!({"multi_accept": true, "wakeup_latency": latency}),
+            &user,
+            &generator,
+        )
+    };
+    let found = ["0s", "10us", "20us", "39us", "60us"].map(succeed);
+    assert!(found[0] < 60.0 && found[1..].iter().all(|&found| found > 85.0), "{found:?}");
 }
 
 #[test]

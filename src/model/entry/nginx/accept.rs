@@ -7,7 +7,7 @@
 //! (`ngx_reorder_accept_events`); with multi_accept the accept loop ends with EAGAIN before it gets there.
 
 use super::exchange::ARRIVED;
-use super::proxy::{DATA, LOOP, Nginx, READ, RESUME, SYN_END};
+use super::proxy::{DATA, LOOP, Nginx, READ, RESUME, SYN_END, WOKEN};
 use super::worker::{Connection, State, Task};
 use crate::kernel::{Rank, Span, TimerId};
 use crate::model::calls::Via;
@@ -138,8 +138,18 @@ impl Nginx {
                 row.ready.push_back((Task::Listen, ctx.queue.now()));
             }
             if sleeps {
-                return self.turn(worker, ctx);
+                return match self.wakeup_latency {
+                    Some(latency) => ctx.wake(latency, WOKEN, worker as u32, 0),
+                    None => self.turn(worker, ctx),
+                };
             }
+        }
+    }
+
+    /// A worker that was woken has got a processor.
+    pub(super) fn runs(&mut self, worker: usize, ctx: &mut Ctx) {
+        if self.workers[worker].current.is_none() {
+            self.turn(worker, ctx);
         }
     }
 

@@ -36,6 +36,8 @@ pub(super) const DELAYED: u8 = 8;
 
 /// A worker asks for the accept mutex again.
 pub(super) const ACCEPT_AGAIN: u8 = 9;
+/// A worker runs that was woken.
+pub(super) const WOKEN: u8 = 10;
 
 /// nginx as it runs.
 pub struct Nginx {
@@ -55,6 +57,8 @@ pub struct Nginx {
     /// Workers in the order in which the kernel wakes them.
     pub(super) line: Vec<usize>,
     pub(super) multi_accept: bool,
+    /// How long after it was woken a worker runs, where that decides who accepts.
+    pub(super) wakeup_latency: Option<Span>,
     /// Share of new connections that the first worker accepts, where it is given.
     pub(super) accept_share: Option<f64>,
     /// Whether workers go to the end of the line from time to time.
@@ -161,6 +165,8 @@ impl Component for Nginx {
             sockets: (0..sockets).map(|_| socket()).collect(),
             line: (0..usize::from(spec.workers)).collect(),
             multi_accept: spec.multi_accept,
+            wakeup_latency: (spec.multi_accept && sockets == 1 && spec.workers > 1)
+                .then_some(spec.wakeup_latency),
             accept_share: spec.accept_share,
             reorders: spec.version == Version::V1_22 && mutex.is_none(),
             mutex,
@@ -248,6 +254,7 @@ impl Nginx {
                 self.stir(worker, ctx);
             }
             Message::Wake(RESUME, worker, _) => self.resume(worker as usize, ctx),
+            Message::Wake(WOKEN, worker, _) => self.runs(worker as usize, ctx),
             Message::Wake(ACCEPT_AGAIN, worker, _) => self.stir(worker as usize, ctx),
             Message::Wake(IDLE, connection, turn) => {
                 let row = &self.connections[connection as usize];
