@@ -26,7 +26,7 @@ impl Severity {
 /// One problem of a scenario.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// An entry of [`super::catalogue`], e.g. `E0102`.
+    /// An entry of [`mod@super::catalogue`], e.g. `E0102`.
     pub code: &'static str,
     /// Error or warning.
     pub severity: Severity,
