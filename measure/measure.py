@@ -334,7 +334,7 @@ def listening6():
     return " ".join(":" + words[1].rsplit(":", 1)[1] for words in lines if words[3] == "0A") + " "
 
 
-# What the kernel counts of a namespace (man 8 nstat): SYNs that found a full listen queue, SYNs and segments sent again.
+# What the kernel counts of a namespace (man 8 nstat): connections that found a full listen queue, SYNs sent again, retransmission timeouts.
 TCP_COUNTERS = ["ListenOverflows", "TCPSynRetrans", "TCPTimeouts"]
 
 

@@ -271,7 +271,7 @@ impl Nginx {
 
     /// From 1.21.6 the socket is registered anew from time to time, so that other workers get their turn.
     fn reorder(&mut self, worker: usize) {
-        if !self.reorders || self.multi_accept || self.sockets.len() > 1 || self.line.len() == 1 {
+        if !self.reorders || self.sockets.len() > 1 || self.line.len() == 1 {
             return;
         }
         let row = &mut self.workers[worker];

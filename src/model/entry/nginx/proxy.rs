@@ -119,6 +119,12 @@ fn servers(spec: &NginxSpec, wiring: &mut Wiring) -> Result<Vec<Server>, String>
     Ok(servers)
 }
 
+/// A listening socket without connections.
+fn socket(spec: &NginxSpec) -> Socket {
+    let listener = Listener::new(spec.backlog, spec.somaxconn, spec.syncookies);
+    Socket { listener: listener.aborting(spec.abort_on_overflow), waiting: VecDeque::new() }
+}
+
 impl Component for Nginx {
     type Spec = NginxSpec;
 
@@ -135,17 +141,15 @@ impl Component for Nginx {
             let peers = Peers::new(&servers, balance, fails, spec.max_conns);
             Worker::new(peers, descriptors, slots, spec.worker_connections / 16, spec.version)
         };
-        let socket = || Socket {
-            listener: Listener::new(spec.backlog, spec.somaxconn, spec.syncookies)
-                .aborting(spec.abort_on_overflow),
-            waiting: VecDeque::new(),
-        };
         let sockets = if spec.reuseport { spec.workers } else { 1 };
-        let listen_max = socket().listener.places() * usize::from(sockets);
+        let listen_max = socket(spec).listener.places() * usize::from(sockets);
         let mutex = spec.excludes().then(|| {
             let lane = wiring.queue.lane(spec.accept_mutex_delay, Rank::Timeout);
             AcceptMutex::new(spec.accept_mutex_delay, lane, spec.worker_connections, wiring.key())
         });
+        let reorders = spec.version == Version::V1_22 && mutex.is_none() && !spec.multi_accept;
+        // The first in line is always woken first, if it is asleep.
+        let workers_in_line = spec.workers > 1 && !reorders;
         let ledger = &mut *wiring.ledger;
         let workers = u64::from(spec.workers);
         let limits = Limits::announce(spec, listen_max, me, ledger);
@@ -162,13 +166,12 @@ impl Component for Nginx {
             exchanges: Vec::new(),
             free_exchanges: Vec::new(),
             further: Further::new(servers.len()),
-            sockets: (0..sockets).map(|_| socket()).collect(),
+            sockets: (0..sockets).map(|_| socket(spec)).collect(),
             line: (0..usize::from(spec.workers)).collect(),
             multi_accept: spec.multi_accept,
-            wakeup_latency: (spec.multi_accept && sockets == 1 && spec.workers > 1)
-                .then_some(spec.wakeup_latency),
+            wakeup_latency: (workers_in_line && sockets == 1).then_some(spec.wakeup_latency),
             accept_share: spec.accept_share,
-            reorders: spec.version == Version::V1_22 && mutex.is_none(),
+            reorders,
             mutex,
             accept_pause: spec.accept_mutex_delay,
             keepalive: ClientKeepalive::new(spec, idle),

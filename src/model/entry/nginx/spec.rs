@@ -87,7 +87,8 @@ pub struct NginxSpec {
     #[schemars(extend("x-source" = "nginx default: 500 ms"))]
     pub accept_mutex_delay: Span,
     /// How long after it is woken a worker runs that was asleep. Until then it is awake already, so that the next connection wakes
-    /// another one. Looked at with `multi_accept` and several workers on one socket: the others take turns by number of accepts.
+    /// another one. Looked at where several workers of one socket keep their
+    /// places in line: with `multi_accept`, and in 1.18; those of 1.22 change places after 16 accepts.
     #[serde(default = "wakeup_latency_default")]
     #[schemars(extend("x-source" = "own measurement (perf sched, an idle vCPU of a virtual machine, 127 wake-ups): median 39 us, quartiles 27 and 59; fs/eventpoll.c: who was woken has left the wait queue"))]
     pub wakeup_latency: Span,
